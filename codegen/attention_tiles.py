@@ -1,0 +1,331 @@
+"""Tile configurations of the attention kernels (forward, dq, dk and dv).
+
+Invariant: a configuration is a pure function of (record, profile, kernel); its workgroup memory and
+invocations fit the profile. "Rows" are what a workgroup owns, "columns" what it loops over: queries
+and keys for "fwd" and "dq", keys and queries for "dkv".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.grid import Grid, ceil_div, fold, plus, split_lane, times4
+from codegen.profile import Profile
+from codegen.records import Attention
+
+KERNELS = ("fwd", "dq", "dkv")
+
+
+class _Sides:
+    """What rows and columns mean for each kernel, and the WGSL that follows from it."""
+
+    kernel: str
+    block: tuple[int, int]
+    head_dim: int
+
+    @property
+    def template(self) -> str:
+        return f"attention_{self.kernel}"
+
+    @property
+    def d4(self) -> int:
+        """vec4s per head."""
+        return self.head_dim // 4
+
+    def scale(self, record: Attention) -> str:
+        """WGSL literal of the record's scale."""
+        return _f32(record.scale)
+
+    def scale2(self, record: Attention) -> str:
+        """WGSL literal of scale * log2(e): exp2 of scores so scaled is exp of the scaled scores."""
+        return _f32(record.scale * math.log2(math.e))
+
+    def lengths(self, record: Attention) -> tuple[int, int]:
+        """Lengths of the rows' and of the columns' sequence."""
+        sizes = record.q_len, record.kv_len
+        return sizes[::-1] if self.kernel == "dkv" else sizes
+
+    def tiles(self, record: Attention) -> Grid:
+        """Workgroups along (row blocks, heads that own rows, batch)."""
+        heads = record.kv_heads if self.kernel == "dkv" else record.heads
+        return ceil_div(self.lengths(record)[0], self.block[0]), heads, record.batch
+
+    def row0(self, record: Attention) -> str:
+        """WGSL of a workgroup's first row; under a causal mask the longest rows start first."""
+        if record.causal and self.kernel != "dkv" and self.tiles(record)[0] > 1:
+            return f"({self.tiles(record)[0] - 1}u - tile.x) * {self.block[0]}u"
+        return f"tile.x * {self.block[0]}u"
+
+    def row(self, record: Attention, text: str) -> str:
+        """WGSL of a row that is safe to read."""
+        return _within(text, self.lengths(record)[0], self.block[0])
+
+    def column(self, record: Attention, text: str) -> str:
+        """WGSL of a column that is safe to read."""
+        return _within(text, self.lengths(record)[1], self.block[1])
+
+    def ragged_rows(self, record: Attention) -> bool:
+        """Whether the last block has rows that must not be stored."""
+        return self.lengths(record)[0] % self.block[0] != 0
+
+    def span(self, record: Attention) -> tuple[str, str]:
+        """WGSL of the first column and of the end of the columns that see the rows from `row0`."""
+        rows, columns = self.lengths(record)
+        ahead = record.kv_len - record.q_len
+        if not record.causal:
+            return "0u", f"{columns}u"
+        if self.kernel == "dkv":
+            first = f"row0 + {-ahead}u" if ahead < 0 else f"max(row0, {ahead}u) - {ahead}u"
+            first = first if ahead else "row0"
+            return f"({first}) / {self.block[1]}u * {self.block[1]}u", f"{columns}u"
+        last = f"row0 + {self.block[0] + max(0, ahead)}u"
+        last = f"max({last}, {-ahead}u) - {-ahead}u" if ahead < 0 else last
+        return "0u", f"min({last}, {columns}u)"
+
+    def mask(self, record: Attention, row: str, column: str) -> str:
+        """WGSL condition under which a score counts, "" if it always does."""
+        length = self.lengths(record)[1]
+        tail = f"{column} < {length}u" if length % self.block[1] else ""
+        if not record.causal:
+            return tail
+        if self.kernel != "dkv":  # a stored query sees no key beyond the last one
+            return _sees(record, row, column)
+        return " && ".join(filter(None, (_sees(record, column, row), tail)))
+
+
+def _f32(value: float) -> str:
+    text = str(np.float32(value))
+    return text if "." in text or "e" in text else text + ".0"
+
+
+def _sees(record: Attention, query: str, key: str) -> str:
+    ahead = record.kv_len - record.q_len
+    if ahead < 0:
+        return f"{key} + {-ahead}u <= {query}"
+    return f"{key} <= {plus(query, ahead)}"
+
+
+def _within(text: str, length: int, block: int) -> str:
+    return f"min({text}, {length - 1}u)" if length % block else text
+
+
+@dataclass(frozen=True)
+class LaneConfig(_Sides):
+    """One subgroup per workgroup: each lane owns `rows` whole rows, `cols` columns at a time."""
+
+    rows: int
+    cols: int
+    head_dim: int
+    kernel: str
+    lanes: int = 8
+
+    form = "lanes"
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Rows and columns of a workgroup and iteration."""
+        return self.rows * self.lanes, self.cols
+
+    @property
+    def threads(self) -> int:
+        return self.lanes
+
+    @property
+    def shared_bytes(self) -> int:
+        return 0
+
+    @property
+    def loads(self) -> int:
+        """vec4 loads per lane that fetch all columns of one operand."""
+        return ceil_div(self.cols * self.d4, self.lanes)
+
+    def column(self, record: Attention, text: str) -> str:
+        """WGSL of a column that is safe to read: the last load may have lanes to spare."""
+        if self.cols * self.d4 % self.lanes:
+            return f"min({text}, {self.lengths(record)[1] - 1}u)"
+        return super().column(record, text)
+
+    def place(self, load: int) -> tuple[str, str]:
+        """(column, d) as WGSL of `lane` that a lane fetches in its `load`-th load."""
+        d, column = split_lane(load * self.lanes, self.lanes, self.d4)
+        return column, times4(d)
+
+    def query(self, record: Attention) -> str:
+        """WGSL of the query whose statistics a lane fetches (kernel "dkv")."""
+        column = "i + lane" if self.cols >= self.lanes else f"i + lane % {self.cols}u"
+        return self.column(record, column if self.cols > 1 else "i")
+
+    def value(self, name: str, column: int, d: int) -> str:
+        """WGSL of the vec4 at (column, 4 * d), from the lane that fetched it into `name`<load>."""
+        chunk = column * self.d4 + d
+        return f"subgroupBroadcast({name}{chunk // self.lanes}, {chunk % self.lanes}u)"
+
+
+
+@dataclass(frozen=True)
+class AttentionConfig(_Sides):
+    """Blocks of `br` rows x `bc` columns in workgroup memory; a thread owns `tr` x `tc` scores.
+
+    `shuffle`: a row's threads lie in one subgroup and reduce by shuffles, not workgroup memory.
+    """
+
+    br: int
+    bc: int
+    tr: int
+    tc: int
+    head_dim: int
+    kernel: str
+    shuffle: bool
+
+    form = "tile"
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Rows and columns of a workgroup and iteration."""
+        return self.br, self.bc
+
+    @property
+    def nx(self) -> int:
+        """Threads that share a row."""
+        return self.bc // self.tc
+
+    @property
+    def ny(self) -> int:
+        return self.br // self.tr
+
+    @property
+    def threads(self) -> int:
+        return self.nx * self.ny
+
+    @property
+    def pitch(self) -> int:
+        """vec4s from one staged row to the next: odd, so that neighbouring rows differ in bank."""
+        return self.d4 | 1
+
+    @property
+    def score_pitch(self) -> int:
+        return self.bc // 4 | 1
+
+    @property
+    def own4(self) -> int:
+        """vec4s of head_dim per row that a thread accumulates: every nx-th from its own."""
+        return ceil_div(self.d4, self.nx)
+
+    def loads(self, rows: int) -> int:
+        """vec4s per thread that stage `rows` rows of one operand."""
+        return ceil_div(rows * self.d4, self.threads)
+
+    def partial(self, rows: int, load: int) -> bool:
+        """Whether some threads have nothing left to stage in their `load`-th vec4."""
+        return (load + 1) * self.threads > rows * self.d4
+
+    @property
+    def unroll(self) -> int:
+        """vec4 steps of head_dim per loop iteration of the score product."""
+        return next(u for u in (4, 3, 2, 1) if self.d4 % u == 0)
+
+    @property
+    def quads(self) -> int:
+        """Groups of four columns per loop iteration of the accumulation."""
+        return 2 - self.bc // 4 % 2
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of workgroup memory the kernel declares."""
+        sides = {"fwd": (1, 2, 1), "dq": (2, 2, 1), "dkv": (2, 2, 2)}[self.kernel]
+        rows, columns, scores = sides
+        vec4s = (rows * self.br + columns * self.bc) * self.pitch
+        vec4s += scores * self.br * self.score_pitch
+        reduce = 4 * self.br * self.nx if self.kernel == "fwd" and not self.shuffle else 0
+        return 16 * vec4s + reduce
+
+
+
+AnyAttention = LaneConfig | AttentionConfig
+
+# (br, bc, tr, tc), largest first: the register tile shrinks with what workgroup memory allows.
+BLOCKS = (
+    (64, 32, 4, 4),
+    (32, 32, 4, 4),
+    (32, 16, 4, 2),
+    (16, 16, 2, 2),
+    (16, 8, 2, 1),
+    (8, 8, 1, 1),
+    (8, 4, 1, 1),
+    (4, 4, 1, 1),
+)
+# rows x head_dim that a lane holds before a CPU driver's compile time passes about half a second.
+LANE_HOLDS = {"fwd": 128, "dq": 64, "dkv": 64}
+
+
+def attention_config(record: Attention, profile: Profile, kernel: str) -> AnyAttention:
+    """Configuration for `kernel` in ("fwd", "dq", "dkv"); ValueError if head_dim fits no block."""
+    if profile.kind == "cpu" and profile.subgroup:
+        return _lanes(record, profile, kernel)
+    fitting = list(_blocks(record, profile, kernel))
+    if not fitting:
+        raise ValueError(
+            f"Attention head_dim {record.head_dim} does not fit the {profile.workgroup_bytes} bytes "
+            f"of workgroup memory of profile '{profile.name}'; use the reference expansion."
+        )
+    usual = [c for c in fitting if c.br >= 16] or fitting
+    filling = (c for c in usual if math.prod(c.tiles(record)) >= profile.units)
+    return next(filling, usual[-1])
+
+
+def _lanes(record: Attention, profile: Profile, kernel: str) -> LaneConfig:
+    held = LANE_HOLDS[kernel] // record.head_dim
+    rows = next((r for r in (4, 2) if r <= held), 1)
+    cols = 4 if record.head_dim <= 16 else 2
+    config = LaneConfig(rows, cols, record.head_dim, kernel, profile.subgroup)
+    if not _loops(record, config, profile):
+        raise ValueError(
+            f"Attention over {record.kv_len} keys and {record.q_len} queries exceeds the "
+            f"{profile.loop_limit} loop iterations of profile '{profile.name}'; shorten the sequence."
+        )
+    return config
+
+
+def _loops(record: Attention, config: AnyAttention, profile: Profile) -> bool:
+    limit = profile.loop_limit
+    return not limit or attention_loop_iterations(record, config) <= limit
+
+
+def _blocks(record: Attention, profile: Profile, kernel: str) -> Iterator[AttentionConfig]:
+    for br, bc, tr, tc in BLOCKS:
+        shuffle = bool(profile.subgroup) and profile.subgroup % (bc // tc) == 0
+        config = AttentionConfig(br, bc, tr, tc, record.head_dim, kernel, shuffle)
+        fits = config.shared_bytes <= profile.workgroup_bytes
+        if fits and config.threads <= profile.invocations and _loops(record, config, profile):
+            yield config
+
+
+def attention_grid(record: Attention, config: AnyAttention) -> Grid:
+    """Workgroups to dispatch; a grid beyond 65,535 along an axis is folded into two axes."""
+    return fold(config.tiles(record))
+
+
+def attention_workgroup(record: Attention, config: AnyAttention) -> Grid:
+    """Invocations of a workgroup."""
+    return config.threads, 1, 1
+
+
+def attention_shared_bytes(record: Attention, config: AnyAttention) -> int:
+    """Bytes of workgroup memory the rendered kernel declares."""
+    return config.shared_bytes
+
+
+def attention_loop_iterations(record: Attention, config: AnyAttention) -> int:
+    """Dynamic loop iterations of one invocation, at most: inner loops of a block included."""
+    heads, length = (
+        (record.group, record.q_len) if config.kernel == "dkv" else (1, record.kv_len)
+    )
+    blocks = heads * (ceil_div(length, config.block[1]) + 1)
+    if config.form == "lanes":
+        return blocks
+    inner = config.d4 // config.unroll + config.bc // 4 // config.quads
+    return blocks * (1 + inner)

@@ -1,0 +1,202 @@
+"""The compiler driver: a tensor graph and a limits profile in, a Program out.
+
+Invariant: a compile is a pure function of (graph, profile, donations). `PASSES` is the whole list
+of what happens, in order, so every stage can be dumped by name. Kernels are built once per
+structure, whatever the number of layers that use them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from ir.check import check
+from ir.dtypes import f16
+from ir.graph import Graph, Var
+from ir.passes.simplify import simplify
+
+from .frame import make_frame
+from .fuse import Region, fuse
+from .legalize import as_kernel_outputs, legalize
+from .plan import plan
+from .profile import Profile
+from .program import Program
+from .strategies import BUILDERS, Kernel
+
+
+class CompileError(ValueError):
+    """The program cannot run within the profile's limits; the message says which and what to do."""
+
+
+@dataclass
+class Compilation:
+    """A compile in progress: each pass reads the fields before it and fills its own."""
+
+    name: str
+    profile: Profile
+    graph: Graph
+    donate: tuple[tuple[int, int], ...] = ()
+    stages: dict[str, Graph] = field(default_factory=dict)
+    regions: list[Region] = field(default_factory=list)
+    kernels: list[Kernel] = field(default_factory=list)
+    program: Program | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def _simplify(c: Compilation) -> None:
+    c.graph = simplify(c.graph)
+
+
+def _legalize(c: Compilation) -> None:
+    c.graph = as_kernel_outputs(legalize(c.graph, c.profile))
+
+
+def _fuse(c: Compilation) -> None:
+    c.regions = fuse(c.graph, c.profile, c.donate)
+
+
+def _render(c: Compilation) -> None:
+    c.kernels = build_kernels(c.graph, c.regions, c.profile)
+
+
+def _plan(c: Compilation) -> None:
+    donors = {c.graph.outs[j]: c.graph.ins[i] for i, j in c.donate}
+    c.program = plan(c.name, c.graph, c.regions, c.kernels, donors)
+
+
+PASSES: tuple[tuple[str, Callable[[Compilation], None]], ...] = (
+    ("simplify", _simplify),
+    ("legalize", _legalize),
+    ("fuse", _fuse),
+    ("wgsl", _render),
+    ("plan", _plan),
+)
+
+
+def run_passes(c: Compilation, verify: bool = False) -> Compilation:
+    """Run all passes. `verify` checks the graph after each one that changes it."""
+    _check_types(c.graph, c.profile)
+    for name, run in PASSES:
+        start = time.perf_counter()
+        run(c)
+        c.seconds[name] = time.perf_counter() - start
+        c.stages[name] = c.graph
+        if verify:
+            check(c.graph)
+    return c
+
+
+def compile_graph(
+    graph: Graph,
+    profile: Profile,
+    donate: Iterable[tuple[int, int]] = (),
+    name: str = "main",
+    verify: bool = False,
+) -> Program:
+    """Compile `graph` for `profile`. `donate` pairs (input, output) that share one buffer.
+
+    Raises CompileError when a tensor or a kernel does not fit the profile's limits.
+    """
+    c = run_passes(Compilation(name, profile, graph, tuple(donate)), verify)
+    return c.program
+
+
+def _check_types(graph: Graph, profile: Profile) -> None:
+    for v in (*graph.ins, *(v for e in graph.eqns for v in e.outs)):
+        if v.aval.dtype is f16 and not profile.f16:
+            raise CompileError(
+                f"float16 needs the shader-f16 feature, which the profile {profile.name!r} lacks; "
+                "convert with .astype(jnp.float32)"
+            )
+
+
+# --- kernels --------------------------------------------------------------------------------------
+
+_KERNELS: dict[tuple, Kernel] = {}
+_KEEP = 4096  # kernels kept in memory across compiles
+
+
+def build_kernels(graph: Graph, regions: list[Region], profile: Profile) -> list[Kernel]:
+    """One kernel a region; structurally equal regions share one, named after the first."""
+    name_of = _namer(graph)
+    here: dict[tuple, Kernel] = {}
+    counts: dict[str, int] = {}
+    kernels = []
+    for region in regions:
+        key = region.key()
+        if key not in here:
+            here[key] = _kernel(region, key, profile, name_of, counts)
+        kernels.append(here[key])
+    return kernels
+
+
+def _kernel(region: Region, key: tuple, profile: Profile, name_of, counts: dict[str, int]) -> Kernel:
+    stem = kernel_stem(region)
+    counts[stem] = counts.get(stem, 0) + 1
+    name = stem if counts[stem] == 1 else f"{stem}_{counts[stem]}"
+    frame = make_frame(region, name, name_of)
+    places = tuple(dict.fromkeys(str(e.src) for e in region.graph.eqns))
+    full = (key, profile, name, frame.names, places)
+    if full not in _KERNELS:
+        while len(_KERNELS) >= _KEEP:
+            _KERNELS.pop(next(iter(_KERNELS)))
+        _check_bindings(frame, profile)
+        _KERNELS[full] = kernel = BUILDERS[region.kind](frame, profile)
+        _check_kernel(kernel, profile)
+    return _KERNELS[full]
+
+
+def kernel_stem(region: Region) -> str:
+    """A name from what the region does: its kind and its telling equations."""
+    told = [e.prim.name for e in region.graph.eqns if e.prim.kind not in ("view", "source")]
+    if region.kind == "attention":
+        return region.root.prim.name
+    if region.kind == "dot":
+        after = [n for n in told[told.index("dot") + 1 :] if n != "cast"]
+        return "_".join(["matmul", *dict.fromkeys(after)][:4])
+    words = list(dict.fromkeys(n.rstrip("_").removeprefix("reduce_") for n in told))
+    return "_".join([region.kind, *words[:3]]) if words else f"{region.kind}_copy"
+
+
+def _namer(graph: Graph) -> Callable[[Var], str]:
+    """Tensor names: what the user called an input, else what made the value."""
+    made = {v: e.prim.name for e in graph.eqns for v in e.outs}
+    alias = {"dot": "product", "attention": "attended", "sum": "sums", "take": "taken"}
+
+    def name_of(v: Var) -> str:
+        if v in made:
+            return alias.get(made[v], made[v]) + "_in"
+        parts = [p for p in v.hint.replace(".", "_").split("_") if p and not p.isdigit()]
+        return "_".join(parts[-2:]) if parts else "arg"
+
+    return name_of
+
+
+def _check_bindings(frame, profile: Profile) -> None:
+    big = max(frame.vars, key=lambda v: v.aval.nbytes)
+    if big.aval.nbytes > profile.binding_bytes:
+        raise CompileError(
+            f"a tensor of type {big.aval} takes {big.aval.nbytes >> 20} MiB, and a storage binding "
+            f"of profile {profile.name!r} holds {profile.binding_bytes >> 20} MiB; use a smaller "
+            "batch, sequence or vocabulary"
+        )
+
+
+def _check_kernel(kernel: Kernel, profile: Profile) -> None:
+    code = kernel.code
+    if len(code.bindings) > profile.storage_buffers:
+        raise CompileError(
+            f"kernel {code.name} needs {len(code.bindings)} storage buffers, the profile "
+            f"{profile.name!r} has {profile.storage_buffers}"
+        )
+    if code.workgroup_bytes > profile.workgroup_bytes:
+        raise CompileError(
+            f"kernel {code.name} needs {code.workgroup_bytes} bytes of workgroup memory, the "
+            f"profile {profile.name!r} has {profile.workgroup_bytes}"
+        )
+    if profile.loop_limit and code.loop_iterations > profile.loop_limit:
+        raise CompileError(
+            f"kernel {code.name} runs {code.loop_iterations} loop iterations per invocation; this "
+            f"driver stops silently after {profile.loop_limit}; split the reduced axis by a reshape"
+        )

@@ -1,0 +1,261 @@
+"""Integer arithmetic that simplifies itself while it is built.
+
+Invariant: sums live in one linear form, `c0*t0 + c1*t1 + … + c` over non-linear terms, sorted, so
+equal indices are one node. Arithmetic is exact modulo 2**32, as in WGSL; quotients, remainders and
+comparisons are simplified only where ranges prove that nothing wraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import gcd
+
+from ir.dtypes import DType
+
+from .node import LIMITS, Expr, integer, node, on_clear, pair
+
+_MASK = 2**32 - 1
+_splits: dict[tuple[Expr, int], tuple[Expr, Expr] | None] = {}
+on_clear(_splits.clear)
+
+# --- linear forms -------------------------------------------------------------------------------
+# While being built, a form is a dict {term: coefficient} whose key None holds the constant.
+
+Form = dict[Expr | None, int]
+
+
+def terms_of(x: Expr) -> Iterable[tuple[Expr | None, int]]:
+    """(term, coefficient) pairs of the linear form of x; the term of the constant is None."""
+    if x.op == "linear":
+        return zip((*x.args, None), x.value, strict=True)
+    return ((None, x.value),) if x.op == "const" else ((x, 1),)
+
+
+def accumulate(form: Form, x: Expr, factor: int) -> None:
+    for term, coefficient in terms_of(x):
+        form[term] = form.get(term, 0) + coefficient * factor
+
+
+def bounds(form: Form) -> tuple[int, int]:
+    lo = hi = 0
+    for term, k in form.items():
+        if term is None:
+            lo, hi = lo + k, hi + k
+        elif k > 0:
+            lo, hi = lo + k * term.lo, hi + k * term.hi
+        else:
+            lo, hi = lo + k * term.hi, hi + k * term.lo
+    return lo, hi
+
+
+def exact(x: Expr) -> bool:
+    """Whether the linear form of x is its value as an integer, not only modulo 2**32."""
+    return x.op != "linear" or (x.lo, x.hi) != LIMITS[x.dtype]
+
+
+def rank(item: tuple[Expr, int]) -> tuple:
+    term, k = item
+    return (-abs(k), term.value, 0) if term.op == "sym" else (-abs(k), "~", term.key)
+
+
+def linear(form: Form, dtype: DType) -> Expr:
+    """The canonical node of a form; consumes the form."""
+    const = form.pop(None, 0)
+    if any(term.op in ("div", "rem") for term in form):
+        form[None] = const
+        while _rejoin(form):
+            pass
+        const = form.pop(None)
+    lo, hi = bounds(form)
+    lo, hi = lo + const, hi + const
+    limits = LIMITS[dtype]
+    if lo < limits[0] or hi > limits[1]:
+        lo, hi = limits
+        const = _residue(const, dtype)
+        form = {term: _residue(k, dtype) for term, k in form.items()}
+    items = [item for item in form.items() if item[1]]
+    if not items:
+        return integer(const, dtype)
+    if len(items) == 1 and items[0][1] == 1 and const == 0:
+        return items[0][0]
+    items.sort(key=rank)
+    coefficients = tuple([k for _, k in items])
+    return node("linear", tuple([t for t, _ in items]), dtype, (*coefficients, const), lo, hi)
+
+
+def _residue(k: int, dtype: DType) -> int:
+    """k modulo 2**32; small negatives stay negative, as `x - 3u` reads better than its twin."""
+    k &= _MASK
+    return k - 2**32 if k > LIMITS[dtype][1] or k >= 2**32 - 2**20 else k
+
+
+def _rejoin(form: Form) -> bool:
+    """Merge one quotient with its remainder: y/b*(b*k) + y%b*k -> y*k, and its two relatives."""
+    for term, k in form.items():
+        if term is None or k == 0 or term.op not in ("div", "rem"):
+            continue
+        y, b = term.args[0], term.args[1]
+        if b.op != "const" or y.lo < 0:
+            continue
+        found = _partner(form, term, k, y, b.value)
+        if found is not None:
+            partner, merged, factor = found
+            form[term] = form[partner] = 0
+            accumulate(form, merged, factor)
+            return True
+    return False
+
+
+def _partner(form: Form, term: Expr, k: int, y: Expr, b: int) -> tuple[Expr, Expr, int] | None:
+    """(other term, what both make together, its factor) for `term` = y/b or y%b with factor k."""
+    if term.op == "div":  # y*f - y/b*(b*f) -> (y%b)*f
+        factor = -k // b
+        return (y, mod(y, b), factor) if k % b == 0 and form.get(y) == factor else None
+    whole = floordiv(y, b)
+    if whole.op != "const" and form.get(whole) == k * b:
+        return whole, y, k
+    if y.op == "div" and y.args[1].op == "const":  # (x/a)%b*(a*f) + x%a*f -> x%(a*b)*f
+        x, a = y.args[0], y.args[1].value
+        low = mod(x, a)
+        if k % a == 0 and low.op != "const" and form.get(low) == k // a:
+            return low, mod(x, a * b), k // a
+    return None
+
+
+def add(a: Expr | int, b: Expr | int) -> Expr:
+    """a + b modulo 2**32."""
+    a, b = pair(a, b)
+    form = dict(terms_of(a))
+    accumulate(form, b, 1)
+    return linear(form, a.dtype)
+
+
+def sub(a: Expr | int, b: Expr | int) -> Expr:
+    """a - b modulo 2**32; where a < b is possible the range is that of the whole dtype."""
+    a, b = pair(a, b)
+    form = dict(terms_of(a))
+    accumulate(form, b, -1)
+    return linear(form, a.dtype)
+
+
+def mul(a: Expr | int, b: Expr | int) -> Expr:
+    """a * b modulo 2**32; constants distribute over sums."""
+    a, b = pair(a, b)
+    if a.op == "const":
+        a, b = b, a
+    if b.op == "const":
+        return linear({t: k * b.value for t, k in terms_of(a)}, a.dtype)
+    factor = 1
+    sides = []
+    for x in (a, b):  # (x*4)*y -> 4*(x*y), so that products of strides stay visible
+        if x.op == "linear" and len(x.args) == 1 and x.value[1] == 0 and exact(x):
+            x, factor = x.args[0], factor * x.value[0]
+        sides.append(x)
+    if factor != 1:
+        return mul(mul(*sides), factor)
+    sides.sort(key=lambda x: rank((x, 1)))
+    corners = [p * q for p in (a.lo, a.hi) for q in (b.lo, b.hi)]
+    return node("mul", tuple(sides), a.dtype, None, *_inside(min(corners), max(corners), a.dtype))
+
+
+def _inside(lo: int, hi: int, dtype: DType) -> tuple[int, int]:
+    limits = LIMITS[dtype]
+    return (lo, hi) if limits[0] <= lo and hi <= limits[1] else limits
+
+
+# --- quotient and remainder ---------------------------------------------------------------------
+
+
+def _operands(x: Expr | int, c: Expr | int) -> tuple[Expr, Expr]:
+    x, divisor = pair(x, c)
+    if x.lo < 0 or divisor.lo < 0:
+        raise ValueError(f"floordiv and mod take non-negative operands, got {x!r} and {divisor!r}")
+    if divisor.op == "const" and divisor.value == 0:
+        raise ZeroDivisionError(f"index expression {x!r} is divided by the constant 0")
+    return x, divisor
+
+
+def floordiv(x: Expr, c: Expr | int) -> Expr:
+    """x // c of non-negative integers. Division by a zero that is not constant gives 0."""
+    x, divisor = _operands(x, c)
+    if divisor.op != "const":
+        return node("div", (x, divisor), x.dtype, None, 0, x.hi // max(divisor.lo, 1))
+    c = divisor.value
+    lo, hi = x.lo // c, x.hi // c
+    if lo == hi:
+        return integer(lo, x.dtype)
+    if c == 1:
+        return x
+    inner = x.args[1].value if x.op in ("div", "rem") and x.args[1].op == "const" else None
+    if inner and x.op == "div":
+        return floordiv(x.args[0], inner * c)
+    if inner and inner % c == 0:
+        return mod(floordiv(x.args[0], c), inner // c)
+    parts = _split(x, c)
+    return parts[0] if parts else node("div", (x, divisor), x.dtype, None, lo, hi)
+
+
+def mod(x: Expr, c: Expr | int) -> Expr:
+    """x % c of non-negative integers. Remainder by a zero that is not constant gives 0."""
+    x, divisor = _operands(x, c)
+    if divisor.op != "const":
+        return node("rem", (x, divisor), x.dtype, None, 0, min(x.hi, max(divisor.hi - 1, 0)))
+    c = divisor.value
+    if x.lo // c == x.hi // c:
+        return sub(x, x.lo // c * c)
+    if x.op == "rem" and x.args[1].op == "const" and x.args[1].value % c == 0:
+        return mod(x.args[0], c)
+    parts = _split(x, c)
+    return parts[1] if parts else node("rem", (x, divisor), x.dtype, None, 0, min(x.hi, c - 1))
+
+
+def _split(x: Expr, c: int) -> tuple[Expr, Expr] | None:
+    """(x // c, x % c) of a linear form, if that simplifies it."""
+    if x.op != "linear" or not exact(x):
+        return None
+    key = (x, c)
+    if key not in _splits:
+        _splits[key] = _split_form(x, c)
+    return _splits[key]
+
+
+def _split_form(x: Expr, c: int) -> tuple[Expr, Expr] | None:
+    """x = c*high + low: the multiples leave at once, and low is split at a smaller stride."""
+    high: Form = {}
+    low: Form = {}
+    for term, k in terms_of(x):
+        quotient = k // c if k >= 0 or term is None else -(-k // c)
+        high[term], low[term] = quotient, k - quotient * c
+    top = LIMITS[x.dtype][1]
+    if not (within(high, top) and within(low, top)):
+        high, low = {}, dict(terms_of(x))
+    moved = any(high.values())
+    whole, rest = linear(high, x.dtype), linear(dict(low), x.dtype)
+    if rest.hi < c:
+        return whole, rest
+    parts = _split_stride(low, c, x.dtype)
+    if parts is None and moved:
+        parts = floordiv(rest, c), mod(rest, c)
+    return (add(whole, parts[0]), parts[1]) if parts else None
+
+
+def within(form: Form, top: int) -> bool:
+    lo, hi = bounds(form)
+    return lo >= 0 and hi <= top
+
+
+def _split_stride(form: Form, c: int, dtype: DType) -> tuple[Expr, Expr] | None:
+    """Where form = g*outer + inner, inner < g and g divides c, divide outer by c/g instead."""
+    g = c
+    for k in sorted((abs(k) for t, k in form.items() if t is not None and k), reverse=True):
+        g = gcd(g, k)
+        if g == 1:
+            return None
+        outer = {t: k // g for t, k in form.items() if t is None or k % g == 0}
+        inner = {t: k for t, k in form.items() if t is not None and k % g}
+        inner[None] = form.get(None, 0) % g
+        if within(inner, g - 1) and within(outer, LIMITS[dtype][1]):
+            whole = linear(outer, dtype)
+            low = add(mul(mod(whole, c // g), g), linear(inner, dtype))
+            return floordiv(whole, c // g), low
+    return None

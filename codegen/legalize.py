@@ -1,0 +1,168 @@
+"""Rewrites that leave only what the kernel strategies can express.
+
+Invariant: afterwards no value is empty except graph inputs and outputs, composites are expanded
+unless they have a kernel that fits, and no reduction asks one invocation for more iterations than
+the profile's driver survives or one workgroup for more than it can do in reasonable time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ir.build import attributed, building, emit, read
+from ir.dtypes import f32
+from ir.graph import Aval, Eqn, Graph, Lit, Value, Var
+from ir.passes.simplify import expand, simplify
+from ir.prim import PRIMITIVES
+from ir.prims.contract import dot
+from ir.prims.elementwise import eq, select
+from ir.prims.index import one_hot_rows
+from ir.prims.reduce import sum as reduce_sum
+from ir.prims.views import broadcast_to, iota, reshape_to, transpose_to
+
+from .profile import Profile
+
+LONG_ROW = 16_384  # elements of a row beyond which few rows are summed in two stages
+LONG_COLUMN = 256  # elements of a column beyond which few columns are summed in two stages
+
+
+def legalize(graph: Graph, profile: Profile) -> Graph:
+    """The graph that `fuse` takes."""
+    graph = simplify(expand(graph, has_kernel))
+    graph = _rewrite(graph, profile)
+    return simplify(graph)
+
+
+def has_kernel(eqn: Eqn) -> bool:
+    """Attention keeps its kernel where its head fits vec4 loads and nothing is empty."""
+    if not getattr(eqn.prim, "has_kernel", False):
+        return False
+    q, k = eqn.ins[0].aval, eqn.ins[1].aval
+    return q.dtype is f32 and q.shape[3] % 4 == 0 and q.shape[3] <= 128 and q.size > 0 and k.size > 0
+
+
+def _rewrite(graph: Graph, profile: Profile) -> Graph:
+    with building() as builder:
+        env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
+        for eqn in graph.eqns:
+            ins = [read(env, v) for v in eqn.ins]
+            with attributed(eqn.src, eqn.scope):
+                found = _legal(eqn, ins, profile)
+                outs = found if found else builder.emit(eqn.prim, ins, eqn.params)
+            env.update(zip(eqn.outs, outs, strict=True))
+        return builder.close([read(env, v) for v in graph.outs])
+
+
+def _legal(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
+    if all(v.aval.size == 0 for v in eqn.outs):
+        return tuple(Lit(0, v.aval) for v in eqn.outs)
+    rule = _RULES.get(eqn.prim.kind)
+    return rule(eqn, ins, profile) if rule else None
+
+
+def _contract(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
+    if any(v.aval.size == 0 for v in ins):
+        return (Lit(0.0, eqn.outs[0].aval),)
+    return None
+
+
+def _scatter(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...]:
+    """Accumulation by a product with one-hot rows: no atomics, the same bits on every run."""
+    ids, updates = ins
+    out, size, count = eqn.outs[0].aval, eqn.params["size"], ids.aval.size
+    if count == 0 or updates.aval.size == 0:
+        return (Lit(0, out),)
+    width = updates.aval.size // count
+    rows, flat = reshape_to(updates, (count, width)), reshape_to(ids, (count,))
+    if not out.dtype.is_float:
+        return (reshape_to(_select_sum(flat, rows, size), out.shape),)
+    hot = one_hot_rows(flat, size, out.dtype)
+    return (reshape_to(emit(dot, hot, rows, spec="tv,th->vh"), out.shape),)
+
+
+def _select_sum(ids: Value, rows: Value, size: int) -> Value:
+    """Integer updates: sum over t of (ids[t] == v ? rows[t] : 0)."""
+    shape = (size, *rows.aval.shape)
+    place = emit(iota, shape=shape, dtype=ids.aval.dtype, axis=0)
+    hit = emit(eq, place, broadcast_to(ids, shape, (1,)))
+    wide = broadcast_to(rows, shape, (1, 2))
+    return emit(reduce_sum, emit(select, hit, wide, Lit(0, wide.aval)), axes=(1,))
+
+
+def _reduce(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
+    x, out, axes = ins[0], eqn.outs[0].aval, eqn.params["axes"]
+    if x.aval.size == 0:
+        return (Lit(eqn.prim.identity(out.dtype), out),)
+    length = x.aval.size // out.size
+    parts = _parts(x.aval, axes, length, profile)
+    if parts == 1:
+        return None
+    return (_two_stage(eqn, x, axes, length, parts),)
+
+
+def _two_stage(eqn: Eqn, x: Value, axes: tuple[int, ...], length: int, parts: int) -> Value:
+    """Reduce `parts` strips, then the strips. The reduced axes are made neighbours first."""
+    kept = [d for d in range(x.aval.ndim) if d not in axes]
+    rows = is_suffix(axes, x.aval.ndim)
+    moved = transpose_to(x, [*kept, *axes] if rows else [*axes, *kept])
+    shape = [x.aval.shape[d] for d in kept]
+    strips = (parts, length // parts)
+    wide = reshape_to(moved, (*shape, *strips) if rows else (*strips, *shape))
+    inner = emit(eqn.prim, wide, axes=(len(shape) + 1,) if rows else (1,))
+    return emit(eqn.prim, inner, axes=(len(shape),) if rows else (0,))
+
+
+def _parts(x: Aval, axes: tuple[int, ...], length: int, profile: Profile) -> int:
+    """Into how many strips to cut a reduction; 1: one stage."""
+    outs = x.size // length
+    if is_suffix(axes, x.ndim):
+        wanted = length // LONG_ROW * 4 if outs < profile.units else 1
+    else:
+        lanes = profile.units * (16 if profile.kind == "cpu" else 128)
+        wanted = min(length // 32, lanes // max(1, outs // 4)) if length > LONG_COLUMN else 1
+        if profile.loop_limit:
+            wanted = max(wanted, -(-length // (profile.loop_limit // 2)))
+    return _divisor(length, wanted) if wanted > 1 else 1
+
+
+def _divisor(n: int, wanted: int) -> int:
+    """The divisor of n nearest to `wanted` from below, or failing that the least one above."""
+    low = max(d for d in range(1, min(wanted, n) + 1) if n % d == 0)
+    if low > 1:
+        return low
+    return next((d for d in range(wanted, min(n, 4096) + 1) if n % d == 0), 1)
+
+
+def is_suffix(axes: tuple[int, ...], ndim: int) -> bool:
+    """Whether the reduced axes are the innermost ones, so that a row is contiguous."""
+    return tuple(axes) == tuple(range(ndim - len(axes), ndim))
+
+
+_RULES: dict[str, Callable] = {"contract": _contract, "scatter": _scatter, "reduce": _reduce}
+
+
+def as_kernel_outputs(graph: Graph) -> Graph:
+    """Give every output a Var of its own that some equation defines, so that each has a kernel.
+
+    Constants, repeated outputs and inputs that are returned as they came are copied.
+    """
+    with building() as builder:
+        env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
+        for eqn in graph.eqns:
+            with attributed(eqn.src, eqn.scope):
+                outs = builder.emit(eqn.prim, [read(env, v) for v in eqn.ins], eqn.params)
+            env.update(zip(eqn.outs, outs, strict=True))
+        seen: set[Value] = set(env[v] for v in graph.ins)
+        results = []
+        for v in graph.outs:
+            value = read(env, v)
+            if isinstance(value, Lit) or value in seen:
+                value = _copy(value)
+            seen.add(value)
+            results.append(value)
+        return builder.close(results)
+
+
+def _copy(v: Value) -> Var:
+    dims = tuple(range(v.aval.ndim))
+    return emit(PRIMITIVES["broadcast"], v, shape=v.aval.shape, dims=dims)

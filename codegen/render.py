@@ -1,0 +1,38 @@
+"""Rendering of the kernel templates.
+
+Invariant: an undefined template variable is an error, never an empty string in the WGSL.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from codegen.grid import folded
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.globals.update(plus=_plus, folded=folded)
+    return environment
+
+
+def _plus(offset: int) -> str:
+    return f" + {offset}u" if offset else ""
+
+
+def render(template: str, **variables: object) -> str:
+    """WGSL of `templates/<template>.wgsl.j2`; a missing variable raises `UndefinedError`."""
+    return _environment().get_template(f"{template}.wgsl.j2").render(**variables)

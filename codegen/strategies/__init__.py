@@ -1,0 +1,28 @@
+"""One module per kernel strategy: region -> (WGSL, grid).
+
+Invariant: a strategy decides everything before its template is rendered; templates hold loops,
+barriers and workgroup memory, and no arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..frame import Frame
+from ..profile import Profile
+from .attention import build_attention
+from .base import Kernel
+from .column import build_column
+from .dot import build_dot
+from .map import build_map
+from .row import build_row
+
+BUILDERS: dict[str, Callable[[Frame, Profile], Kernel]] = {
+    "map": build_map,
+    "row": build_row,
+    "column": build_column,
+    "dot": build_dot,
+    "attention": build_attention,
+}
+
+__all__ = ["BUILDERS", "Kernel"]

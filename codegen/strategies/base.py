@@ -1,0 +1,115 @@
+"""The result of a strategy, and small pieces several strategies use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ir.dtypes import DType, f16, f32
+from ir.graph import Aval, Eqn
+
+from .. import expr as ex
+from ..expr import Expr
+from ..frame import Frame
+from ..grid import GROUPS_PER_DIM, ceil_div, fold
+from ..program import KernelCode
+
+LANE = ex.sym("lane4", 0, 3)  # never spelled: vec4 mode writes its four values
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A rendered kernel and the workgroups to dispatch."""
+
+    code: KernelCode
+    grid: tuple[int, int, int]
+
+
+def finish(frame: Frame, template: str, wgsl: str, threads: int, groups: int, **extra) -> Kernel:
+    """A kernel of `groups` workgroups along one axis (folded into two where a dispatch needs it)."""
+    code = KernelCode(frame.name, template, wgsl, (threads, 1, 1), frame.bindings(), **extra)
+    return Kernel(code, fold((groups, 1, 1)))
+
+
+def group_index(groups: int) -> str:
+    """WGSL of the flat workgroup id."""
+    if groups <= GROUPS_PER_DIM:
+        return "group.x"
+    return f"(group.y * {GROUPS_PER_DIM}u + group.x)"
+
+
+def power_of_two(n: int) -> int:
+    """The least power of two that is not below n."""
+    return 1 << max(0, n - 1).bit_length()
+
+
+def threads_for(count: int, most: int) -> int:
+    """Invocations per workgroup for `count` of them in all."""
+    return min(most, power_of_two(count))
+
+
+def shape_text(aval: Aval) -> str:
+    return "x".join(map(str, aval.shape)) or "scalar"
+
+
+# --- reductions -----------------------------------------------------------------------------------
+
+_COMBINE = {"add": "{0} + {1}", "max": "max({0}, {1})", "min": "min({0}, {1})"}
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """A reduction's running value: a WGSL variable `name` of `dtype` combined by a monoid."""
+
+    eqn: Eqn
+    name: str
+    dtype: DType
+    start: str
+
+    def combine(self, a: str, b: str) -> str:
+        """WGSL of the monoid applied to two expressions."""
+        return _COMBINE[self.eqn.prim.monoid].format(a, b)
+
+    def fold_lanes(self, text: str) -> str:
+        """WGSL that combines the four components of a vec4."""
+        x, y, z, w = (f"{text}.{c}" for c in "xyzw")
+        return self.combine(self.combine(x, y), self.combine(z, w))
+
+    def result(self) -> Expr:
+        """The finished value as the region sees it, in the equation's own dtype."""
+        value = ex.sym(self.name, None, None, self.dtype)
+        return ex.cast(value, self.eqn.out.aval.dtype)
+
+    def operand(self, value: Expr) -> Expr:
+        """An element, in the dtype that is accumulated."""
+        return ex.cast(value, self.dtype)
+
+
+def accumulators(eqns: Sequence[Eqn]) -> list[Accumulator]:
+    """One accumulator a reduction; floats accumulate in f32."""
+    from ..wgsl import literal
+
+    found = []
+    counts: dict[str, int] = {}
+    for eqn in eqns:
+        stem = {"add": "total", "max": "highest", "min": "lowest"}[eqn.prim.monoid]
+        counts[stem] = counts.get(stem, 0) + 1
+        name = stem if counts[stem] == 1 else f"{stem}_{counts[stem]}"
+        dtype = f32 if eqn.out.aval.dtype in (f16, f32) else eqn.out.aval.dtype
+        start = literal(eqn.prim.identity(dtype), dtype)
+        found.append(Accumulator(eqn, name, dtype, start))
+    return found
+
+
+__all__ = [
+    "LANE",
+    "Accumulator",
+    "Kernel",
+    "accumulators",
+    "ceil_div",
+    "finish",
+    "group_index",
+    "power_of_two",
+    "shape_text",
+    "threads_for",
+]

@@ -1,0 +1,258 @@
+"""Contractions: a tiled matrix product whose operands are views and whose result has an epilogue.
+
+The axes of the einsum are grouped into batch, m, n and k; the index simplifier turns the grouping
+back into plain strides. The templates call `load_a`, `load_b` and `store_out`, written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from ir.dtypes import f32
+from ir.graph import Eqn, Value
+from ir.prims.contract import parse, roles
+
+from .. import expr as ex
+from ..expr import Expr, loads, stride, sym
+from ..frame import Frame
+from ..lower import Lowering, flat_index, unflatten
+from ..profile import Profile
+from ..program import KernelCode
+from ..records import Matmul
+from ..render import render
+from ..tiles import (
+    matmul_config,
+    matmul_grid,
+    matmul_loop_iterations,
+    matmul_padded,
+    matmul_shared_bytes,
+    matmul_workgroup,
+)
+from ..wgsl import choose_vec
+from .base import LANE, Kernel
+from .functions import function, guarded, loader
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The einsum's letters by role, and their sizes. `a` and `b` are the operands as the tile sees them."""
+
+    batch: str
+    m: str
+    n: str
+    k: str
+    a: Value
+    b: Value
+    a_letters: str
+    b_letters: str
+    out: str
+    sizes: dict[str, int]
+
+    def size(self, letters: str) -> int:
+        return prod(self.sizes[c] for c in letters)
+
+
+def axes_of(eqn: Eqn) -> Axes:
+    """Roles of a contraction's axes; operands swap so that the innermost result axis is one of n."""
+    a, b, out = parse(eqn.params["spec"])
+    batch, m, n, k = roles(eqn.params["spec"])
+    x, y = eqn.ins
+    sizes = dict(zip(a, x.aval.shape, strict=True)) | dict(zip(b, y.aval.shape, strict=True))
+    if out and out[-1] in m:
+        return Axes(batch, n, m, k, y, x, b, a, out, sizes)
+    return Axes(batch, m, n, k, x, y, a, b, out, sizes)
+
+
+def build_dot(frame: Frame, profile: Profile) -> Kernel:
+    """A matmul kernel with the region's elementwise results as its epilogue."""
+    axes = axes_of(frame.region.root)
+    probe = _Operands(frame, axes, None)
+    record = Matmul(
+        axes.size(axes.batch), axes.size(axes.m), axes.size(axes.n), axes.size(axes.k),
+        probe.contiguous(axes.a, axes.a_letters, "m"), probe.contiguous(axes.b, axes.b_letters, "n"),
+    )  # fmt: skip
+    config = matmul_config(record, profile)
+    operands = _Operands(frame, axes, matmul_padded(record, config))
+    hooks = _Hooks(operands, record)
+    layout = ("n" if record.a_axis == "k" else "t") + ("n" if record.b_axis == "n" else "t")
+    text = f"{record.m} x {record.n} x {record.k}"
+    text = f"matmul {f'{record.batch} x ' if record.batch > 1 else ''}{text}, {layout}, tile {config.tile}"
+    wgsl = render(
+        config.template,
+        header=frame.header(text),
+        bindings=frame.declarations(operands.vec) + "\n\n" + "\n\n".join(hooks.functions),
+        k=record,
+        c=config,
+        h=hooks,
+        name=frame.name,
+    )
+    code = KernelCode(
+        frame.name, config.template, wgsl, matmul_workgroup(record, config), frame.bindings(),
+        matmul_shared_bytes(record, config), matmul_loop_iterations(record, config),
+    )  # fmt: skip
+    return Kernel(code, matmul_grid(record, config))
+
+
+class _Operands:
+    """Expressions of A, B and the epilogue at the coordinates the template passes."""
+
+    def __init__(self, frame: Frame, axes: Axes, padded: tuple[int, int, int] | None) -> None:
+        self.frame, self.axes = frame, axes
+        self.m, self.n, self.k = axes.size(axes.m), axes.size(axes.n), axes.size(axes.k)
+        self.padded = padded or (self.m, self.n, self.k)
+        root = frame.region.root
+        self.acc = sym("acc", None, None, f32)
+        result = ex.cast(self.acc, root.out.aval.dtype)
+        self.low = Lowering(frame.region.graph, frame.sources, {root.out: result})
+        self.b = sym("b", 0, axes.size(axes.batch) - 1) if axes.batch else ex.index(0)
+        self.vec = [1] * len(frame.vars)
+
+    def contiguous(self, v: Value, letters: str, free: str) -> str:
+        """The axis ("k" or `free`) along which four neighbours lie side by side in memory."""
+        along_k = self._strides(v, letters, "k")
+        return "k" if along_k or not self._strides(v, letters, free) else free
+
+    def _strides(self, v: Value, letters: str, axis: str) -> bool:
+        x = sym("x", 0, max(0, self._extent(axis) - 1))
+        other = "k" if axis != "k" else ("m" if v is self.axes.a else "n")
+        y = sym("y", 0, max(0, self._extent(other) - 1))
+        found = loads(self._value(v, letters, {axis: x, other: y}))
+        return bool(found) and all(stride(load.args[0], x) == 1 for load in found)
+
+    def _extent(self, axis: str) -> int:
+        return {"m": self.m, "n": self.n, "k": self.k}[axis]
+
+    def _value(self, v: Value, letters: str, at: dict[str, Expr]) -> Expr:
+        """v at the flat positions `at` of each role ("m", "n", "k"), as f32."""
+        axes = self.axes
+        place = dict(zip(axes.batch, self._unflatten(self.b, axes.batch), strict=True))
+        for role, names in (("m", axes.m), ("n", axes.n), ("k", axes.k)):
+            if role in at:
+                place.update(zip(names, self._unflatten(at[role], names), strict=True))
+        return ex.cast(self.low.value(v, tuple(place[c] for c in letters)), f32)
+
+    def _unflatten(self, flat: Expr, letters: str) -> Sequence[Expr]:
+        return unflatten(flat, [self.axes.sizes[c] for c in letters])
+
+    def tile_load(self, v: Value, letters: str, free: str, axis: str) -> tuple[Expr, list[str]]:
+        """Four elements along `axis` at padded coordinates (`free`, k); zero beyond k.
+
+        Returns the value over LANE and the lets that name the vec4 coordinate.
+        """
+        quads = {"m": self.padded[0], "n": self.padded[1], "k": self.padded[2]}
+        name = {"m": "row", "n": "col", "k": "k"}
+        along, across = axis, (free if axis == "k" else "k")
+        quad = sym(f"{name[along]}4", 0, max(0, -(-quads[along] // 4) - 1))
+        plain = sym(name[across], 0, quads[across] - 1)
+        at = {along: self._clamp_quad(quad, along), across: ex.minimum(plain, self._extent(across) - 1)}
+        value = self._value(v, letters, at)
+        k_raw = ex.add(ex.mul(quad, 4), LANE) if axis == "k" else plain
+        if axis == "k" and self.k % 4 == 0:
+            k_raw = ex.mul(quad, 4)
+        value = ex.select(ex.lt(k_raw, self.k), value, ex.const(0.0, f32))
+        return value, [f"let {quad.value} = {name[along]} / 4u;"]
+
+    def _clamp_quad(self, quad: Expr, axis: str) -> Expr:
+        extent = self._extent(axis)
+        if extent % 4 == 0:
+            return ex.add(ex.mul(ex.minimum(quad, extent // 4 - 1), 4), LANE)
+        return ex.minimum(ex.add(ex.mul(quad, 4), LANE), extent - 1)
+
+    def epilogue(self, wide: bool) -> list[tuple[int, Expr, Expr]]:
+        """(tensor, flat index of the first lane, value over the lanes) of each result."""
+        axes = self.axes
+        row = sym("row", 0, max(0, self.m - 1))
+        if wide:
+            start = ex.mul(sym("col4", 0, self.n // 4 - 1), 4)
+            col = ex.add(start, LANE)
+        else:
+            start = col = sym("col", 0, max(0, self.n - 1))
+        found = []
+        for v, t in zip(self.frame.region.outs, self.frame.targets, strict=True):
+            flat, first = self._flat(row, col), self._flat(row, start)
+            found.append((t, first, self.low.at(v, flat)))
+        return found
+
+    def _flat(self, row: Expr, col: Expr) -> Expr:
+        """Flat index in the contraction's result."""
+        axes = self.axes
+        place = dict(zip(axes.batch, self._unflatten(self.b, axes.batch), strict=True))
+        place.update(zip(axes.m, self._unflatten(row, axes.m), strict=True))
+        place.update(zip(axes.n, self._unflatten(col, axes.n), strict=True))
+        shape = [axes.sizes[c] for c in axes.out]
+        return flat_index([place[c] for c in axes.out], shape)
+
+
+class _Hooks:
+    """What the matmul templates call; the functions behind it go above `main`."""
+
+    def __init__(self, operands: _Operands, record: Matmul) -> None:
+        self.batched = record.batch > 1
+        self.o, self.record = operands, record
+        axes = operands.axes
+        self.wide = operands.n % 4 == 0
+        a, a_lets = operands.tile_load(axes.a, axes.a_letters, "m", record.a_axis)
+        b, b_lets = operands.tile_load(axes.b, axes.b_letters, "n", record.b_axis)
+        self.stores = operands.epilogue(self.wide)
+        self._choose_widths([a, b])
+        head = ["b"] if self.batched else []
+        frame, vec = operands.frame, operands.vec
+        self.functions = [
+            loader(frame, vec, "load_a", [*head, "row", "k"], a_lets, a, LANE),
+            loader(frame, vec, "load_b", [*head, "k", "col"], b_lets, b, LANE),
+            self._store_function(head),
+        ]
+
+    def _choose_widths(self, reads: list[Expr]) -> None:
+        frame = self.o.frame
+        exprs = [*reads, *(x for _, _, x in self.stores)] if self.wide else reads
+        self.o.vec = choose_vec(exprs, LANE, len(frame.vars), frame.elements)
+        for t, first, _ in self.stores:
+            if self.wide and ex.divisible(first, 4) and frame.elements[t] % 4 == 0:
+                self.o.vec[t] = 4
+
+    def _store_function(self, head: list[str]) -> str:
+        params = [f"{p}: u32" for p in (*head, "row", "col")]
+        if self.wide:
+            return function("store_out", [*params, "acc: vec4<f32>"], "", self._wide_body())
+        scalar = function("store_one", [*params, "acc: f32"], "", self._scalar_body())
+        calls = [
+            f"  store_one({'b, ' if head else ''}row, col{f' + {n}u' if n else ''}, acc.{c});"
+            for n, c in enumerate("xyzw")
+        ]
+        return scalar + "\n\n" + function("store_out", [*params, "acc: vec4<f32>"], "", calls)
+
+    def _guard(self) -> str:
+        m, n, _ = self.o.padded
+        checks = [f"row < {self.o.m}u"] if m > self.o.m else []
+        checks += [f"col < {self.o.n}u"] if n > self.o.n or not self.wide else []
+        return " && ".join(checks)
+
+    def _wide_body(self) -> list[str]:
+        writer = self.o.frame.writer(self.o.vec)
+        writer.declare_vector(self.o.acc)
+        writer.plan([], LANE, self.stores)
+        for t, first, value in self.stores:
+            writer.store4(t, first, value, LANE)
+        return guarded(["  let col4 = col / 4u;", *writer.lines], self._guard())
+
+    def _scalar_body(self) -> list[str]:
+        writer = self.o.frame.writer(self.o.vec)
+        writer.plan([], None, self.stores)
+        for store in self.stores:
+            writer.store(*store)
+        return guarded(writer.lines, self._guard())
+
+    def a4(self, b: str, row: str, k: str) -> str:
+        return f"load_a({self._args(b, row, k)})"
+
+    def b4(self, b: str, k: str, col: str) -> str:
+        return f"load_b({self._args(b, k, col)})"
+
+    def store4(self, b: str, row: str, col: str, acc: str) -> str:
+        return f"store_out({self._args(b, row, col)}, {acc});"
+
+    def _args(self, b: str, *rest: str) -> str:
+        return ", ".join((b, *rest) if self.batched else rest)

@@ -1,0 +1,58 @@
+"""Elementwise kernels: one invocation computes four neighbouring elements (or one) of each result."""
+
+from __future__ import annotations
+
+from ..expr import Expr, add, mul, sym
+from ..frame import Frame
+from ..lower import Lowering
+from ..profile import Profile
+from ..render import render
+from ..wgsl import choose_vec
+from .base import LANE, Kernel, ceil_div, finish, group_index, shape_text, threads_for
+
+
+def build_map(frame: Frame, profile: Profile) -> Kernel:
+    """A kernel over the flat index space that all results of the region share."""
+    region = frame.region
+    wide = all(v.aval.ndim and v.aval.shape[-1] % 4 == 0 for v in region.outs)
+    count = region.rows // 4 if wide else region.rows
+    threads = threads_for(count, 64)
+    groups = ceil_div(count, threads)
+    body, vec = _body(frame, count, wide)
+    config = f"map over {shape_text(region.outs[0].aval)}, {'4 elements' if wide else '1 element'} per invocation"
+    wgsl = render(
+        "map",
+        header=frame.header(config),
+        bindings=frame.declarations(vec),
+        threads=threads,
+        group=group_index(groups),
+        guard=count if groups * threads != count or groups > 65535 else 0,
+        body=body,
+    )
+    return finish(frame, "map", wgsl, threads, groups)
+
+
+def _body(frame: Frame, count: int, wide: bool) -> tuple[list[str], list[int]]:
+    """(statements, vector width per tensor)."""
+    i = sym("i", 0, count - 1)
+    low = Lowering(frame.region.graph, frame.sources, {})
+    flat: Expr = add(mul(i, 4), LANE) if wide else i
+    values = [low.at(v, flat) for v in frame.region.outs]
+    start = mul(i, 4) if wide else i
+    if not wide:
+        vec = [1] * len(frame.vars)
+        writer = frame.writer(vec)
+        stores = [(t, start, x) for t, x in zip(frame.targets, values, strict=True)]
+        writer.plan([], None, stores)
+        for store in stores:
+            writer.store(*store)
+        return writer.lines, vec
+    vec = choose_vec(values, LANE, len(frame.vars), frame.elements)
+    for t in frame.targets:
+        vec[t] = 4
+    writer = frame.writer(vec)
+    stores = [(t, start, x) for t, x in zip(frame.targets, values, strict=True)]
+    writer.plan([], LANE, stores)
+    for t, at, value in stores:
+        writer.store4(t, at, value, LANE)
+    return writer.lines, vec

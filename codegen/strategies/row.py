@@ -1,0 +1,211 @@
+"""Row kernels: reductions over contiguous rows, with the elementwise work around them.
+
+A row is handled by one invocation ("serial", for software adapters and short rows) or by one
+workgroup ("shared"). Reductions that need each other's results run in successive phases; each
+phase walks the row once, and elementwise results are stored in a last walk. Values that are the
+same for the whole row are computed between the walks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ir.graph import Eqn, Graph, Lit, Value, Var
+
+from ..expr import Expr, add, mul, sym
+from ..frame import Frame, independent
+from ..lower import Lowering
+from ..profile import Profile
+from ..render import render
+from ..wgsl import Writer, choose_vec, value_type
+from .base import LANE, Accumulator, Kernel, accumulators, ceil_div, finish, group_index, power_of_two
+
+SHORT = 32  # rows up to this long are handled by one invocation on any device
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One pass over the row: `before` it row-wide lets, inside `lines` for each step."""
+
+    before: tuple[str, ...]
+    lines: tuple[str, ...]
+    sums: tuple[Accumulator, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How rows map to invocations: `threads` per workgroup, of which `lanes` share one row."""
+
+    threads: int
+    lanes: int
+    step: int  # elements per visit: 4 or 1
+
+    @property
+    def serial(self) -> bool:
+        return self.lanes == 1
+
+
+def build_row(frame: Frame, profile: Profile) -> Kernel:
+    """A kernel over `region.rows` rows of `region.width` elements."""
+    region = frame.region
+    layout = _layout(region.rows, region.width, profile)
+    body = _Body(frame, layout)
+    walks, stores = body.walks(), body.row_stores()
+    groups = region.rows if not layout.serial else ceil_div(region.rows, layout.threads)
+    per = "invocation" if layout.serial else f"workgroup of {layout.threads}"
+    sums = [a for w in walks for a in w.sums]
+    wgsl = render(
+        "row",
+        header=frame.header(f"{region.rows} rows of {region.width}, one per {per}"),
+        bindings=frame.declarations(body.vec),
+        layout=layout,
+        group=group_index(groups),
+        rows=region.rows,
+        guard=layout.serial and groups * layout.threads != region.rows or groups > 65535,
+        visits=region.width // layout.step,
+        walks=walks,
+        stores=stores,
+        value_type=value_type,
+        scratch=list(dict.fromkeys(a.dtype for a in sums)),
+    )
+    visits = len(walks) * ceil_div(region.width // layout.step, layout.lanes)
+    memory = 0 if layout.serial else 4 * layout.threads * len({a.dtype for a in sums})
+    return finish(frame, "row", wgsl, layout.threads, groups, loop_iterations=visits, workgroup_bytes=memory)
+
+
+def _layout(rows: int, width: int, profile: Profile) -> Layout:
+    step = 4 if width % 4 == 0 else 1
+    visits = width // step
+    cpu = profile.kind == "cpu"
+    serial = (cpu and rows >= 16) or width <= SHORT
+    if serial and not (profile.loop_limit and 8 * visits > profile.loop_limit):
+        return Layout(min(8 if cpu else 64, power_of_two(rows)), 1, step)
+    most = min(64 if cpu else 256, profile.invocations)
+    if profile.loop_limit:
+        while 8 * visits // most > profile.loop_limit and most < profile.invocations:
+            most *= 2
+    lanes = max(1 if cpu else 32, min(most, power_of_two(visits)))
+    return Layout(lanes, lanes, step) if lanes > 1 else Layout(1, 1, step)
+
+
+class _Body:
+    """The statements of a row kernel, walk by walk."""
+
+    def __init__(self, frame: Frame, layout: Layout) -> None:
+        self.frame, self.layout = frame, layout
+        region = frame.region
+        self.row = sym("row", 0, region.rows - 1)
+        self.j = sym("j", 0, region.width // layout.step - 1)
+        self.lane = LANE if layout.step == 4 else None
+        column = add(mul(self.j, 4), LANE) if self.lane else self.j
+        self.flat = add(mul(self.row, region.width), column)
+        self.start = add(mul(self.row, region.width), mul(self.j, layout.step))
+        self.phases = _phases(region.graph)
+        sums = accumulators([e for phase in self.phases for e in phase])
+        self.sums = {a.eqn.out: a for a in sums}
+        local = {v: a.result() for v, a in self.sums.items()}
+        self.low = Lowering(region.graph, frame.sources, local)
+        pairs = list(zip(region.outs, frame.targets, strict=True))
+        self.wide = [(v, t) for v, t in pairs if not self._row_level(v)]
+        self.narrow = [(v, t) for v, t in pairs if self._row_level(v)]
+        self.operands = {e.out: self._operand(e) for phase in self.phases for e in phase}
+        self.values = [(t, self.low.at(v, self.flat)) for v, t in self.wide]
+        self.vec = self._widths()
+        self.writer = frame.writer(self.vec, "  ")
+
+    def _row_level(self, v: Var) -> bool:
+        """One value a row. With rows of one element, reductions are; elementwise results are not."""
+        if self.frame.region.width == 1:
+            return v in self.sums
+        return v.aval.size == self.frame.region.rows
+
+    def _operand(self, eqn: Eqn) -> Expr:
+        return self.sums[eqn.out].operand(self.low.at(eqn.ins[0], self.flat))
+
+    def _widths(self) -> list[int]:
+        if self.lane is None:
+            return [1] * len(self.frame.vars)
+        exprs = [*self.operands.values(), *(x for _, x in self.values)]
+        vec = choose_vec(exprs, LANE, len(self.frame.vars), self.frame.elements)
+        for _, t in self.wide:
+            vec[t] = 4
+        return vec
+
+    def walks(self) -> list[Walk]:
+        found = []
+        for phase in self.phases:
+            sums = tuple(self.sums[e.out] for e in phase)
+            found.append(self._reduce_walk(sums))
+        if self.wide:
+            found.append(self._store_walk())
+        return found
+
+    def _before(self, exprs: Sequence[Expr]) -> tuple[str, ...]:
+        """Name, outside of the walk, what the walk needs and does not change along the row."""
+        varying = [self.j] if self.lane is None else [self.j, LANE]
+        mark = len(self.writer.lines)
+        for x in independent(exprs, varying):
+            self.writer.bind(x)
+        return tuple(self.writer.lines[mark:])
+
+    def _reduce_walk(self, sums: tuple[Accumulator, ...]) -> Walk:
+        exprs = [self.operands[a.eqn.out] for a in sums]
+        before = self._before(exprs)
+        inner = self.writer.child()
+        inner.plan(exprs, self.lane)
+        for a, x in zip(sums, exprs, strict=True):
+            text = inner.value4(x, self.lane) if self.lane else inner.value(x)
+            inner.lines.append(f"    {a.name}_part = {a.combine(a.name + '_part', text)};")
+        return Walk(before, tuple(_indented(inner.lines)), sums)
+
+    def _store_walk(self) -> Walk:
+        before = self._before([x for _, x in self.values])
+        inner = self.writer.child()
+        stores = [(t, self.start, x) for t, x in self.values]
+        inner.plan([], self.lane, stores)
+        for t, at, x in stores:
+            self._store(inner, t, at, x)
+        return Walk(before, tuple(_indented(inner.lines)), ())
+
+    def _store(self, writer: Writer, t: int, at: Expr, x: Expr) -> None:
+        if self.lane:
+            writer.store4(t, at, x, self.lane)
+        else:
+            writer.store(t, at, x)
+
+    def row_stores(self) -> list[str]:
+        """Statements that store one value a row."""
+        if not self.narrow:
+            return []
+        inner = self.writer.child() if not self.layout.serial else self.writer
+        mark = len(inner.lines)
+        stores = [(t, self.row, self.low.at(v, self.row)) for v, t in self.narrow]
+        inner.plan([], None, stores)
+        for store in stores:
+            inner.store(*store)
+        return _indented(inner.lines[mark:]) if not self.layout.serial else inner.lines[mark:]
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    """Inner lines at four blanks."""
+    return ["    " + line.strip() for line in lines]
+
+
+def _phases(graph: Graph) -> list[list[Eqn]]:
+    """Reductions by how many others must be finished before them."""
+    depth: dict[Var, int] = {}
+    phases: list[list[Eqn]] = []
+    for eqn in graph.eqns:
+        below = max((_depth(v, depth) for v in eqn.ins), default=0)
+        if eqn.prim.kind == "reduce":
+            while len(phases) <= below:
+                phases.append([])
+            phases[below].append(eqn)
+            below += 1
+        depth.update((v, below) for v in eqn.outs)
+    return phases
+
+
+def _depth(v: Value, depth: dict[Var, int]) -> int:
+    return 0 if isinstance(v, Lit) else depth.get(v, 0)

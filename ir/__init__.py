@@ -1,0 +1,44 @@
+"""The tensor IR: graphs, primitives with all their rules, the numpy oracle, and passes.
+
+Imports nothing of this project and nothing but numpy beyond the standard library.
+"""
+
+from . import prims
+from .build import Builder, build, building, emit, inline, lit
+from .check import GraphError, check
+from .dtypes import DType, bool_, dtype, f16, f32, i32, u32
+from .graph import Aval, Eqn, Graph, Lit, Src, Value, Var
+from .interp import evaluate
+from .prim import PRIMITIVES, Primitive
+from .show import parse, show
+
+__all__ = [
+    "PRIMITIVES",
+    "Aval",
+    "Builder",
+    "DType",
+    "Eqn",
+    "Graph",
+    "GraphError",
+    "Lit",
+    "Primitive",
+    "Src",
+    "Value",
+    "Var",
+    "bool_",
+    "build",
+    "building",
+    "check",
+    "dtype",
+    "emit",
+    "evaluate",
+    "f16",
+    "f32",
+    "i32",
+    "inline",
+    "lit",
+    "parse",
+    "prims",
+    "show",
+    "u32",
+]

@@ -1,0 +1,196 @@
+"""Building graphs: a stack of open builders and `emit`, the only way an equation comes to be.
+
+Invariants: equations go to the innermost open builder; a Var of an enclosing open builder becomes
+an extra leading input of the inner graph (closure conversion), so functions may capture; a Var of
+a closed builder is an error. Every equation is typed when it is emitted.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from .dtypes import DType
+from .graph import Aval, Eqn, Graph, Lit, Src, Value, Var
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_OURS = tuple(os.path.join(_ROOT, p) + os.sep for p in ("ir", "tracer", "codegen", "runtime"))
+_is_ours: dict[str, bool] = {}
+
+
+class LeakedTracerError(ValueError):
+    """A traced value was used after the function that made it had returned."""
+
+
+class Builder:
+    """An open graph. `captured` maps each outer Var to the input that stands for it."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Var] = []
+        self.eqns: list[Eqn] = []
+        self.owned: set[Var] = set()
+        self.captured: dict[Var, Var] = {}
+        self.src: Src | None = None  # when set, replaces the user's line (rules of a transform)
+        self.scope = ""
+
+    def input(self, aval: Aval, hint: str = "") -> Var:
+        var = Var(aval, hint)
+        self.inputs.append(var)
+        self.owned.add(var)
+        return var
+
+    def resolve(self, value: Value) -> Value:
+        """`value` as this builder may use it; captures Vars of enclosing builders."""
+        if isinstance(value, Lit) or value in self.owned:
+            return value
+        if value not in self.captured:
+            if not any(value in b.owned or value in b.captured.values() for b in _stack()):
+                raise LeakedTracerError(
+                    f"a traced value of type {value.aval} was used after the function that "
+                    "created it had returned; return it from that function instead of storing it"
+                )
+            inner = Var(value.aval, value.hint)
+            self.captured[value] = inner
+            self.owned.add(inner)
+        return self.captured[value]
+
+    def emit(self, prim: Any, ins: Sequence[Value], params: dict[str, Any]) -> tuple[Var, ...]:
+        ins = tuple(self.resolve(v) for v in ins)
+        src = self.src or user_src()
+        try:
+            types = prim.typeof(*(v.aval for v in ins), **params)
+        except TypeError as error:
+            raise TypeError(f"{error}{describe_src(src)}") from None
+        avals = types if isinstance(types, tuple) else (types,)
+        outs = tuple(Var(a) for a in avals)
+        self.owned.update(outs)
+        self.eqns.append(Eqn(prim, ins, outs, params, src, self.scope))
+        return outs
+
+    def close(self, outs: Sequence[Value]) -> Graph:
+        outs = tuple(self.resolve(v) for v in outs)
+        return Graph((*self.captured.values(), *self.inputs), tuple(self.eqns), outs)
+
+
+_local = threading.local()
+
+
+def _stack() -> list[Builder]:
+    if not hasattr(_local, "stack"):
+        _local.stack = []
+    return _local.stack
+
+
+def current() -> Builder | None:
+    """The innermost open builder, or None outside of any trace."""
+    stack = _stack()
+    return stack[-1] if stack else None
+
+
+def outermost() -> Builder | None:
+    """The builder whose inputs nothing encloses, or None outside of any trace."""
+    stack = _stack()
+    return stack[0] if stack else None
+
+
+@contextmanager
+def building(builder: Builder | None = None) -> Iterator[Builder]:
+    """Open a builder for the extent of a `with` block."""
+    builder = builder or Builder()
+    stack = _stack()
+    if stack:
+        builder.scope = builder.scope or stack[-1].scope
+    stack.append(builder)
+    try:
+        yield builder
+    finally:
+        stack.pop()
+
+
+@contextmanager
+def attributed(src: Src | None, scope: str) -> Iterator[None]:
+    """Equations emitted inside are attributed to `src` and `scope`, not to the Python caller."""
+    builder = current()
+    saved = builder.src, builder.scope
+    builder.src, builder.scope = src, scope
+    try:
+        yield
+    finally:
+        builder.src, builder.scope = saved
+
+
+def build(fun: Callable, *avals: Aval) -> Graph:
+    """Trace `fun`, a function of Vars returning a Value or a tuple of them, into a Graph."""
+    with building() as builder:
+        outs = fun(*[builder.input(a) for a in avals])
+        return builder.close(outs if isinstance(outs, (tuple, list)) else (outs,))
+
+
+def emit(prim: Any, *ins: Value, **params: Any) -> Any:
+    """Append one equation to the open builder; a Var, or a tuple if `prim` has many results."""
+    builder = current()
+    if builder is None:
+        raise RuntimeError(f"`{prim.name}` was emitted with no graph open")
+    outs = builder.emit(prim, ins, params)
+    return outs if prim.multi else outs[0]
+
+
+def inline(graph: Graph, args: Sequence[Value], attribute: bool = True) -> list[Value]:
+    """Re-emit a graph's equations on `args`; returns its outputs in the current builder."""
+    env: dict[Var, Value] = dict(zip(graph.ins, args, strict=True))
+    builder = current()
+    for eqn in graph.eqns:
+        with attributed(eqn.src if attribute else builder.src, eqn.scope):
+            outs = builder.emit(eqn.prim, [read(env, v) for v in eqn.ins], eqn.params)
+        env.update(zip(eqn.outs, outs, strict=True))
+    return [read(env, v) for v in graph.outs]
+
+
+def read(env: dict[Var, Value], value: Value) -> Value:
+    return env[value] if isinstance(value, Var) else value
+
+
+def lit(value: float | int | bool, dtype: DType, shape: tuple[int, ...] = ()) -> Lit:
+    """A constant of the given type, every element `value`."""
+    cast = float if dtype.is_float else int if dtype.is_integer else bool
+    return Lit(cast(value), Aval(tuple(shape), dtype))
+
+
+def lit_like(value: float | int | bool, like: Value) -> Lit:
+    return lit(value, like.aval.dtype, like.aval.shape)
+
+
+def apply_sugar(name: str, operands: Sequence[Any]) -> Value:
+    """Emit primitive `name`; Python scalars take the type of the other operand."""
+    from .prim import PRIMITIVES
+
+    like = next(v for v in operands if isinstance(v, (Var, Lit)))
+    values = [v if isinstance(v, (Var, Lit)) else lit_like(v, like) for v in operands]
+    return emit(PRIMITIVES[name], *values)
+
+
+def user_src() -> Src | None:
+    """The nearest caller outside of this library."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        ours = _is_ours.get(file)
+        if ours is None:
+            ours = _is_ours[file] = file.startswith(_OURS) or file.startswith("<")
+        if not ours:
+            return Src(file, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+def describe_src(src: Src | None) -> str:
+    """A line for the end of an error message: where, and what stands there."""
+    if src is None:
+        return ""
+    text = linecache.getline(src.file, src.line).strip()
+    return f"\n  at {src}" + (f": {text}" if text else "")

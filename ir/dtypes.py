@@ -1,0 +1,80 @@
+"""Element types of the IR.
+
+Invariant: a dtype is one of the five singletons below; two dtypes are equal iff they are the same
+object. There is no promotion between dtypes: mixing two is an error in `Primitive.typeof`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class DType:
+    """An element type. `itemsize` is bytes per element on the device, where bool occupies a u32."""
+
+    name: str
+    itemsize: int
+    np: np.dtype
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self):  # copies and pickles stay singletons
+        return dtype, (self.name,)
+
+    @property
+    def is_float(self) -> bool:
+        return self.np.kind == "f"
+
+    @property
+    def is_integer(self) -> bool:
+        return self.np.kind in "iu"
+
+
+f32 = DType("f32", 4, np.dtype(np.float32))
+f16 = DType("f16", 2, np.dtype(np.float16))
+i32 = DType("i32", 4, np.dtype(np.int32))
+u32 = DType("u32", 4, np.dtype(np.uint32))
+bool_ = DType("bool", 4, np.dtype(np.bool_))
+
+DTYPES = {d.name: d for d in (f32, f16, i32, u32, bool_)}
+_BY_NUMPY = {d.np: d for d in DTYPES.values()}
+# 64-bit host arrays are the common accident: numpy makes them by default.
+_NARROWED = {np.dtype(np.float64): f32, np.dtype(np.int64): i32, np.dtype(np.uint64): u32}
+
+
+def dtype(spec: object) -> DType:
+    """The DType named by `spec`: a DType, its name, or anything `np.dtype` accepts.
+
+    64-bit types narrow to their 32-bit twins. Raises TypeError for types WGSL cannot hold.
+    """
+    if isinstance(spec, DType):
+        return spec
+    if isinstance(spec, str) and spec in DTYPES:
+        return DTYPES[spec]
+    host = np.dtype(spec)
+    found = _BY_NUMPY.get(host) or _NARROWED.get(host)
+    if found is None:
+        known = ", ".join(d.np.name for d in DTYPES.values())
+        raise TypeError(f"dtype {host} is not supported on WebGPU devices; use one of {known}")
+    return found
+
+
+def lowest(kind: DType) -> float | int:
+    """The most negative finite value: what masks and max-reductions start from.
+
+    WGSL implementations may assume that infinities do not occur, so none is ever emitted.
+    """
+    if kind.is_float:
+        return float(np.finfo(kind.np).min)
+    return int(np.iinfo(kind.np).min) if kind.is_integer else False
+
+
+def highest(kind: DType) -> float | int:
+    """The largest finite value of a dtype."""
+    if kind.is_float:
+        return float(np.finfo(kind.np).max)
+    return int(np.iinfo(kind.np).max) if kind.is_integer else True

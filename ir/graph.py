@@ -1,0 +1,193 @@
+"""The tensor graph: ordered, single-assignment equations over typed values.
+
+Invariants: a Var is defined once, before its uses, by an equation or as a graph input; identity is
+its meaning (names are invented by `ir.show`). A Lit is a constant of any shape whose elements are
+all `value`. Nothing is mutated; params are hashable, and a graph may itself be a param.
+`Graph.key()` is structural: it ignores where equations came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from .dtypes import DType
+
+if TYPE_CHECKING:
+    from .prim import Primitive
+
+
+@dataclass(frozen=True)
+class Aval:
+    """Abstract value: shape and dtype. Prints as `f32[8, 128]`."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"
+
+    __repr__ = __str__
+
+
+class _Operators:
+    """Arithmetic sugar of rules: emits into the current builder. Shapes must match exactly."""
+
+    __slots__ = ()
+
+    def __add__(self, other):
+        return _emit2("add", self, other)
+
+    def __radd__(self, other):
+        return _emit2("add", self, other)
+
+    def __sub__(self, other):
+        return _emit2("sub", self, other)
+
+    def __rsub__(self, other):
+        return _emit2("sub", other, self)
+
+    def __mul__(self, other):
+        return _emit2("mul", self, other)
+
+    def __rmul__(self, other):
+        return _emit2("mul", self, other)
+
+    def __truediv__(self, other):
+        return _emit2("div", self, other)
+
+    def __rtruediv__(self, other):
+        return _emit2("div", other, self)
+
+    def __neg__(self):
+        return _emit2("neg", self)
+
+
+def _emit2(name: str, *operands: Any) -> Value:
+    from .build import apply_sugar
+
+    return apply_sugar(name, operands)
+
+
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
+class Var(_Operators):
+    """A value defined by an equation or a graph input."""
+
+    aval: Aval
+    hint: str = ""  # what the user called it; used only to name tensors in generated text
+
+
+@dataclass(frozen=True)
+class Lit(_Operators):
+    """A constant of `aval`'s shape, every element equal to `value`. Compared by value."""
+
+    value: float | int | bool
+    aval: Aval
+
+
+Value = Var | Lit
+
+
+@dataclass(frozen=True)
+class Src:
+    """The user's line that caused an equation."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, eq=False)
+class Eqn:
+    """`outs = prim[params](ins)`. `src` and `scope` explain; they never change meaning."""
+
+    prim: Primitive
+    ins: tuple[Value, ...]
+    outs: tuple[Var, ...]
+    params: dict[str, Any] = field(default_factory=dict)  # read-only by convention
+    src: Src | None = None
+    scope: str = ""
+
+    @property
+    def out(self) -> Var:
+        return self.outs[0]
+
+    def param_key(self) -> tuple:
+        return tuple((n, _key(self.params[n])) for n in sorted(self.params))
+
+
+def _key(param: Any) -> Any:
+    return param.key() if isinstance(param, Graph) else param
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """`outs` computed from `ins` by `eqns` in order. Captured constants are leading `ins`."""
+
+    ins: tuple[Var, ...]
+    eqns: tuple[Eqn, ...]
+    outs: tuple[Value, ...]
+
+    @property
+    def in_avals(self) -> tuple[Aval, ...]:
+        return tuple(v.aval for v in self.ins)
+
+    @property
+    def out_avals(self) -> tuple[Aval, ...]:
+        return tuple(v.aval for v in self.outs)
+
+    def users(self) -> dict[Var, list[Eqn]]:
+        """Equations reading each Var, once per operand position."""
+        found: dict[Var, list[Eqn]] = {}
+        for eqn in self.eqns:
+            for v in eqn.ins:
+                if isinstance(v, Var):
+                    found.setdefault(v, []).append(eqn)
+        return found
+
+    def subgraphs(self) -> Iterator[Graph]:
+        for eqn in self.eqns:
+            for param in eqn.params.values():
+                if isinstance(param, Graph):
+                    yield param
+
+    def key(self) -> tuple:
+        """Hashable structure: equal iff the graphs compute the same thing the same way."""
+        return self._structure
+
+    @cached_property
+    def _structure(self) -> tuple:
+        number: dict[Var, int] = {v: i for i, v in enumerate(self.ins)}
+
+        def ref(v: Value):
+            return number[v] if isinstance(v, Var) else ("lit", repr(v.value), v.aval)
+
+        rows = []
+        for eqn in self.eqns:
+            ins = tuple(ref(v) for v in eqn.ins)
+            for v in eqn.outs:
+                number[v] = len(number)
+            rows.append((eqn.prim.name, ins, tuple(v.aval for v in eqn.outs), eqn.param_key()))
+        return self.in_avals, tuple(rows), tuple(ref(v) for v in self.outs)
+
+    def __repr__(self) -> str:
+        from .show import show
+
+        return show(self)

@@ -1,0 +1,93 @@
+"""Reverse mode as Graph -> Graph.
+
+Invariant: the result is one ordinary graph. Whatever forward value a rule mentions is a residual by
+definition, so there is no residual bookkeeping, and since rules emit ordinary equations the pass
+applies to its own output (higher order).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..build import attributed, building, current, describe_src, inline, lit_like, read
+from ..graph import Eqn, Graph, Lit, Value, Var
+from .simplify import dce
+
+
+def vjp_graph(graph: Graph, wrt: Sequence[int]) -> Graph:
+    """(ins..., cts...) -> (outs..., cotangents of ins[i] for i in wrt).
+
+    The cotangent inputs have the types of the outputs. An input the outputs do not depend on gets a
+    zero cotangent. Raises TypeError, naming the user's line, at a primitive without a derivative.
+    """
+    with building() as builder:
+        env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
+        active = _replay(graph, env, {graph.ins[i] for i in wrt})
+        cts_in = [builder.input(v.aval) for v in graph.outs]
+        cts = _seed(graph, env, cts_in, active)
+        for eqn in reversed(graph.eqns):
+            if any(v in cts for v in eqn.outs):
+                _pull_back(eqn, env, cts, active)
+        outs = [read(env, v) for v in graph.outs]
+        found = [cts.get(graph.ins[i], lit_like(0, graph.ins[i])) for i in wrt]
+        return dce(builder.close([*outs, *found]))
+
+
+def grad_graph(graph: Graph, wrt: Sequence[int]) -> Graph:
+    """(ins...) -> (outs..., d outs[0] / d ins[i] for i in wrt); outs[0] is a float scalar."""
+    with building() as builder:
+        ins = [builder.input(v.aval, v.hint) for v in graph.ins]
+        seeds = [lit_like(i == 0, v) for i, v in enumerate(graph.outs)]
+        return builder.close(inline(vjp_graph(graph, wrt), [*ins, *seeds]))
+
+
+def _replay(graph: Graph, env: dict[Var, Value], wrt: set[Var]) -> set[Var]:
+    """Re-emit the forward equations; returns the Vars that depend on `wrt`."""
+    active = set(wrt)
+    builder = current()
+    for eqn in graph.eqns:
+        with attributed(eqn.src, eqn.scope):
+            outs = builder.emit(eqn.prim, [read(env, v) for v in eqn.ins], eqn.params)
+        env.update(zip(eqn.outs, outs, strict=True))
+        if any(v in active for v in eqn.ins):
+            active.update(v for v in eqn.outs if v.aval.dtype.is_float)
+    return active
+
+
+def _seed(graph: Graph, env, cts_in: list[Var], active: set[Var]) -> dict[Var, Value]:
+    cts: dict[Var, Value] = {}
+    for out, ct in zip(graph.outs, cts_in, strict=True):
+        if isinstance(out, Var) and out in active:
+            _accumulate(cts, out, ct)
+    return cts
+
+
+def _pull_back(eqn: Eqn, env: dict[Var, Value], cts: dict[Var, Value], active: set[Var]) -> None:
+    """Turn the cotangents of an equation's results into cotangents of its operands."""
+    if not any(v in active for v in eqn.ins):
+        return
+    ct_outs = tuple(cts.pop(v, None) for v in eqn.outs)
+    outs = tuple(env[v] for v in eqn.outs)
+    ins = [read(env, v) for v in eqn.ins]
+    ct, out = (ct_outs, outs) if eqn.prim.multi else (ct_outs[0], outs[0])
+    scope = f"grad({eqn.scope})" if eqn.scope else "grad"
+    with attributed(eqn.src, scope):
+        try:
+            found = eqn.prim.vjp(ct, out, *ins, **eqn.params)
+        except TypeError as error:
+            where = describe_src(eqn.src)
+            raise TypeError(f"{str(error).removesuffix(where)}{where}") from None
+        for v, c in zip(eqn.ins, found, strict=True):
+            if c is not None and isinstance(v, Var) and v in active:
+                _accumulate(cts, v, c)
+
+
+def _accumulate(cts: dict[Var, Value], v: Var, ct: Value) -> None:
+    """Add a contribution; zeros are dropped so that they never become equations."""
+    if isinstance(ct, Lit) and ct.value == 0:
+        return
+    held = cts.get(v)
+    cts[v] = ct if held is None else held + ct
+
+
+__all__ = ["grad_graph", "vjp_graph"]

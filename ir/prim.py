@@ -1,0 +1,61 @@
+"""What a primitive is: one stateless class with every rule the rest of the compiler asks for.
+
+Invariants: the set is closed (`PRIMITIVES` is filled by importing `ir.prims`); `kind` alone decides
+how code is generated, so nothing in `codegen` names a primitive except contractions, scatters and
+the composites that have a kernel of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .graph import Aval, Value
+
+KINDS = (
+    "elementwise",  # out[i] = f(x[i], ...)
+    "view",  # out[i] = x[map(i)], or a constant
+    "source",  # out[i] = f(i)
+    "gather",  # out[i] = x[ids[...]]
+    "reduce",  # out[i] = monoid over some axes
+    "contract",  # sums of products
+    "scatter",  # accumulate updates at data-dependent places
+    "composite",  # defined by an expansion in the other kinds; may have its own kernel
+)
+PRIMITIVES: dict[str, Primitive] = {}
+
+
+class Primitive:
+    """Base class. Subclasses set `name` and `kind` and override the rules they have."""
+
+    name: str = ""
+    kind: str = ""
+    multi = False  # several results: typeof, eval and expand return tuples, vjp takes a tuple
+
+    def typeof(self, *avals: Aval, **params: Any) -> Aval | tuple[Aval, ...]:
+        """The result type; raises TypeError naming the operands' types when they do not fit."""
+        raise TypeError(f"{self.name} declares no typing rule")
+
+    def eval(self, *xs: Any, **params: Any) -> Any:
+        """The numpy meaning, at whatever float precision `xs` have."""
+        raise TypeError(f"{self.name} declares no evaluation rule")
+
+    def vjp(self, ct: Any, out: Any, *ins: Value, **params: Any) -> tuple[Value | None, ...]:
+        """Cotangents of `ins`, emitted as IR; None where the derivative is zero by definition."""
+        raise TypeError(f"{self.name} has no derivative; wrap its operand in stop_gradient")
+
+    def flops(self, *avals: Aval, **params: Any) -> int:
+        """Floating-point operations of one evaluation."""
+        out = self.typeof(*avals, **params)
+        return (out[0] if isinstance(out, tuple) else out).size
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def register(cls: type[Primitive]) -> Primitive:
+    """Class decorator: instantiate the primitive and enter it in `PRIMITIVES`."""
+    prim = cls()
+    if not prim.name or prim.kind not in KINDS or prim.name in PRIMITIVES:
+        raise TypeError(f"primitive {cls.__name__} needs a unique name and a kind of {KINDS}")
+    PRIMITIVES[prim.name] = prim
+    return prim

@@ -1,0 +1,78 @@
+"""`dot`: sums of products, written as an einsum of two operands.
+
+Invariant: the `spec` string is the whole rule. Letters in both operands and the result are batch
+axes, letters in both operands only are contracted, the rest are free; each letter occurs at most
+once per operand and every operand letter that the result lacks is contracted. The two cotangents
+are two swaps of the string, so a transformer needs no transposes in its backward pass.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ..build import emit
+from ..graph import Aval
+from ..prim import Primitive, register
+
+
+@lru_cache(maxsize=4096)
+def parse(spec: str) -> tuple[str, str, str]:
+    """ "ij,jk->ik" -> ("ij", "jk", "ik")."""
+    operands, out = spec.split("->")
+    a, b = operands.split(",")
+    return a, b, out
+
+
+@lru_cache(maxsize=4096)
+def roles(spec: str) -> tuple[str, str, str, str]:
+    """(batch, m, n, k) letters: in all three; in a and out; in b and out; in a and b only."""
+    a, b, out = parse(spec)
+    batch = "".join(c for c in out if c in a and c in b)
+    m = "".join(c for c in out if c in a and c not in b)
+    n = "".join(c for c in out if c in b and c not in a)
+    k = "".join(c for c in a if c in b and c not in out)
+    return batch, m, n, k
+
+
+@register
+class dot(Primitive):
+    name = "dot"
+    kind = "contract"
+
+    def typeof(self, x: Aval, y: Aval, *, spec: str) -> Aval:
+        a, b, out = parse(spec)
+        if x.ndim != len(a) or y.ndim != len(b):
+            raise TypeError(f"dot {spec} got operands of other ranks: {x} and {y}")
+        if x.dtype is not y.dtype or not x.dtype.is_float:
+            raise TypeError(f"dot requires two operands of one float dtype, got {x} and {y}")
+        sizes = dict(zip(a, x.shape, strict=True))
+        for letter, n in zip(b, y.shape, strict=True):
+            if sizes.setdefault(letter, n) != n:
+                raise TypeError(
+                    "dot_general requires contracting dimensions to have the same shape, "
+                    f"got {x} and {y} (axis `{letter}` of {spec})"
+                )
+        if any(len(set(part)) != len(part) for part in (a, b, out)) or set(out) - set(a + b):
+            raise TypeError(f"dot {spec} of {x} and {y}: a letter is repeated or comes from nowhere")
+        if set(a + b) - set(out) - set(roles(spec)[3]):
+            raise TypeError(
+                f"dot {spec} of {x} and {y}: every axis of one operand alone must be in the result"
+            )
+        return Aval(tuple(sizes[c] for c in out), x.dtype)
+
+    def eval(self, x, y, *, spec):
+        wide = [v.astype(np.float32) if v.dtype == np.float16 else v for v in (x, y)]
+        return np.einsum(spec, *wide, optimize=True).astype(x.dtype)
+
+    def vjp(self, ct, out, x, y, *, spec):
+        a, b, o = parse(spec)
+        return emit(dot, ct, y, spec=f"{o},{b}->{a}"), emit(dot, x, ct, spec=f"{a},{o}->{b}")
+
+    def flops(self, x: Aval, y: Aval, *, spec: str) -> int:
+        sizes = dict(zip(parse(spec)[0], x.shape, strict=True))
+        k = 1
+        for letter in roles(spec)[3]:
+            k *= sizes[letter]
+        return 2 * k * self.typeof(x, y, spec=spec).size

@@ -1,0 +1,493 @@
+"""Elementwise primitives: out[i] = f(x[i], y[i], ...).
+
+Invariant: operands have equal shapes; broadcasting is a primitive of its own, so no rule here (nor
+any transform of them) ever un-broadcasts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..build import emit, lit_like
+from ..dtypes import DType, bool_
+from ..graph import Aval, Value
+from ..prim import Primitive, register
+
+FLOAT, NUMBER, LOGIC, ANY = "float", "number", "bool or integer", "any"
+_ACCEPTS = {
+    FLOAT: lambda d: d.is_float,
+    NUMBER: lambda d: d is not bool_,
+    LOGIC: lambda d: not d.is_float,
+    ANY: lambda d: True,
+}
+
+
+class Elementwise(Primitive):
+    """`arity` operands of one dtype from the class `accepts`."""
+
+    kind = "elementwise"
+    arity = 1
+    accepts = FLOAT
+
+    def typeof(self, *avals: Aval, **params: Any) -> Aval:
+        if len(avals) != self.arity:
+            raise TypeError(f"{self.name} takes {self.arity} operands, got {_list(avals)}")
+        first = avals[0]
+        for other in avals[1:]:
+            if other.shape != first.shape:
+                raise TypeError(f"{self.name} got incompatible shapes: {_list(avals)}")
+            if other.dtype is not first.dtype:
+                raise TypeError(
+                    f"{self.name} requires equal dtypes, got {_list(avals)}; "
+                    f"convert one with .astype({first.dtype.np.name!r})"
+                )
+        if not _ACCEPTS[self.accepts](first.dtype):
+            raise TypeError(f"{self.name} accepts {self.accepts} values, got {_list(avals)}")
+        return Aval(first.shape, self.result(first.dtype))
+
+    def result(self, operand: DType) -> DType:
+        return operand
+
+
+def _list(avals: tuple[Aval, ...]) -> str:
+    return " and ".join(map(str, avals))
+
+
+class Binary(Elementwise):
+    arity = 2
+    accepts = NUMBER
+
+
+class Compare(Binary):
+    def result(self, operand: DType) -> DType:
+        return bool_
+
+    def vjp(self, ct, out, *ins):
+        return None, None
+
+
+# --- arithmetic ---------------------------------------------------------------------------------
+
+
+@register
+class add(Binary):
+    name = "add"
+
+    def eval(self, x, y):
+        return x + y
+
+    def vjp(self, ct, out, x, y):
+        return ct, ct
+
+
+@register
+class sub(Binary):
+    name = "sub"
+
+    def eval(self, x, y):
+        return x - y
+
+    def vjp(self, ct, out, x, y):
+        return ct, -ct
+
+
+@register
+class mul(Binary):
+    name = "mul"
+
+    def eval(self, x, y):
+        return x * y
+
+    def vjp(self, ct, out, x, y):
+        return ct * y, ct * x
+
+
+@register
+class div(Binary):
+    """Floats divide; integers divide towards zero, and by zero give 0."""
+
+    name = "div"
+
+    def eval(self, x, y):
+        if np.asarray(x).dtype.kind == "f":
+            return x / y
+        safe = np.where(y == 0, 1, y)
+        exact = np.abs(x.astype(np.int64)) // np.abs(safe.astype(np.int64))
+        quotient = exact * np.sign(x).astype(np.int64) * np.sign(safe).astype(np.int64)
+        return np.where(y == 0, 0, quotient)
+
+    def vjp(self, ct, out, x, y):
+        gx = ct / y
+        return gx, -(gx * out)
+
+
+@register
+class rem(Binary):
+    """Remainder with the sign of the dividend; integer remainder by zero gives 0."""
+
+    name = "rem"
+
+    def eval(self, x, y):
+        if np.asarray(x).dtype.kind == "f":
+            return np.fmod(x, y)
+        return np.where(y == 0, 0, np.fmod(x, np.where(y == 0, 1, y)))
+
+    def vjp(self, ct, out, x, y):
+        quotient = emit(div, emit(sub, x, out), y)
+        return ct, -(ct * quotient)
+
+
+@register
+class pow(Binary):
+    """x ** y. The derivative in y is taken as 0 where x <= 0, that in x as 0 where y = 0."""
+
+    name = "pow"
+
+    def eval(self, x, y):
+        return np.power(x, y)
+
+    def vjp(self, ct, out, x, y):
+        constant = emit(eq, y, lit_like(0, y))  # 0 ** -1 must not meet the factor 0
+        power = emit(pow, x, emit(select, constant, lit_like(1, y), y - 1))
+        gx = ct * y * power
+        positive = emit(lt, lit_like(0, x), x)
+        safe = emit(select, positive, x, lit_like(1, x))
+        return gx, ct * out * emit(log, safe)
+
+
+@register
+class max(Binary):
+    """The larger; the cotangent is halved where both are equal."""
+
+    name = "max"
+
+    def eval(self, x, y):
+        return np.maximum(x, y)
+
+    def vjp(self, ct, out, x, y):
+        gx = ct * _share(y, x)
+        return gx, ct - gx
+
+
+@register
+class min(Binary):
+    """The smaller; the cotangent is halved where both are equal."""
+
+    name = "min"
+
+    def eval(self, x, y):
+        return np.minimum(x, y)
+
+    def vjp(self, ct, out, x, y):
+        gx = ct * _share(x, y)
+        return gx, ct - gx
+
+
+def _share(low: Value, high: Value) -> Value:
+    """1 where low < high, 1/2 where equal, 0 where low > high."""
+    one, half, zero = (lit_like(v, low) for v in (1, 0.5, 0))
+    tie = emit(select, emit(eq, low, high), half, zero)
+    return emit(select, emit(lt, low, high), one, tie)
+
+
+# --- comparison and logic -----------------------------------------------------------------------
+
+
+@register
+class eq(Compare):
+    name = "eq"
+    accepts = ANY
+
+    def eval(self, x, y):
+        return x == y
+
+
+@register
+class lt(Compare):
+    name = "lt"
+
+    def eval(self, x, y):
+        return x < y
+
+
+@register
+class le(Compare):
+    name = "le"
+
+    def eval(self, x, y):
+        return x <= y
+
+
+class Logic(Binary):
+    accepts = LOGIC
+
+    def vjp(self, ct, out, *ins):
+        return None, None
+
+
+@register
+class and_(Logic):
+    name = "and_"
+
+    def eval(self, x, y):
+        return x & y
+
+
+@register
+class or_(Logic):
+    name = "or_"
+
+    def eval(self, x, y):
+        return x | y
+
+
+@register
+class not_(Elementwise):
+    name = "not_"
+    accepts = LOGIC
+
+    def eval(self, x):
+        return ~x
+
+    def vjp(self, ct, out, x):
+        return (None,)
+
+
+@register
+class select(Elementwise):
+    """cond ? x : y. Neither branch's NaN leaks through the other."""
+
+    name = "select"
+    arity = 3
+
+    def typeof(self, cond: Aval, x: Aval, y: Aval) -> Aval:
+        if cond.dtype is not bool_:
+            raise TypeError(f"select needs a bool condition, got {cond}")
+        if not cond.shape == x.shape == y.shape:
+            raise TypeError(f"select got incompatible shapes: {cond}, {x} and {y}")
+        if x.dtype is not y.dtype:
+            raise TypeError(f"select requires equal dtypes, got {x} and {y}; use .astype")
+        return x
+
+    def eval(self, cond, x, y):
+        return np.where(cond, x, y)
+
+    def vjp(self, ct, out, cond, x, y):
+        zero = lit_like(0, ct)
+        return None, emit(select, cond, ct, zero), emit(select, cond, zero, ct)
+
+
+# --- functions of one float ---------------------------------------------------------------------
+
+
+@register
+class neg(Elementwise):
+    name = "neg"
+    accepts = NUMBER
+
+    def eval(self, x):
+        return -x
+
+    def vjp(self, ct, out, x):
+        return (-ct,)
+
+
+@register
+class abs(Elementwise):
+    name = "abs"
+    accepts = NUMBER
+
+    def eval(self, x):
+        return np.abs(x)
+
+    def vjp(self, ct, out, x):
+        return (ct * emit(sign, x),)
+
+
+@register
+class sign(Elementwise):
+    name = "sign"
+    accepts = NUMBER
+
+    def eval(self, x):
+        return np.sign(x)
+
+    def vjp(self, ct, out, x):
+        return (None,)
+
+
+@register
+class floor(Elementwise):
+    name = "floor"
+
+    def eval(self, x):
+        return np.floor(x)
+
+    def vjp(self, ct, out, x):
+        return (None,)
+
+
+@register
+class isfinite(Elementwise):
+    """A bit test: comparisons with infinities are not portable on devices."""
+
+    name = "isfinite"
+
+    def result(self, operand: DType) -> DType:
+        return bool_
+
+    def eval(self, x):
+        return np.isfinite(x)
+
+    def vjp(self, ct, out, x):
+        return (None,)
+
+
+@register
+class exp(Elementwise):
+    name = "exp"
+
+    def eval(self, x):
+        return np.exp(x)
+
+    def vjp(self, ct, out, x):
+        return (ct * out,)
+
+
+@register
+class log(Elementwise):
+    name = "log"
+
+    def eval(self, x):
+        return np.log(x)
+
+    def vjp(self, ct, out, x):
+        return (ct / x,)
+
+
+@register
+class sin(Elementwise):
+    name = "sin"
+
+    def eval(self, x):
+        return np.sin(x)
+
+    def vjp(self, ct, out, x):
+        return (ct * emit(cos, x),)
+
+
+@register
+class cos(Elementwise):
+    name = "cos"
+
+    def eval(self, x):
+        return np.cos(x)
+
+    def vjp(self, ct, out, x):
+        return (-(ct * emit(sin, x)),)
+
+
+@register
+class tanh(Elementwise):
+    name = "tanh"
+
+    def eval(self, x):
+        return np.tanh(x)
+
+    def vjp(self, ct, out, x):
+        return (ct * (1 - out * out),)
+
+
+@register
+class logistic(Elementwise):
+    """1 / (1 + exp(-x))."""
+
+    name = "logistic"
+
+    def eval(self, x):
+        e = np.exp(-np.abs(x))
+        return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+
+    def vjp(self, ct, out, x):
+        return (ct * (out * (1 - out)),)
+
+
+@register
+class sqrt(Elementwise):
+    name = "sqrt"
+
+    def eval(self, x):
+        return np.sqrt(x)
+
+    def vjp(self, ct, out, x):
+        return (ct * 0.5 / out,)
+
+
+@register
+class rsqrt(Elementwise):
+    """1 / sqrt(x)."""
+
+    name = "rsqrt"
+
+    def eval(self, x):
+        return 1 / np.sqrt(x)
+
+    def vjp(self, ct, out, x):
+        return (ct * -0.5 * out / x,)
+
+
+# --- types and gradients ------------------------------------------------------------------------
+
+
+@register
+class cast(Elementwise):
+    """Convert to `dtype`. Floats to integers truncate; anything to bool tests != 0."""
+
+    name = "cast"
+    accepts = ANY
+
+    def typeof(self, x: Aval, *, dtype: DType) -> Aval:
+        return Aval(x.shape, dtype)
+
+    def eval(self, x, *, dtype):
+        return x if dtype.is_float and x.dtype.kind == "f" else x.astype(dtype.np)
+
+    def vjp(self, ct, out, x, *, dtype):
+        smooth = x.aval.dtype.is_float and dtype.is_float
+        return (emit(cast, ct, dtype=x.aval.dtype) if smooth else None,)
+
+
+@register
+class bitcast(Elementwise):
+    """Reinterpret the bits as another 4-byte dtype."""
+
+    name = "bitcast"
+    accepts = NUMBER
+
+    def typeof(self, x: Aval, *, dtype: DType) -> Aval:
+        if bool_ in (x.dtype, dtype) or not x.dtype.itemsize == dtype.itemsize == 4:
+            raise TypeError(f"bitcast needs number types of 4 bytes, got {x} to {dtype}")
+        return Aval(x.shape, dtype)
+
+    def eval(self, x, *, dtype):
+        narrow = x.astype(np.float32) if x.dtype == np.float64 else x
+        return np.array(narrow, order="C").view(dtype.np)
+
+    def vjp(self, ct, out, x, *, dtype):
+        return (None,)
+
+
+@register
+class stop_gradient(Elementwise):
+    """The identity, through which no cotangent passes."""
+
+    name = "stop_gradient"
+    accepts = ANY
+
+    def eval(self, x):
+        return x
+
+    def vjp(self, ct, out, x):
+        return (None,)

@@ -1,0 +1,145 @@
+"""The one textual form of a graph, and its parser.
+
+Invariant: names are invented in order, so equal graphs print equal text, and `parse(show(g))` has
+the key of `g`. Dumps, goldens and error messages all use this form.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from itertools import count, product
+from string import ascii_lowercase
+from typing import Any
+
+from .dtypes import DTYPES, DType
+from .graph import Aval, Eqn, Graph, Lit, Value, Var
+
+
+def names():
+    """a, b, ..., z, aa, ab, ..."""
+    for width in count(1):
+        for letters in product(ascii_lowercase, repeat=width):
+            name = "".join(letters)
+            if name not in ("graph", "return"):
+                yield name
+
+
+def show(graph: Graph, where: bool = False) -> str:
+    """Print a graph. `where` appends each equation's source line as a comment."""
+    fresh, named = names(), {}
+    for v in graph.ins:
+        named[v] = next(fresh)
+    head = ", ".join(f"{named[v]}: {v.aval}" for v in graph.ins)
+    lines = [f"graph({head}) {{"]
+    for eqn in graph.eqns:
+        named.update((v, next(fresh)) for v in eqn.outs)
+        note = f"  # {eqn.src}" if where and eqn.src else ""
+        lines.append(f"  {show_eqn(eqn, named)}{note}")
+    lines.append(f"  return {', '.join(_ref(v, named) for v in graph.outs)}")
+    return "\n".join([*lines, "}"])
+
+
+def show_eqn(eqn: Eqn, named: dict[Var, str]) -> str:
+    """`c: f32[8] = sum[axes=(1,)] b`; unnamed Vars print as `_`."""
+    outs = ", ".join(f"{named.get(v, '_')}: {v.aval}" for v in eqn.outs)
+    params = ", ".join(f"{n}={_param(eqn.params[n])}" for n in sorted(eqn.params))
+    ins = "".join(f" {_ref(v, named)}" for v in eqn.ins)
+    return f"{outs} = {eqn.prim.name}{f'[{params}]' if params else ''}{ins}"
+
+
+def _ref(v: Value, named: dict[Var, str]) -> str:
+    return f"{v.value!r}:{v.aval}" if isinstance(v, Lit) else named.get(v, "_")
+
+
+def _param(value: Any) -> str:
+    return value.name if isinstance(value, DType) else repr(value)
+
+
+# --- parsing ------------------------------------------------------------------------------------
+
+_TYPE = r"(\w+)\[([\d, ]*)\]"
+_OPERAND = re.compile(rf"\s*(?:(-?[\d.]+(?:e[+-]?\d+)?|inf|-inf|nan|True|False):{_TYPE}|(\w+))")
+_BINDER = re.compile(rf"(\w+): {_TYPE}")
+
+
+class ParseError(ValueError):
+    """Text that is not a printed graph; the message names the line."""
+
+
+def parse(text: str) -> Graph:
+    """The graph that `show` printed. Raises ParseError naming the offending line."""
+    lines = [line.split("  # ")[0].strip() for line in text.strip().splitlines()]
+    if len(lines) < 3 or not lines[0].startswith("graph(") or lines[-1] != "}":
+        raise ParseError("a printed graph starts with `graph(...) {` and ends with `}`")
+    env: dict[str, Var] = {}
+    ins = [_bind(m, env) for m in _BINDER.finditer(lines[0])]
+    eqns = tuple(_parse_eqn(line, env) for line in lines[1:-2])
+    outs = _operands(_strip(lines[-2]), env)
+    return Graph(tuple(ins), eqns, tuple(outs))
+
+
+def _strip(line: str) -> str:
+    """Return operands separated by blanks; commas inside types stay."""
+    return re.sub(r",\s*(?![^\[]*\])", " ", line.removeprefix("return"))
+
+
+def _aval(dtype: str, dims: str) -> Aval:
+    if dtype not in DTYPES:
+        raise ParseError(f"unknown dtype {dtype!r}; one of {', '.join(DTYPES)}")
+    return Aval(tuple(int(n) for n in dims.split(",") if n.strip()), DTYPES[dtype])
+
+
+def _bind(match: re.Match, env: dict[str, Var]) -> Var:
+    name, dtype, dims = match.groups()
+    env[name] = Var(_aval(dtype, dims))
+    return env[name]
+
+
+def _parse_eqn(line: str, env: dict[str, Var]) -> Eqn:
+    from .prim import PRIMITIVES
+
+    match = re.fullmatch(r"(.+?) = (\w+)((?:\[.*?\])?)((?: .*)?)", line)
+    split = match and _split_params(line, match.start(2) + len(match.group(2)))
+    if not match or match.group(2) not in PRIMITIVES:
+        raise ParseError(f"not an equation: {line}")
+    params, rest = split
+    ins = tuple(_operands(rest, env))
+    outs = tuple(_bind(m, env) for m in _BINDER.finditer(match.group(1)))
+    return Eqn(PRIMITIVES[match.group(2)], ins, outs, params)
+
+
+def _split_params(line: str, at: int) -> tuple[dict[str, Any], str]:
+    """The `[name=value, ...]` at position `at`, if any, and the operands after it."""
+    if line[at : at + 1] != "[":
+        return {}, line[at:]
+    depth, end = 0, at
+    for end in range(at, len(line)):
+        depth += {"[": 1, "]": -1}.get(line[end], 0)
+        if depth == 0:
+            break
+    call = ast.parse(f"f({line[at + 1 : end]})", mode="eval").body
+    return {k.arg: _literal(k.value) for k in call.keywords}, line[end + 1 :]
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Name) and node.id in DTYPES:
+        return DTYPES[node.id]
+    text = ast.unparse(node)
+    if text in ("inf", "-inf", "nan"):  # how floats print that are no Python literals
+        return float(text)
+    return ast.literal_eval(node)
+
+
+def _operands(text: str, env: dict[str, Var]) -> list[Value]:
+    found: list[Value] = []
+    for match in _OPERAND.finditer(text):
+        value, dtype, dims, name = match.groups()
+        if name is not None and name not in env:
+            raise ParseError(f"`{name}` is used before it is defined")
+        found.append(env[name] if name else Lit(_scalar(value), _aval(dtype, dims)))
+    return found
+
+
+def _scalar(text: str) -> float | int | bool:
+    return float(text) if "inf" in text or "nan" in text else ast.literal_eval(text)

@@ -1,0 +1,95 @@
+"""`picotron bench step`: the reference train step, timed.
+
+Invariant: each timed step ends when its loss is on the host, and steps that compile or warm up are
+not among the timed ones unless there are no others.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from picotron import reference
+from picotron.config import Config, TrainingConfig, check, raise_problems
+from picotron.config_file import suggest
+from picotron.device import adapter_name
+from picotron.errors import ConfigError
+from picotron.prepare import on_device
+from tracer import jit
+
+WARM_UP, TIMED = 6, 5
+
+
+def run_step(shapes: reference.Shapes, steps: int) -> dict[str, Any]:
+    """Losses, speed and compile statistics of `steps` train steps."""
+    step, (state, batch) = reference.train_step(shapes)
+    compiled = jit(step, donate_argnums=(0,))
+    state, losses, seconds, norm = on_device(state), [], [], None
+    batch = on_device(batch)
+    for _ in range(steps):
+        start = time.perf_counter()
+        state, metrics = compiled(state, batch)
+        losses.append(float(metrics["loss"]))
+        seconds.append(time.perf_counter() - start)
+        norm = float(metrics["grad_norm"]) if norm is None else norm
+    median = statistics.median(seconds[_warm_steps(steps) :])
+    return {
+        "losses": losses,
+        "grad_norm_step0": norm,
+        "tok_s": shapes.B * shapes.S / median,
+        "ms": median * 1e3,
+        **_statistics(compiled),
+        "adapter": adapter_name(),
+    }
+
+
+def _warm_steps(steps: int) -> int:
+    return 0 if steps == 1 else min(WARM_UP, max(1, steps - TIMED))
+
+
+def _statistics(compiled: Any) -> dict[str, Any]:
+    names = ("kernels_per_step", "distinct_kernels", "trace_s", "compile_s", "peak_bytes")
+    found = compiled.stats()
+    return {name: found[name] for name in names}
+
+
+def read_shapes(path: Path) -> reference.Shapes:
+    """V, H, NH, NKV, L, I, S and B of a JSON file; raises ConfigError with every problem."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the shapes file {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"the shapes file {path} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"the shapes file {path} must hold an object")
+    known = [field.name for field in fields(reference.Shapes)]
+    unknown = [key for key in data if key not in known and key != "name"]
+    problems = [f"{path}: unknown key {key!r}{suggest(key, known)}" for key in unknown]
+    problems += [f"{path}: {key} is missing" for key in known if key not in data]
+    wrong = [key for key in known if key in data and not _is_count(data[key])]
+    problems += [f"{path}: {key} must be a positive integer, not {data[key]!r}" for key in wrong]
+    raise_problems(problems)
+    shapes = reference.Shapes(**{key: data[key] for key in known})
+    training = TrainingConfig(seq_length=shapes.S, micro_batch_size=shapes.B)
+    check(Config(model=shapes.model, training=training))
+    return shapes
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def summary(result: dict[str, Any]) -> str:
+    """The result for people, one line per figure."""
+    return "\n".join(f"{name:>18}  {_show(value)}" for name, value in result.items())
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(_show(item) for item in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

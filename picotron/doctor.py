@@ -1,0 +1,269 @@
+"""`picotron doctor`: can this machine train, and if it cannot, which one command cures it.
+
+Invariant: every line that fails names exactly one cure, and the exit code is zero only if a
+training run could start. Nothing is changed on the machine unless `fix` is set.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from codegen.profile import LAVAPIPE, WEBGPU_DEFAULT
+from runtime import lavapipe
+
+if TYPE_CHECKING:
+    from runtime.device import AdapterInfo
+
+DISTRIBUTION = "picotron-webgpu"
+OK, WARN, FAIL = "ok", "warning", "failed"
+_COLOUR = {OK: "green", WARN: "yellow", FAIL: "bold red"}
+_NEEDED = (
+    ("max-storage-buffers-per-shader-stage", WEBGPU_DEFAULT.storage_buffers, "storage buffers"),
+    ("max-storage-buffer-binding-size", WEBGPU_DEFAULT.binding_bytes, "bytes per binding"),
+    ("max-compute-invocations-per-workgroup", WEBGPU_DEFAULT.invocations, "invocations"),
+    ("max-compute-workgroup-storage-size", WEBGPU_DEFAULT.workgroup_bytes, "workgroup bytes"),
+    ("max-compute-workgroups-per-dimension", WEBGPU_DEFAULT.groups_per_dim, "workgroups"),
+)
+_USEFUL = {
+    "shader-f16": "half-precision training",
+    "subgroup": "faster reductions",
+    "timestamp-query": "per-kernel times in `picotron bench`",
+    "shader-float32-atomic": "faster embedding gradients",
+}
+_LOW_DISK = 1 << 30
+_NO_DISK = 100 << 20
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report; `cure` is a command or an instruction, empty where all is well."""
+
+    name: str
+    state: str
+    found: str
+    cure: str = ""
+
+
+def run(fix: bool = False, adapter: str | None = None) -> int:
+    """Print the report; returns the exit code: 0 if training could start, 1 if not.
+
+    `adapter` selects one as `--adapter` does: part of its name, a backend, or an index. With
+    `fix`, a machine that offers no adapter, or only OpenGL in software, gets a software Vulkan
+    driver, and the report is made again.
+    """
+    console = Console()
+    checks = check_host()
+    if not any(check.name == "packages" and check.state == FAIL for check in checks):
+        infos = _adapters()
+        if fix and all(info.software and info.backend == "OpenGL" for info in infos):
+            code = _install_driver(console, adapter)
+            if code == 0 or not infos:
+                return code
+        checks += check_adapters(infos, adapter)
+    _print(console, checks)
+    return int(any(check.state == FAIL for check in checks))
+
+
+def _install_driver(console: Console, adapter: str | None) -> int:
+    console.print("no Vulkan adapter found: installing a software one (about 60 MB to fetch) ...")
+    try:
+        console.print(lavapipe.install())
+    except lavapipe.InstallError as error:
+        console.print(f"[bold red]failed[/] {escape(str(error))}")
+        return 1
+    # A new process, because this one has loaded what Vulkan libraries there were before.
+    again = f"import sys; from picotron.doctor import run; sys.exit(run(False, {adapter!r}))"
+    return subprocess.run([sys.executable, "-c", again], check=False).returncode
+
+
+def _print(console: Console, checks: Sequence[Check]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in checks:
+        text = escape(check.found)
+        if check.cure:
+            text += f"\n[bold]cure:[/] {escape(check.cure)}"
+        table.add_row(f"[{_COLOUR[check.state]}]{check.state}[/]", check.name, text)
+    console.print(table)
+    failed = sum(check.state == FAIL for check in checks)
+    console.print(f"[bold red]{failed} failed[/]" if failed else "[green]ready to train[/]")
+
+
+def check_host() -> list[Check]:
+    """Everything but the adapter: interpreter, packages, cache folder, disk space."""
+    cache = platformdirs.user_cache_path("picotron")
+    return [
+        _check_python(sys.version_info[:3]),
+        _check_packages(_requirements(), metadata.version),
+        _check_writable(cache),
+        _check_disk(Path.cwd()),
+    ]
+
+
+def _check_python(version: tuple[int, ...]) -> Check:
+    found = f"{'.'.join(map(str, version))}, {platform.system()} {platform.machine()}"
+    if version >= (3, 11):
+        return Check("python", OK, found)
+    return Check("python", FAIL, found, "install Python 3.11 or newer and run ./setup")
+
+
+def _requirements() -> list[str] | None:
+    """What the installed distribution asks for; None if run from a checkout without ./setup."""
+    try:
+        return metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _check_packages(requires: Iterable[str] | None, version_of: Callable[[str], str]) -> Check:
+    if requires is None:
+        return Check("packages", WARN, f"{DISTRIBUTION} itself is not installed", "run ./setup")
+    wanted = [_name_of(text) for text in requires if "extra ==" not in text]
+    missing, present = [], []
+    for name in wanted:
+        try:
+            present.append(f"{name} {version_of(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return Check("packages", FAIL, f"missing: {', '.join(missing)}", "run ./setup")
+    return Check("packages", OK, ", ".join(present))
+
+
+def _name_of(requirement: str) -> str:
+    return re.match(r"[\w.-]+", requirement)[0]
+
+
+def _check_writable(folder: Path) -> Check:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return Check("cache folder", OK, str(folder))
+    except OSError as error:
+        found = f"{folder}: {error.strerror or error}"
+        return Check("cache folder", FAIL, found, "set XDG_CACHE_HOME to a folder you may write to")
+
+
+def _check_disk(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 2**30:.1f} GiB free in {folder}"
+    if free >= _LOW_DISK:
+        return Check("disk", OK, found)
+    state = WARN if free >= _NO_DISK else FAIL
+    return Check("disk", state, found, "free some space: checkpoints are written below this folder")
+
+
+def _adapters() -> list[AdapterInfo]:
+    from runtime.device import adapters
+
+    return adapters()
+
+
+def check_adapters(infos: Sequence[AdapterInfo], override: str | None = None) -> list[Check]:
+    """The adapters, the one that would be used and why, and what it lacks, if anything."""
+    from runtime.device import NoAdapterError, choose
+    from runtime.settings import settings
+
+    if not infos:
+        return [Check("adapter", FAIL, "none found", lavapipe.cure())]
+    listed = "\n".join(f"[{info.index}] {info}, {info.driver}" for info in infos)
+    lines = [Check("adapters", OK, listed)]
+    try:
+        chosen, why = choose(infos, override or settings().adapter)
+    except NoAdapterError as error:
+        return [*lines, Check("adapter", FAIL, str(error), "name one of these with --adapter")]
+    lines += [Check("adapter", OK, f"{chosen}: {why}"), *judge(chosen)]
+    if any(line.state == FAIL for line in lines):
+        return lines
+    return [*lines, _check_device(chosen)]
+
+
+def _check_device(info: AdapterInfo) -> Check:
+    """Opens the adapter, which runs a first kernel on it."""
+    from runtime.device import Device
+
+    begin = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the report has its own line for a software adapter
+            profile = Device(info).profile
+    except Exception as error:  # the report must name whatever a broken driver comes up with
+        cure = "update this adapter's driver, or choose another one with --adapter"
+        return Check("device", FAIL, f"does not run a kernel: {error}", cure)
+    lanes = f"subgroups of {profile.subgroup}" if profile.subgroup else "no usable subgroups"
+    seconds = time.perf_counter() - begin
+    return Check("device", OK, f"opened and ran a kernel in {seconds:.2f} s; {lanes}")
+
+
+def judge(info: AdapterInfo) -> list[Check]:
+    """Limits and features of the chosen adapter against what generated kernels rely on."""
+    checks = [_check_limits(info.limits), _check_features(info.features)]
+    if info.software:
+        checks.append(_check_software(info))
+    return checks
+
+
+def _check_limits(limits: Mapping[str, int]) -> Check:
+    short, found = [], []
+    for key, needed, what in _NEEDED:
+        have = limits.get(key, 0)
+        found.append(f"{have:,} {what}")
+        if have < needed:
+            short.append(f"{have:,} {what}, needs {needed:,}")
+    if short:
+        cure = "choose another adapter with --adapter, or update its driver"
+        return Check("limits", FAIL, "; ".join(short), cure)
+    return Check("limits", OK, ", ".join(found))
+
+
+def _check_features(features: Collection[str]) -> Check:
+    absent = [f"{name} ({use})" for name, use in _USEFUL.items() if name not in features]
+    if absent:
+        cure = "none needed: everything runs without; a newer driver may offer them"
+        return Check("features", WARN, f"without {', '.join(absent)}", cure)
+    return Check("features", OK, ", ".join(_USEFUL))
+
+
+def _check_software(info: AdapterInfo) -> Check:
+    found = f"{info.name} is a software adapter: expect the speed of a CPU"
+    if "llvmpipe" in info.name.lower():
+        found += (
+            "\nllvmpipe silently ends a shader invocation after 65,535 loop iterations and goes on"
+            " with a wrong value; kernels for it are compiled to stay below"
+            f" {LAVAPIPE.loop_limit:,}, long reductions being split"
+        )
+    return Check("software", WARN, found, _gpu_cure())
+
+
+def _gpu_cure() -> str:
+    """What stands between this machine and its GPU, as far as can be seen from Linux."""
+    nodes = sorted(Path("/dev/dri").glob("renderD*"))
+    closed = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
+    if closed:
+        return f"{closed[0]} is closed to you: `sudo usermod -aG render $USER`, then log in again"
+    if Path("/proc/driver/nvidia/version").exists():
+        return (
+            "an NVIDIA GPU is present but not its Vulkan driver: install libnvidia-gl, or start"
+            " the container with NVIDIA_DRIVER_CAPABILITIES=all"
+        )
+    return "if this machine has a GPU, install its Vulkan driver"

@@ -1,0 +1,183 @@
+"""A LLaMA as pure functions: config, weights, forward, loss.
+
+Invariant: weights are a nested dict whose dotted paths are the Hugging Face parameter names
+(`model.layers.0.self_attn.q_proj.weight`); a matrix W is stored [in, out] and used as x @ W.
+Shapes: B sequences, S positions, V vocabulary, H hidden size, N heads, D head dimension.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from typing import Any
+
+import numpy as np
+
+from picotron.config import ModelConfig
+from tracer import nn
+from tracer import numpy as jnp
+
+Params = dict[str, Any]
+
+
+def forward(params: Params, tokens: Any, config: ModelConfig) -> Any:
+    """Logits float32 [B, S, V] of the next token at every position of int32 tokens [B, S]."""
+    return head(params, hidden_states(params, tokens, config), config)
+
+
+def hidden_states(params: Params, tokens: Any, config: ModelConfig) -> Any:
+    """The normalised output of the last layer, float32 [B, S, H]."""
+    body = params["model"]
+    rope = rope_tables(config, tokens.shape[1])
+    x = jnp.take(body["embed_tokens"]["weight"], tokens, axis=0)
+    for index in range(config.num_hidden_layers):
+        x = layer(body["layers"][index], x, rope, config)
+    return nn.rms_norm(x, body["norm"]["weight"], config.rms_norm_eps)
+
+
+def layer(weights: Params, x: Any, rope: tuple[Any, Any], config: ModelConfig) -> Any:
+    """One block, pre-normalised: x + attention, then x + gated feed-forward."""
+    eps = config.rms_norm_eps
+    normed = nn.rms_norm(x, weights["input_layernorm"]["weight"], eps)
+    x = x + attention(weights["self_attn"], normed, rope, config)
+    normed = nn.rms_norm(x, weights["post_attention_layernorm"]["weight"], eps)
+    return x + feed_forward(weights["mlp"], normed)
+
+
+def attention(weights: Params, x: Any, rope: tuple[Any, Any], config: ModelConfig) -> Any:
+    """Causal attention with rotary positions; groups of query heads share keys and values."""
+    batch, length, hidden = x.shape
+
+    def heads(name: str, count: int) -> Any:
+        return (x @ weights[name]["weight"]).reshape(batch, length, count, config.head_dim)
+
+    query = nn.rope(heads("q_proj", config.num_attention_heads), *rope)
+    key = nn.rope(heads("k_proj", config.num_key_value_heads), *rope)
+    value = heads("v_proj", config.num_key_value_heads)
+    mixed = nn.dot_product_attention(query, key, value, is_causal=True)
+    return mixed.reshape(batch, length, hidden) @ weights["o_proj"]["weight"]
+
+
+def feed_forward(weights: Params, x: Any) -> Any:
+    """SwiGLU: down(silu(gate(x)) * up(x))."""
+    gate = nn.silu(x @ weights["gate_proj"]["weight"])
+    return (gate * (x @ weights["up_proj"]["weight"])) @ weights["down_proj"]["weight"]
+
+
+def head(params: Params, x: Any, config: ModelConfig) -> Any:
+    """Logits [..., V] of hidden states [..., H]."""
+    if config.tie_word_embeddings:
+        return x @ params["model"]["embed_tokens"]["weight"].transpose(1, 0)
+    return x @ params["lm_head"]["weight"]
+
+
+def loss(params: Params, batch: dict[str, Any], config: ModelConfig) -> Any:
+    """Mean cross-entropy in nats of batch["targets"] given batch["inputs"], both int32 [B, S]."""
+    logits = forward(params, batch["inputs"], config)
+    return jnp.mean(nn.cross_entropy(logits, batch["targets"]))
+
+
+def rope_tables(config: ModelConfig, length: int) -> tuple[Any, Any]:
+    """cos and sin, float32 [length, D/2]; pair i turns by position * theta**(-2i/D)."""
+    cos, sin = _rope_tables(config.rope_theta, config.head_dim, length)
+    return jnp.asarray(cos), jnp.asarray(sin)
+
+
+@functools.lru_cache(maxsize=16)
+def _rope_tables(theta: float, head_dim: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    # On the host in float64: a GPU's cos and sin may be off by 5e-4.
+    frequency = theta ** (-np.arange(0, head_dim, 2) / head_dim)
+    angle = np.arange(length)[:, None] * frequency[None]
+    return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+
+
+# -- weights -----------------------------------------------------------------------------------
+
+
+def init(config: ModelConfig, seed: int) -> Params:
+    """Fresh weights as numpy float32; each depends on the seed and its own path alone."""
+
+    def fill(path: str, shape: tuple[int, ...]) -> np.ndarray:
+        if len(shape) == 1:
+            return np.ones(shape, np.float32)
+        # Projections back into the residual stream shrink with depth, so that its variance stays.
+        into_residual = path.endswith(("o_proj.weight", "down_proj.weight"))
+        depth = math.sqrt(2 * config.num_hidden_layers) if into_residual else 1.0
+        return normal(seed, path, shape, config.initializer_range / depth)
+
+    shapes = parameter_shapes(config)
+    return unflatten({path: fill(path, shape) for path, shape in shapes.items()})
+
+
+def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Shape by dotted path, in the order of use; matrices are [in, out]."""
+    hidden, inner, vocab = config.hidden_size, config.intermediate_size, config.vocab_size
+    shared = config.num_key_value_heads * config.head_dim
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocab, hidden)}
+    for index in range(config.num_hidden_layers):
+        block = {
+            "input_layernorm": (hidden,),
+            "self_attn.q_proj": (hidden, hidden),
+            "self_attn.k_proj": (hidden, shared),
+            "self_attn.v_proj": (hidden, shared),
+            "self_attn.o_proj": (hidden, hidden),
+            "post_attention_layernorm": (hidden,),
+            "mlp.gate_proj": (hidden, inner),
+            "mlp.up_proj": (hidden, inner),
+            "mlp.down_proj": (inner, hidden),
+        }
+        shapes |= {f"model.layers.{index}.{name}.weight": s for name, s in block.items()}
+    shapes["model.norm.weight"] = (hidden,)
+    if not config.tie_word_embeddings:
+        shapes["lm_head.weight"] = (hidden, vocab)
+    return shapes
+
+
+def parameter_count(config: ModelConfig) -> int:
+    return sum(math.prod(shape) for shape in parameter_shapes(config).values())
+
+
+def normal(seed: int, path: str, shape: tuple[int, ...], deviation: float) -> np.ndarray:
+    """Normal float32 values; element i is a function of (seed, path, i) and nothing else."""
+    key = hashlib.sha256(f"{seed}/{path}".encode()).digest()[:16]
+    bits = np.random.Philox(key=int.from_bytes(key, "little"))
+    count = math.prod(shape)
+    # Box-Muller takes exactly two draws per element, unlike the ziggurat, so that a slice of a
+    # weight could be made without the rest.
+    uniform = (bits.random_raw(2 * count).reshape(count, 2) >> np.uint64(11)) * 2.0**-53
+    radius = np.sqrt(-2.0 * np.log1p(-uniform[:, 0]))
+    values = radius * np.cos(2.0 * np.pi * uniform[:, 1])
+    return (deviation * values).astype(np.float32).reshape(shape)
+
+
+def unflatten(flat: dict[str, Any]) -> Params:
+    """Nested dicts from dotted paths; a level whose keys are all numbers becomes a list."""
+    nested: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, leaf = path.split(".")
+        level = nested
+        for name in parents:
+            level = level.setdefault(name, {})
+        level[leaf] = value
+    return _numbered_to_lists(nested)
+
+
+def flatten(nested: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted path -> leaf; the inverse of `unflatten`."""
+    if not isinstance(nested, dict | list | tuple):
+        return {prefix: nested}
+    pairs = nested.items() if isinstance(nested, dict) else enumerate(nested)
+    flat: dict[str, Any] = {}
+    for name, value in pairs:
+        flat |= flatten(value, f"{prefix}.{name}" if prefix else str(name))
+    return flat
+
+
+def _numbered_to_lists(level: Any) -> Any:
+    if not isinstance(level, dict):
+        return level
+    done = {name: _numbered_to_lists(value) for name, value in level.items()}
+    if done and all(name.isdigit() for name in done):
+        return [done[str(index)] for index in range(len(done))]
+    return done

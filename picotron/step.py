@@ -1,0 +1,51 @@
+"""The train step as a pure function.
+
+Invariant: `train_step(state, batch) -> (state, metrics)` reads nothing but its arguments and knows
+neither files nor clocks nor devices; the new state has the shapes of the old, so it can be donated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from picotron import model, optim
+from picotron.config import ModelConfig
+from tracer import tree, value_and_grad
+
+State = dict[str, Any]
+
+
+def make_train_step(
+    config: ModelConfig,
+    optimizer: optim.Optimizer,
+    schedule: optim.Schedule | None = None,
+    max_grad_norm: float = 0.0,
+) -> Callable[[State, dict[str, Any]], tuple[State, dict[str, Any]]]:
+    """The pure step: batch int32 [A, B, S] twice; gradients are averaged over A."""
+
+    def train_step(state: State, batch: dict[str, Any]) -> tuple[State, dict[str, Any]]:
+        params = state["params"]
+        loss, grads = mean_gradient(params, batch, config)
+        norm = optim.global_norm(grads)
+        if max_grad_norm:
+            grads = optim.clip_by_global_norm(grads, norm, max_grad_norm)
+        updates, moments = optimizer.update(grads, state["optimizer"], params)
+        metrics = {"loss": loss, "grad_norm": norm}
+        if schedule is not None:
+            metrics["learning_rate"] = schedule(state["optimizer"]["count"])
+        return {"params": optim.apply_updates(params, updates), "optimizer": moments}, metrics
+
+    return train_step
+
+
+def mean_gradient(params: Any, batch: dict[str, Any], config: ModelConfig) -> tuple[Any, Any]:
+    """Loss and gradient averaged over the leading axis of the batch."""
+    parts = batch["inputs"].shape[0]
+    loss_and_grad = value_and_grad(partial(model.loss, config=config))
+    total = None
+    for index in range(parts):
+        part = loss_and_grad(params, {name: rows[index] for name, rows in batch.items()})
+        total = part if total is None else tree.map(lambda a, b: a + b, total, part)
+    return total if parts == 1 else tree.map(lambda leaf: leaf * (1.0 / parts), total)

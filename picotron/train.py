@@ -1,0 +1,199 @@
+"""The training loop around one jitted, donated train step.
+
+Invariant: metrics are read LAG steps late, so the device never waits for the host; and no
+checkpoint is written before every loss that led to it has been seen to be finite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from picotron import checkpoint, dataset, model, optim
+from picotron.checkpoint import TrainingState
+from picotron.device import adapter_name
+from picotron.errors import CheckpointError, DivergedError
+from picotron.generate import Generator
+from picotron.interrupt import Interrupt
+from picotron.prepare import Run, make_run_folder
+from picotron.report import Clock, Reporter, plot_losses, readable
+from picotron.step import make_train_step
+from tracer import jit, tree
+
+LAG = 2
+
+
+class Trainer:
+    """Runs the steps of a `Run`; `run()` returns the exit code."""
+
+    def __init__(self, run: Run, reporter: Reporter) -> None:
+        self.config, self.corpus, self.reporter = run.config, run.corpus, reporter
+        self.state, self.step, self.folder = run.state, run.step, run.folder
+        training = run.config.training
+        optimizer, schedule = optim.from_config(training)
+        step = make_train_step(run.config.model, optimizer, schedule, training.max_grad_norm)
+        self.train_step = jit(step, donate_argnums=(0,))
+        self.eval_loss = jit(partial(model.loss, config=run.config.model))
+        self.batches = dataset.Batches(
+            run.corpus.train,
+            training.seq_length,
+            training.micro_batch_size,
+            training.gradient_accumulation_steps,
+            training.seed,
+        )
+        self.clock = Clock()
+        self._explained = False
+        self._pending: deque[tuple[int, dict[str, Any]]] = deque()
+        self._saved_step = run.step if run.folder else -1
+
+    def run(self) -> int:
+        """Train to the end or to a signal, then save; returns 0, 130 or 143.
+
+        Raises DivergedError for a loss that is not finite, CheckpointError if the last save fails.
+        """
+        if self.folder is None:
+            self.folder = make_run_folder(self.config)
+        self.reporter.log_to(self.folder / "log.jsonl")
+        self._introduce()
+        with Interrupt() as interrupt:
+            for step in range(self.step, self.config.training.total_train_steps):
+                self._advance(step)
+                if interrupt.signal:
+                    break
+                self._on_schedule()
+            self._drain()
+            self.save()
+            if interrupt.signal:
+                self.reporter.note(f"stopped and saved at step {self.step}")
+            return interrupt.exit_code
+
+    def _introduce(self) -> None:
+        count = model.parameter_count(self.config.model)
+        steps = self.config.training.total_train_steps - self.step
+        self.reporter.note(
+            f"{readable(count)} parameters, {readable(len(self.corpus.train))} tokens of "
+            f"{self.corpus.source}, {steps} steps on {adapter_name()} -> {self.folder}"
+        )
+
+    def _explain_compile(self) -> None:
+        found = self.train_step.stats()
+        self.reporter.note(
+            f"compiled {found['kernels_per_step']} kernels per step "
+            f"({found['distinct_kernels']} distinct) in "
+            f"{found['trace_s'] + found['compile_s']:.1f} s; "
+            f"{found['peak_bytes'] / 2**20:.0f} MiB on the device"
+        )
+
+    def _advance(self, step: int) -> None:
+        self.state, metrics = self.train_step(self.state, self.batches(step))
+        if not self._explained:
+            self._explained = True
+            self._explain_compile()
+        self.step = step + 1
+        for name in ("loss", "grad_norm"):
+            metrics[name].copy_to_host_async()
+        self._pending.append((self.step, metrics))
+        if len(self._pending) > LAG:
+            self._settle()
+
+    def _on_schedule(self) -> None:
+        logging, saving = self.config.logging, self.config.checkpoint
+        if self.step == self.config.training.total_train_steps:
+            return  # the end validates and saves anyway
+        if logging.eval_frequency and self.step % logging.eval_frequency == 0:
+            self.validate()
+        if saving.save_frequency and self.step % saving.save_frequency == 0:
+            self._drain()
+            try:
+                self.save()
+            except CheckpointError as error:
+                self.reporter.note(f"{error}; training goes on")
+
+    def _drain(self) -> None:
+        while self._pending:
+            self._settle()
+        self.clock.skip()
+
+    def _settle(self) -> None:
+        """Read the oldest outstanding metrics, report them, and stop if they are not finite."""
+        step, metrics = self._pending.popleft()
+        loss, norm = float(metrics["loss"]), float(metrics["grad_norm"])
+        for what, value in (("loss", loss), ("gradient norm", norm)):
+            if not math.isfinite(value):
+                raise DivergedError(self._divergence(f"the {what} is {value} at step {step}"))
+        self.clock.tick()
+        per_step = self.config.training.tokens_per_step
+        record = {
+            "step": step,
+            "loss": loss,
+            "grad_norm": norm,
+            "tokens_per_step": per_step,
+            "tokens": step * per_step,
+            "tokens_per_second": per_step / self.clock.seconds_per_step,
+        }
+        if step % self.reporter.frequency == 0 or step in (1, self.reporter.total):
+            record["learning_rate"] = float(metrics["learning_rate"])
+        self.reporter.step(record, (self.reporter.total - step) * self.clock.seconds_per_step)
+
+    def _divergence(self, what: str) -> str:
+        kept = checkpoint.newest(self._checkpoints)
+        last = f"the last good checkpoint is {kept}" if kept else "no checkpoint was saved before"
+        return f"{what}; {last}; try a smaller --training.learning-rate"
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def validate(self) -> float:
+        """Mean loss over the validation windows; reported."""
+        batches = dataset.validation_batches(self.corpus.validation, self.config)
+        losses = [self.eval_loss(self.state["params"], batch) for batch in batches]
+        mean = float(np.mean([float(loss) for loss in losses]))
+        self.reporter.validation(self.step, mean)
+        self.clock.skip()
+        return mean
+
+    def save(self) -> Path:
+        """Write a checkpoint of the current step unless there is one; old ones are pruned."""
+        if self._saved_step == self.step:
+            return self._checkpoints / f"step-{self.step:06d}"
+        params = tree.map(np.asarray, self.state["params"])
+        self._check_finite(params)
+        moments = tree.map(np.asarray, self.state["optimizer"])
+        rest = TrainingState(self.step, moments, self.config)
+        path = checkpoint.save(
+            self._checkpoints, self.config.model, params, self.corpus.tokenizer, rest
+        )
+        self._saved_step = self.step
+        checkpoint.prune(self._checkpoints, self.config.checkpoint.save_total_limit)
+        return path
+
+    def _check_finite(self, params: Any) -> None:
+        for name, weight in model.flatten(params).items():
+            if not np.isfinite(weight).all():
+                what = f"{name} is no longer finite after step {self.step}"
+                raise DivergedError(self._divergence(what))
+
+    def sample(self) -> str:
+        """Text that the model writes after the configured prompt."""
+        logging = self.config.logging
+        generator = Generator(self.config.model, self.state["params"], self.corpus.tokenizer)
+        pieces = generator.stream(
+            logging.sample_prompt, logging.sample_tokens, seed=self.config.training.seed
+        )
+        return logging.sample_prompt + "".join(pieces)
+
+    def plot(self) -> Path | None:
+        """Draw loss.png; a failure costs a note."""
+        picture = self.folder / "loss.png"
+        try:
+            plot_losses(self.folder / "log.jsonl", picture)
+        except (OSError, ImportError) as error:
+            self.reporter.note(f"cannot draw {picture}: {error}")
+            return None
+        return picture

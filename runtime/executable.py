@@ -1,0 +1,244 @@
+"""A Program made runnable on one device.
+
+Invariant: what a run does is a flat list of commands. It changes only where a buffer handed in or
+out is another one than in the last run; then the dispatches that bind it get another bind group.
+Temporaries and constants belong to the executable, inputs to the caller, results to nobody but the
+caller: they are fresh each run while older ones live, or the donor's buffer if donated.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+
+from codegen.program import Program, Slot
+
+from .buffer import ALIGN, BIND_ALIGN, Buffer, pad
+from .device import Device
+from .driver import wgpu
+from .errors import ProgramError, translate
+from .memory import breakdown, check_memory, free_ram
+from .replay import (
+    Command,
+    RawCommand,
+    Span,
+    encode_checked,
+    encode_raw,
+    encode_transfer,
+    raw,
+    spans,
+    switches,
+)
+from .timing import KernelTime, time_steps
+from .validate import check_program
+
+GROUPS_KEPT = 4  # per dispatch: outputs that live a step or two alternate between few buffers
+
+
+class Executable:
+    """`program` compiled for `device`. Raises KernelCompileError, ProgramError.
+
+    `bind_groups_created` counts bind groups over the executable's life.
+    """
+
+    def __init__(self, device: Device, program: Program) -> None:
+        check_program(program, device.limits, device.profile)
+        self.device, self.program = device, program
+        self.bind_groups_created = 0
+        self._pipelines = device.pipelines(program.kernels)
+        self._dispatches = program.dispatches
+        self._spans, self._switch = spans(program), switches(program)
+        ins, outs = set(program.in_slots), set(program.out_slots)
+        self._donated, self._fresh = ins & outs, sorted(outs - ins)
+        self._external = sorted(ins | outs)
+        self._units = [pad(slot.nbytes, ALIGN) for slot in program.slots]
+        self._users = _users(program)
+        self._owned: list[Buffer | None] = [None] * len(program.slots)
+        self._uploads: dict[int, Buffer] = {}
+        self._ready = self._validated = False
+        self._forget()
+
+    def __repr__(self) -> str:
+        count = len(self._dispatches)
+        return f"Executable({self.program.name}, {count} dispatches, {breakdown(self.program)})"
+
+    def run(self, inputs: Sequence[Buffer | np.ndarray]) -> list[Buffer]:
+        """Run once, without waiting. Results as Buffers; a donated one is its input's Buffer.
+
+        Host arrays are uploaded. Raises ProgramError on arguments that do not fit,
+        OutOfMemoryError before the first run, DeviceLostError. One thread at a time.
+        """
+        try:
+            buffers = self._bind(inputs)
+            self._submit([buffer.raw for buffer in buffers])
+        except wgpu.GPUError as error:
+            raise translate(error, breakdown(self.program)) from error
+        return [buffers[slot] for slot in self.program.out_slots]
+
+    # Binding
+
+    def _bind(self, inputs: Sequence[Buffer | np.ndarray]) -> list[Buffer]:
+        """The buffer of each slot for this run, with the commands brought up to date."""
+        if not self._ready:
+            self._allocate(inputs)
+        if self._epoch != self.device.pool.epoch:
+            self._forget()  # the pool let memory go that cached bind groups would keep alive
+        buffers = list(self._owned)
+        self._place_inputs(inputs, buffers)
+        for slot in self._fresh:
+            buffers[slot] = Buffer(self.device, self.program.slots[slot].nbytes)
+        self._refresh(buffers)
+        return buffers
+
+    def _allocate(self, inputs: Sequence[Buffer | np.ndarray]) -> None:
+        """Make temporaries and constants, if the whole program fits; once."""
+        available = self._available(inputs) if self.device.info.software else None
+        check_memory(self.program, self.device.limits, available)
+        for index, slot in enumerate(self.program.slots):
+            if slot.kind in ("temp", "constant"):
+                self._owned[index] = self._new(slot)
+        self._ready = True
+
+    def _available(self, inputs: Sequence[Buffer | np.ndarray]) -> int | None:
+        """Host memory the program may use, what its inputs already hold included.
+
+        The pool lets go of its free memory first if that is needed, because an operating system
+        that overcommits would not refuse the program but kill it later.
+        """
+        held = sum(value.nbytes for value in inputs if isinstance(value, Buffer))
+        free = free_ram()
+        if free is not None and free + held < self.program.peak_bytes:
+            free += self.device.pool.trim()
+        return None if free is None else free + held
+
+    def _new(self, slot: Slot) -> Buffer:
+        buffer = Buffer(self.device, slot.nbytes)
+        if slot.data:
+            self.device.write(buffer, np.frombuffer(bytes.fromhex(slot.data), np.uint8))
+        return buffer
+
+    def _place_inputs(
+        self, inputs: Sequence[Buffer | np.ndarray], buffers: list[Buffer | None]
+    ) -> None:
+        slots = self.program.in_slots
+        if len(inputs) != len(slots):
+            text = f"{self.program.name} takes {len(slots)} arrays, {len(inputs)} were given"
+            raise ProgramError(text)
+        for place, (slot, value) in enumerate(zip(slots, inputs, strict=True)):
+            if pad(value.nbytes, ALIGN) != self._units[slot]:
+                self._reject_size(place, slot, value.nbytes)
+            buffers[slot] = value if isinstance(value, Buffer) else self._upload(slot, value)
+        self._check_buffers([buffers[slot] for slot in slots])
+
+    def _reject_size(self, place: int, slot: int, nbytes: int) -> None:
+        name = self.program.slots[slot].label
+        what = f"argument {place}{f' ({name})' if name else ''} of {self.program.name}"
+        wanted = self.program.slots[slot].nbytes
+        raise ProgramError(f"{what} has {nbytes} bytes, the program wants {wanted}")
+
+    def _check_buffers(self, given: list[Buffer]) -> None:
+        if any(buffer.device is not self.device for buffer in given):
+            raise ProgramError(f"{self.program.name} was given a buffer of another device")
+        if not self._donated or len({buffer.serial for buffer in given}) == len(given):
+            return
+        times = Counter(buffer.serial for buffer in given)
+        for place, slot in enumerate(self.program.in_slots):
+            if slot in self._donated and times[given[place].serial] > 1:
+                text = f"argument {place} of {self.program.name} is donated but given twice"
+                raise ProgramError(f"{text}; pass a copy, or do not donate it")
+
+    def _upload(self, slot: int, array: np.ndarray) -> Buffer:
+        """A host array in the slot's own buffer, or in a fresh one if the caller gets it back."""
+        nbytes = self.program.slots[slot].nbytes
+        if slot in self._donated:
+            buffer = Buffer(self.device, nbytes)
+        else:
+            if slot not in self._uploads:
+                self._uploads[slot] = Buffer(self.device, nbytes)
+            buffer = self._uploads[slot]
+        self.device.write(buffer, array)
+        return buffer
+
+    # Commands
+
+    def _forget(self) -> None:
+        """Drop all bind groups; the next run makes them anew."""
+        count = len(self._dispatches)
+        self._epoch, self._complete = self.device.pool.epoch, False
+        self._serials = [0] * len(self.program.slots)
+        self._groups: list[OrderedDict[tuple[int, ...], wgpu.GPUBindGroup]]
+        self._groups = [OrderedDict() for _ in range(count)]
+        self._commands: list[Command | None] = [None] * count
+        self._raw: list[RawCommand | None] = [None] * count
+
+    def _refresh(self, buffers: list[Buffer]) -> None:
+        """Renew the commands of dispatches that bind another buffer than last time."""
+        stale = set() if self._complete else set(range(len(self._commands)))
+        serials = self._serials
+        for slot in self._external:
+            if serials[slot] != buffers[slot].serial:
+                serials[slot] = buffers[slot].serial
+                stale.update(self._users[slot])
+        self._complete = not stale  # an error below must not leave commands half renewed
+        for index in stale:
+            self._renew(index, buffers)
+        self._complete = True
+
+    def _renew(self, index: int, buffers: list[Buffer]) -> None:
+        step = self._dispatches[index]
+        pipeline, cache = self._pipelines[step.kernel], self._groups[index]
+        key = tuple(buffers[slot].serial for slot in step.slots)
+        if key not in cache:
+            parts = [(buffers[slot], self._bind_size(slot)) for slot in step.slots]
+            cache[key] = self.device.bind(pipeline, parts)
+            self.bind_groups_created += 1
+            if len(cache) > GROUPS_KEPT:
+                cache.popitem(last=False)
+        cache.move_to_end(key)
+        command = Command(pipeline, cache[key], step.grid, self._switch[index])
+        self._commands[index], self._raw[index] = command, raw(command)
+
+    def _bind_size(self, slot: int) -> int:
+        limit = self.device.limits["max-storage-buffer-binding-size"]
+        return min(pad(self.program.slots[slot].nbytes, BIND_ALIGN), limit // 4 * 4)
+
+    def _submit(self, buffers: list[wgpu.GPUBuffer]) -> None:
+        """Encode and submit: the first run through checked calls, later ones raw."""
+        checked = self.device.check or not self._validated
+        encode, commands = (encode_checked, self._commands) if checked else (encode_raw, self._raw)
+        encoder = self.device.raw.create_command_encoder(label=self.program.name)
+        for step in self._spans:
+            if isinstance(step, Span):
+                compute = encoder.begin_compute_pass()
+                encode(compute, commands[step.start : step.stop])
+                compute.end()
+            else:
+                encode_transfer(encoder, step, buffers)
+        self.device.submit(encoder)
+        self._validated = True
+
+    # Measuring
+
+    def profile(self, inputs: Sequence[Buffer | np.ndarray]) -> list[KernelTime]:
+        """Time each dispatch of one real run (donated inputs are updated), in program order.
+
+        GPU time by timestamps, one pass per dispatch; wall-clock time, waiting after each
+        dispatch, where the adapter has no timestamps.
+        """
+        try:
+            buffers = self._bind(inputs)
+            raws = [buffer.raw for buffer in buffers]
+            return time_steps(self.device, self.program, self._commands, raws)
+        except wgpu.GPUError as error:
+            raise translate(error, breakdown(self.program)) from error
+
+
+def _users(program: Program) -> list[list[int]]:
+    """For each slot, the dispatches that bind it."""
+    users: list[list[int]] = [[] for _ in program.slots]
+    for index, step in enumerate(program.dispatches):
+        for slot in set(step.slots):
+            users[slot].append(index)
+    return users

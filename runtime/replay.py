@@ -1,0 +1,104 @@
+"""Encoding a program's steps, either through wgpu-py's checked calls or by raw native calls.
+
+Invariant: both ways encode the same commands. The checked way raises at the call at fault; the raw
+way costs a few microseconds less per dispatch and reports errors only when the encoder is finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from codegen.program import Copy, Dispatch, Fill, Program
+
+from .buffer import pad
+from .device import Pipeline
+from .driver import NULL, dispatch_workgroups, set_bind_group, set_pipeline, wgpu
+
+
+class Command(NamedTuple):
+    """One dispatch, resolved. `switch` is false if the dispatch before set the same pipeline."""
+
+    pipeline: Pipeline
+    group: wgpu.GPUBindGroup
+    grid: tuple[int, int, int]
+    switch: bool
+
+
+class RawCommand(NamedTuple):
+    """The native pointers of a Command; `pipeline` is None where no switch is needed."""
+
+    pipeline: object | None
+    group: object
+    x: int
+    y: int
+    z: int
+
+
+class Span(NamedTuple):
+    """Dispatches `start` to `stop` (counting dispatches only), encoded in one compute pass."""
+
+    start: int
+    stop: int
+
+
+def spans(program: Program) -> list[Span | Copy | Fill]:
+    """The steps, with each run of dispatches as one Span."""
+    out: list[Span | Copy | Fill] = []
+    count = 0
+    for step in program.steps:
+        if not isinstance(step, Dispatch):
+            out.append(step)
+            continue
+        if out and isinstance(out[-1], Span):
+            out[-1] = Span(out[-1].start, count + 1)
+        else:
+            out.append(Span(count, count + 1))
+        count += 1
+    return out
+
+
+def switches(program: Program) -> list[bool]:
+    """For each dispatch, whether it must set its pipeline: first of its pass, or another kernel."""
+    flags, last = [], None
+    for step in program.steps:
+        if isinstance(step, Dispatch):
+            flags.append(step.kernel != last)
+            last = step.kernel
+        else:
+            last = None
+    return flags
+
+
+def raw(command: Command) -> RawCommand:
+    """The native form of a command; valid while the command's objects live."""
+    handle = command.pipeline.handle if command.switch else None
+    return RawCommand(handle, command.group._internal, *command.grid)
+
+
+def encode_checked(compute: wgpu.GPUComputePassEncoder, commands: Sequence[Command]) -> None:
+    """Encode through wgpu-py; raises GPUValidationError at the call at fault."""
+    for command in commands:
+        compute.set_pipeline(command.pipeline.raw)
+        compute.set_bind_group(0, command.group)
+        compute.dispatch_workgroups(*command.grid)
+
+
+def encode_raw(compute: wgpu.GPUComputePassEncoder, commands: Sequence[RawCommand]) -> None:
+    """Encode by native calls; errors surface when the encoder is finished."""
+    target = compute._internal
+    for pipeline, group, x, y, z in commands:
+        if pipeline is not None:
+            set_pipeline(target, pipeline)
+        set_bind_group(target, 0, group, 0, NULL)
+        dispatch_workgroups(target, x, y, z)
+
+
+def encode_transfer(
+    encoder: wgpu.GPUCommandEncoder, step: Copy | Fill, buffers: Sequence[wgpu.GPUBuffer]
+) -> None:
+    """Encode a Copy or Fill; `buffers` are by slot. A copy of a buffer to itself is no work."""
+    if isinstance(step, Fill):
+        encoder.clear_buffer(buffers[step.slot], 0, pad(step.nbytes))
+    elif buffers[step.src] is not buffers[step.dst]:
+        encoder.copy_buffer_to_buffer(buffers[step.src], 0, buffers[step.dst], 0, pad(step.nbytes))

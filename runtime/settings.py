@@ -1,0 +1,25 @@
+"""The environment variables the runtime obeys.
+
+Invariant: this module alone reads them, once per process, so two devices never disagree.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True)
+class Settings:
+    """PICOTRON_ADAPTER: index or part of a name; PICO_CHECK=1: checked shaders, checked calls."""
+
+    adapter: str | None
+    check: bool
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings, read at the first call."""
+    check = os.environ.get("PICO_CHECK", "") not in ("", "0")
+    return Settings(os.environ.get("PICOTRON_ADAPTER") or None, check)

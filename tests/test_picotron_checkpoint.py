@@ -1,0 +1,227 @@
+"""Checkpoints: bit-equal, complete or absent, and damage is named."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from picotron import checkpoint, hf, model
+from picotron.checkpoint import TrainingState
+from picotron.config import Config, ModelConfig
+from picotron.errors import CheckpointError
+from picotron.tokenizer import CharTokenizer
+
+TOKENIZER = CharTokenizer.train("\n")
+SHAPE = ModelConfig(
+    vocab_size=TOKENIZER.vocab_size,
+    hidden_size=16,
+    intermediate_size=24,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+)
+
+
+def save(folder, step=1, shape=SHAPE, seed=0):
+    params = model.init(shape, seed)
+    moments = {"count": np.array(step, np.int32), "mu": params}
+    rest = TrainingState(step, moments, Config(model=shape))
+    return params, checkpoint.save(folder, shape, params, TOKENIZER, rest)
+
+
+def assert_equal(first, second):
+    first, second = model.flatten(first), model.flatten(second)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert value.dtype == second[name].dtype, name
+        np.testing.assert_array_equal(value, second[name], name)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_round_trip_is_exact(tmp_path, tied):
+    shape = ModelConfig(**{**vars(SHAPE), "tie_word_embeddings": tied})
+    params, path = save(tmp_path, step=7, shape=shape)
+    loaded, rest = checkpoint.load(path), checkpoint.load_training(path)
+    assert_equal(loaded.params, params)
+    assert (loaded.model, loaded.tokenizer, rest.step) == (shape, TOKENIZER, 7)
+    assert_equal(rest.optimizer, {"count": np.array(7, np.int32), "mu": params})
+    assert rest.config == Config(model=shape)
+
+
+def test_tensors_have_huggingface_names_and_orientation(tmp_path):
+    _, path = save(tmp_path)
+    tensors = safetensors.numpy.load_file(path / "model.safetensors")
+    assert len(tensors) == 2 * 9 + 3
+    assert tensors["model.layers.1.self_attn.k_proj.weight"].shape == (8, 16)
+    assert tensors["model.layers.0.mlp.down_proj.weight"].shape == (16, 24)
+    assert tensors["model.embed_tokens.weight"].shape == (SHAPE.vocab_size, 16)
+    assert tensors["lm_head.weight"].shape == (SHAPE.vocab_size, 16)
+    config = json.loads((path / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"]
+    assert config["vocab_size"] == SHAPE.vocab_size
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [{"rope_theta": 500.0}, {"rope_parameters": {"rope_theta": 500.0, "rope_type": "default"}}],
+)
+def test_both_dialects_of_config_json(tmp_path, rope):
+    data = hf.to_config(SHAPE)
+    del data["rope_theta"], data["rope_parameters"], data["head_dim"]
+    config = hf.from_config({**data, **rope}, tmp_path)
+    assert config.rope_theta == 500.0
+    assert config.hidden_size == SHAPE.hidden_size
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "gpt2"}, "model_type 'gpt2' is not supported"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
+        ({"rope_scaling": {"type": "linear"}, "rope_parameters": None}, "scaled rope"),
+        ({"head_dim": 3}, "head_dim must be"),
+        ({"hidden_size": "x"}, "does not describe a LLaMA"),
+        ({"num_attention_heads": 0}, "does not describe a LLaMA"),
+    ],
+)
+def test_models_that_are_not_ours(tmp_path, change, message):
+    with pytest.raises(CheckpointError, match=message):
+        hf.from_config({**hf.to_config(SHAPE), **change}, tmp_path)
+
+
+def test_half_precision_is_widened(tmp_path):
+    params, path = save(tmp_path)
+    tensors = hf.to_tensors(params)
+    header, blob = {}, b""
+    for name, value in tensors.items():
+        half = (value.view(np.uint32) >> 16).astype(np.uint16).tobytes()
+        header[name] = {
+            "dtype": "BF16",
+            "shape": list(value.shape),
+            "data_offsets": [len(blob), len(blob) + len(half)],
+        }
+        blob += half
+    text = json.dumps(header).encode()
+    (path / "manifest.json").unlink()
+    (path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + blob)
+    loaded = model.flatten(checkpoint.load(path).params)
+    for name, value in model.flatten(params).items():
+        assert loaded[name].dtype == np.float32
+        np.testing.assert_allclose(loaded[name], value, rtol=2**-7)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "config.json"])
+def test_damage_is_named(tmp_path, name):
+    _, path = save(tmp_path)
+    data = bytearray((path / name).read_bytes())
+    data[-3] ^= 4
+    (path / name).write_bytes(data)
+    with pytest.raises(CheckpointError, match=f"{name} is damaged"):
+        checkpoint.load(path)
+    (path / name).unlink()
+    with pytest.raises(CheckpointError, match=r"is missing|holds no checkpoint"):
+        checkpoint.load(path)
+
+
+def test_foreign_folders_without_a_manifest(tmp_path):
+    _, path = save(tmp_path)
+    (path / "manifest.json").unlink()
+    checkpoint.load(path)
+    (path / "model.safetensors").write_bytes(b"\xff" * 100)
+    with pytest.raises(CheckpointError, match=r"model.safetensors is damaged"):
+        checkpoint.load(path)
+
+
+def test_weights_that_do_not_fit(tmp_path):
+    params = model.init(SHAPE, 0)
+    tensors = hf.to_tensors(params)
+    other = ModelConfig(**{**vars(SHAPE), "intermediate_size": 32})
+    with pytest.raises(CheckpointError, match=r"gate_proj.weight is \(24, 16\).*\(32, 16\)"):
+        hf.from_tensors(tensors, other, tmp_path)
+    head = tensors.pop("lm_head.weight")
+    with pytest.raises(CheckpointError, match=r"lacks lm_head.weight"):
+        hf.from_tensors(tensors, SHAPE, tmp_path)
+    head[0, 0] = np.nan
+    with pytest.raises(CheckpointError, match=r"lm_head.weight holds values that are not finite"):
+        hf.from_tensors({**tensors, "lm_head.weight": head}, SHAPE, tmp_path)
+
+
+def test_the_newest_is_found_and_old_ones_go(tmp_path):
+    folder = tmp_path / "checkpoints"
+    for step in (9, 10, 100):
+        save(folder, step)
+    (folder / ".saving-step-000200").mkdir()
+    assert checkpoint.resolve(tmp_path).name == "step-000100"
+    checkpoint.prune(folder, keep=2)
+    assert sorted(p.name for p in folder.iterdir()) == ["step-000010", "step-000100"]
+
+
+def test_saving_a_step_again_replaces_it(tmp_path):
+    save(tmp_path, 5, seed=1)
+    params, path = save(tmp_path, 5, seed=2)
+    assert_equal(checkpoint.load(path).params, params)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-000005"]
+
+
+def test_absent_checkpoints(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no checkpoint folder"):
+        checkpoint.load(tmp_path / "none")
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+        checkpoint.load(tmp_path)
+
+
+SAVER = """
+import resource, sys
+from pathlib import Path
+from picotron.errors import CheckpointError
+from tests.test_picotron_checkpoint import save
+folder, limit = Path(sys.argv[1]), int(sys.argv[2])
+for step in range(1, 1000):
+    save(folder, step, seed=step)
+    print(step, flush=True)
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+"""
+
+
+def run_saver(folder, limit):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SAVER), str(folder), str(limit)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX file size limits")
+@pytest.mark.parametrize("limit", [1000, 20_000])
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, limit):
+    """Files may not grow beyond the limit, as on a full disk."""
+    process = run_saver(tmp_path, limit)
+    _, errors = process.communicate(timeout=120)
+    message = errors.strip().splitlines()[-1]
+    assert "CheckpointError: cannot save checkpoint" in message
+    assert "earlier checkpoints are intact" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
+    assert_equal(checkpoint.load(tmp_path).params, model.init(SHAPE, 1))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX signals")
+@pytest.mark.parametrize("delay", [0.0, 0.007, 0.019])
+def test_a_kill_leaves_a_complete_checkpoint(tmp_path, delay):
+    process = run_saver(tmp_path, 0)
+    for _ in range(3):
+        seen = int(process.stdout.readline())
+    time.sleep(delay)
+    process.kill()
+    process.communicate()
+    found = checkpoint.load_training(tmp_path)
+    assert found.step >= seen
+    assert_equal(checkpoint.load(tmp_path).params, model.init(SHAPE, found.step))

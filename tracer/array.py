@@ -1,0 +1,282 @@
+"""The two kinds of array a user holds: `Tracer` while tracing, `Array` otherwise.
+
+Invariant: both have the same methods (`Methods`), which are those of `tracer.numpy`; an Array's
+value never changes, and once donated it can only say that it is gone.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ir.dtypes import bool_, dtype, f32, i32
+from ir.graph import Aval, Lit, Value
+
+from .errors import (
+    ConcretizationTypeError,
+    TracerArrayConversionError,
+    TracerBoolConversionError,
+    TracerIntegerConversionError,
+    leaked,
+    located,
+)
+from .methods import Methods
+
+
+@cache
+def interned(aval: Aval) -> Aval:
+    """The one object for all equal types, so that comparing signatures compares pointers."""
+    return aval
+
+
+def aval_of(x: Any) -> Aval:
+    """The type of an array-like. Raises TypeError for dtypes devices do not have."""
+    if isinstance(x, (Tracer, Array, Lit)):
+        return x.aval
+    if isinstance(x, (bool, np.bool_)):
+        return Aval((), bool_)
+    if isinstance(x, (int, float)):  # numpy's float64 is a float and means no more than one
+        return Aval((), f32 if isinstance(x, float) else i32)
+    return Aval(tuple(np.shape(x)), dtype(np.asarray(x).dtype))
+
+
+def user_type(aval: Aval) -> str:
+    """A type as users write it: float32[3,4]."""
+    return f"{aval.dtype.np.name}[{','.join(map(str, aval.shape))}]"
+
+
+class Typed(Methods):
+    """What follows from `aval` alone."""
+
+    __slots__ = ()
+    __array_priority__ = 100  # numpy operators step back in favour of ours
+    aval: Aval
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.aval.dtype.np
+
+    @property
+    def ndim(self) -> int:
+        return self.aval.ndim
+
+    @property
+    def size(self) -> int:
+        return self.aval.size
+
+    @property
+    def itemsize(self) -> int:
+        return self.aval.dtype.np.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on the host."""
+        return self.size * self.itemsize
+
+    def __len__(self) -> int:
+        if not self.aval.shape:
+            raise located(TypeError, "len() of unsized object: the array has no axes")
+        return self.aval.shape[0]
+
+
+class Tracer(Typed):
+    """An array whose type is known and whose value is not, while a function is traced."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
+
+    @property
+    def aval(self) -> Aval:
+        return self.value.aval
+
+    def __repr__(self) -> str:
+        return f"Traced<{user_type(self.aval)}>"
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        raise located(
+            TracerBoolConversionError,
+            f"Attempted boolean conversion of traced array with shape {user_type(self.aval)}. "
+            "Its value is not known while the function is traced; choose between two results "
+            "with jnp.where, or make the argument static with static_argnames",
+        )
+
+    def _concrete(self, what: str, kind: type[Exception] = ConcretizationTypeError) -> Exception:
+        return located(
+            kind,
+            f"{what} of a traced array with shape {user_type(self.aval)}: its value is not known "
+            "while the function is traced; keep it an array (.astype), return it and convert "
+            "outside, or make the argument static with static_argnames",
+        )
+
+    def __float__(self) -> float:
+        raise self._concrete("float()")
+
+    def __int__(self) -> int:
+        raise self._concrete("int()")
+
+    def __index__(self) -> int:
+        raise self._concrete("Use as a Python index", TracerIntegerConversionError)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        raise self._concrete("numpy conversion", TracerArrayConversionError)
+
+    def item(self) -> Any:
+        raise self._concrete("item()")
+
+    def tolist(self) -> Any:
+        raise self._concrete("tolist()")
+
+
+class Array(Typed):
+    """A concrete array on the device, on the host, or both; copies are made when first needed."""
+
+    __slots__ = ("__weakref__", "_buffer", "_host", "_read", "aval")
+
+    def __init__(self, aval: Aval, buffer: Any = None, host: np.ndarray | None = None) -> None:
+        self.aval = aval
+        self._buffer = buffer
+        self._host = host
+        self._read = None
+
+    @staticmethod
+    def from_host(x: Any, kind: Any = None) -> Array:
+        """A copy of an array-like; it travels to the device at its first use there."""
+        kind = dtype(kind) if kind is not None else aval_of(x).dtype
+        host = np.array(x, dtype=kind.np, order="C")
+        host.flags.writeable = False
+        return Array(interned(Aval(host.shape, kind)), host=host)
+
+    # --- life ---
+
+    def is_deleted(self) -> bool:
+        """Whether the array was donated."""
+        return self._buffer is None and self._host is None
+
+    def check_alive(self) -> None:
+        if self.is_deleted():
+            text = f"Array has been deleted with shape={user_type(self.aval)}."
+            raise RuntimeError(f"{text} It was donated to a jitted function; use its result")
+
+    def delete(self) -> None:
+        """Let go of the value at once."""
+        self._buffer = self._host = self._read = None
+
+    def block_until_ready(self) -> Array:
+        """Wait until the value is computed; returns the array itself."""
+        from .jit import wait
+
+        self.check_alive()
+        wait([self._buffer])
+        return self
+
+    # --- to the host ---
+
+    def copy_to_host_async(self) -> None:
+        """Start the copy that a later `np.asarray` or `float` will wait for."""
+        self.check_alive()
+        if self._host is None and self._read is None:
+            from .jit import start_read
+
+            self._read = start_read(self._buffer, self.aval)
+
+    def numpy(self) -> np.ndarray:
+        """The value as a read-only numpy array, waiting for it if need be."""
+        if self._host is None:
+            self.copy_to_host_async()
+            self._host, self._read = self._read(), None
+        return self._host
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        host = self.numpy()
+        changed = host if dtype is None else host.astype(dtype, copy=False)
+        return changed.copy() if copy and changed is host else changed
+
+    def _scalar(self, what: str) -> Any:
+        if self.size != 1:
+            raise located(
+                TypeError,
+                f"{what} needs an array of one element, got shape {self.shape}",
+            )
+        return self.numpy().reshape(()).item()
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise located(
+                ValueError,
+                f"The truth value of an array with {self.size} elements is ambiguous; "
+                "use .any() or .all()",
+            )
+        return bool(self._scalar("bool()"))
+
+    def __float__(self) -> float:
+        return float(self._scalar("float()"))
+
+    def __int__(self) -> int:
+        return int(self._scalar("int()"))
+
+    def __index__(self) -> int:
+        if not self.aval.dtype.is_integer or self.shape:
+            raise located(
+                TypeError, f"only integer scalar arrays can be an index, got {user_type(self.aval)}"
+            )
+        return int(self)
+
+    def item(self) -> Any:
+        """The one element as a Python number."""
+        return self._scalar("item()")
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self.numpy().tolist()
+
+    def __iter__(self):
+        len(self)
+        return (Array.from_host(row) for row in self.numpy())
+
+    # --- text ---
+
+    def __repr__(self) -> str:
+        if self.is_deleted():
+            return f"Array(deleted, shape={self.shape}, dtype={self.dtype})"
+        text = np.array2string(self.numpy(), separator=", ", prefix="Array(")
+        shape = f", shape={self.shape}" if self.size == 0 else ""
+        return f"Array({text}{shape}, dtype={self.dtype})"
+
+    def __str__(self) -> str:
+        return str(self.numpy())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if self.shape == () else str(self), spec)
+
+    # --- to the device ---
+
+    def on_device(self, upload: Any) -> Any:
+        """The buffer, made with `upload(aval, host)` if there is none yet."""
+        if self._buffer is None:
+            self.check_alive()
+            self._buffer = upload(self.aval, self._host)
+        return self._buffer
+
+    def __reduce__(self):
+        return Array.from_host, (self.numpy(),)
+
+    def __deepcopy__(self, memo: dict) -> Array:
+        return Array.from_host(self.numpy())
+
+
+def host_value(x: Any) -> np.ndarray:
+    """The numpy value of a concrete array-like. Raises for traced arrays."""
+    if isinstance(x, Tracer):
+        raise leaked(x.aval) if not isinstance(x.value, Lit) else x._concrete("numpy conversion")
+    return x.numpy() if isinstance(x, Array) else np.asarray(x)

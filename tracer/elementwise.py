@@ -1,0 +1,356 @@
+"""Elementwise functions: numpy broadcasting and Python scalars end here.
+
+Invariant: arrays never change dtype silently. A Python scalar adopts the dtype of the arrays beside
+it if that dtype can hold it; two arrays of different dtypes are an error that names the cure.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from ir.dtypes import DType, bool_, f16, f32, i32, u32
+from ir.dtypes import dtype as dtype_of
+
+from .array import Array, aval_of, user_type
+from .errors import located
+from .staging import SCALARS, bind, filled, operand, scalar, spread
+
+_abs, _max = abs, max
+
+
+# --- operands ---------------------------------------------------------------------------------
+
+
+def promote(name: str, *xs: Any) -> list:
+    """The operands with one dtype and one shape."""
+    return broadcast(name, *same_dtype(name, *xs))
+
+
+def same_dtype(name: str, *xs: Any) -> list:
+    """The operands with the dtype of the arrays among them; scalars adopt it."""
+    ready = [x if isinstance(x, SCALARS) else operand(x, name) for x in xs]
+    avals = [aval_of(x) for x in ready if not isinstance(x, SCALARS)]
+    if not avals:
+        kind = _widest([aval_of(x).dtype for x in ready])
+        return [scalar(x, kind) for x in ready]
+    kind = avals[0].dtype
+    if any(a.dtype is not kind for a in avals):
+        raise located(
+            TypeError,
+            f"{name} requires arrays of equal dtypes, got {' and '.join(map(user_type, avals))}; "
+            f"convert one with .astype({kind.np.name!r})",
+        )
+    return [_adopt(name, x, kind) if isinstance(x, SCALARS) else x for x in ready]
+
+
+def _widest(kinds: list[DType]) -> DType:
+    return next(k for k in (f32, f16, i32, u32, bool_) if k in kinds)
+
+
+def _adopt(name: str, value: Any, kind: DType) -> Any:
+    fits = kind.is_float or isinstance(value, (bool, np.bool_))
+    if kind.is_integer and isinstance(value, (int, np.integer)):
+        limits = np.iinfo(kind.np)
+        fits = limits.min <= value <= limits.max
+    if kind is bool_:
+        fits = isinstance(value, (bool, np.bool_))
+    if not fits:
+        raise located(
+            TypeError,
+            f"{name} of {kind.np.name} values with the {type(value).__name__} {value!r}, which "
+            f"{kind.np.name} does not hold; convert the array with .astype first",
+        )
+    return scalar(value, kind)
+
+
+def broadcast(name: str, *xs: Any) -> list:
+    """The operands repeated to their common shape."""
+    shapes = [aval_of(x).shape for x in xs]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise located(
+            TypeError,
+            f"{name} got incompatible shapes for broadcasting: {', '.join(map(str, shapes))}; "
+            "axes must be equal or 1, counted from the last",
+        ) from None
+    return [spread(x, shape) for x in xs]
+
+
+def as_float(x: Any) -> Any:
+    """Integers and bools as float32; floats unchanged."""
+    x = operand(x)
+    return x if aval_of(x).dtype.is_float else astype(x, f32)
+
+
+def as_bool(x: Any) -> Any:
+    x = operand(x)
+    return x if aval_of(x).dtype is bool_ else astype(x, bool_)
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """Convert. Floats to integers truncate; to bool tests != 0."""
+    x, kind = operand(x), dtype_of(dtype)
+    if aval_of(x).dtype is kind:
+        return x
+    return bind("cast", x, dtype=kind)
+
+
+def copy(x: Any) -> Any:
+    """The same values in an array of their own."""
+    x = operand(x)
+    return Array.from_host(x.numpy()) if isinstance(x, Array) else x
+
+
+# --- functions of one array -------------------------------------------------------------------
+
+
+def _float_function(name: str, doc: str) -> Callable[[Any], Any]:
+    def function(x: Any) -> Any:
+        return bind(name, as_float(x))
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{doc} Integers are taken as float32."
+    return function
+
+
+exp = _float_function("exp", "e ** x.")
+log = _float_function("log", "Natural logarithm.")
+sin = _float_function("sin", "Sine of radians.")
+cos = _float_function("cos", "Cosine of radians.")
+tanh = _float_function("tanh", "Hyperbolic tangent.")
+sqrt = _float_function("sqrt", "Square root.")
+rsqrt = _float_function("rsqrt", "1 / sqrt(x).")
+logistic = _float_function("logistic", "1 / (1 + exp(-x)).")
+
+
+def negative(x: Any) -> Any:
+    return bind("neg", operand(x))
+
+
+def abs(x: Any) -> Any:
+    x = operand(x)
+    return x if aval_of(x).dtype is u32 else bind("abs", x)
+
+
+def sign(x: Any) -> Any:
+    """-1, 0 or 1."""
+    return bind("sign", operand(x))
+
+
+def square(x: Any) -> Any:
+    return multiply(x, x)
+
+
+def reciprocal(x: Any) -> Any:
+    return divide(1.0, as_float(x))
+
+
+def _unless_integer(x: Any, fun: Callable[[Any], Any]) -> Any:
+    x = operand(x)
+    return fun(x) if aval_of(x).dtype.is_float else x
+
+
+def floor(x: Any) -> Any:
+    """The largest integer <= x, of x's dtype."""
+    return _unless_integer(x, lambda v: bind("floor", v))
+
+
+def ceil(x: Any) -> Any:
+    """The smallest integer >= x, of x's dtype."""
+    return _unless_integer(x, lambda v: negative(floor(negative(v))))
+
+
+def trunc(x: Any) -> Any:
+    """Towards zero."""
+    return _unless_integer(x, lambda v: where(less(v, 0), ceil(v), floor(v)))
+
+
+def round(x: Any) -> Any:
+    """The nearest integer, ties to even, of x's dtype."""
+    return _unless_integer(x, _round)
+
+
+def _round(x: Any) -> Any:
+    up = floor(x + 0.5)
+    over = up - x
+    odd = equal(up - 2 * floor(up * 0.5), 1)
+    nearest = where((over > 0.5) | (equal(over, 0.5) & odd), up - 1, up)
+    # Beyond this every float is an integer, and adding 0.5 would round it to another.
+    whole = 2.0 ** np.finfo(aval_of(x).dtype.np).nmant
+    return where(abs(x) >= whole, x, nearest)
+
+
+def log1p(x: Any) -> Any:
+    """log(1 + x), accurate near 0."""
+    x = as_float(x)
+    s = x / (x + 2)
+    near = _series(s * s, [2 / n for n in (1, 3, 5, 7, 9)]) * s
+    return where(abs(x) < 0.25, near, log(x + 1))
+
+
+def expm1(x: Any) -> Any:
+    """exp(x) - 1, accurate near 0."""
+    x = as_float(x)
+    near = _series(x, [1 / math.factorial(n) for n in range(1, 10)]) * x
+    return where(abs(x) < 0.5, near, exp(x) - 1)
+
+
+def _series(x: Any, coefficients: list[float]) -> Any:
+    """Horner's rule, lowest power first."""
+    return reduce(lambda total, c: total * x + c, coefficients[-2::-1], coefficients[-1])
+
+
+# --- tests ------------------------------------------------------------------------------------
+
+
+def isfinite(x: Any) -> Any:
+    return bind("isfinite", as_float(x))
+
+
+def isnan(x: Any) -> Any:
+    return greater(_magnitude_bits(x), 0x7F800000)
+
+
+def isinf(x: Any) -> Any:
+    return equal(_magnitude_bits(x), 0x7F800000)
+
+
+def _magnitude_bits(x: Any) -> Any:
+    # Bit tests: devices may assume in float comparisons that NaN and infinities do not occur.
+    bits = bind("bitcast", astype(as_float(x), f32), dtype=u32)
+    return bitwise_and(bits, 0x7FFFFFFF)
+
+
+# --- functions of two arrays ------------------------------------------------------------------
+
+
+def _binary(prim: str, name: str, doc: str = "", swap: bool = False) -> Callable[[Any, Any], Any]:
+    def function(x: Any, y: Any) -> Any:
+        x, y = promote(name, x, y)
+        return bind(prim, y, x) if swap else bind(prim, x, y)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc or f"Elementwise {name.replace('_', ' ')}, with broadcasting."
+    return function
+
+
+add = _binary("add", "add")
+subtract = _binary("sub", "subtract")
+multiply = _binary("mul", "multiply")
+maximum = _binary("max", "maximum", "The larger of two; ties share the gradient.")
+minimum = _binary("min", "minimum", "The smaller of two; ties share the gradient.")
+equal = _binary("eq", "equal")
+less = _binary("lt", "less")
+less_equal = _binary("le", "less_equal")
+greater = _binary("lt", "greater", swap=True)
+greater_equal = _binary("le", "greater_equal", swap=True)
+bitwise_and = _binary("and_", "bitwise_and", "Of bools or integers.")
+bitwise_or = _binary("or_", "bitwise_or", "Of bools or integers.")
+fmod = _binary("rem", "fmod", "Remainder with the sign of the dividend.")
+
+
+def not_equal(x: Any, y: Any) -> Any:
+    return invert(equal(x, y))
+
+
+def invert(x: Any) -> Any:
+    """Bitwise not; logical not of bools."""
+    return bind("not_", operand(x))
+
+
+def bitwise_xor(x: Any, y: Any) -> Any:
+    """Of bools or integers."""
+    return bitwise_and(bitwise_or(x, y), invert(bitwise_and(x, y)))
+
+
+def logical_and(x: Any, y: Any) -> Any:
+    return bitwise_and(as_bool(x), as_bool(y))
+
+
+def logical_or(x: Any, y: Any) -> Any:
+    return bitwise_or(as_bool(x), as_bool(y))
+
+
+def logical_xor(x: Any, y: Any) -> Any:
+    return not_equal(as_bool(x), as_bool(y))
+
+
+def logical_not(x: Any) -> Any:
+    return invert(as_bool(x))
+
+
+def divide(x: Any, y: Any) -> Any:
+    """True division; integers are taken as float32."""
+    if not any(isinstance(v, SCALARS) for v in (x, y)):
+        x, y = same_dtype("divide", x, y)
+    floats = [v if isinstance(v, SCALARS) else as_float(v) for v in (x, y)]
+    if all(isinstance(v, SCALARS) for v in floats):
+        floats = [as_float(v) for v in floats]
+    return bind("div", *promote("divide", *floats))
+
+
+def floor_divide(x: Any, y: Any) -> Any:
+    """Quotient rounded towards minus infinity."""
+    x, y = promote("floor_divide", x, y)
+    quotient = bind("div", x, y)
+    if aval_of(x).dtype.is_float:
+        return floor(quotient)
+    return subtract(quotient, astype(_crosses_zero(bind("rem", x, y), y), aval_of(x).dtype))
+
+
+def mod(x: Any, y: Any) -> Any:
+    """Remainder with the sign of the divisor."""
+    x, y = promote("mod", x, y)
+    rest = bind("rem", x, y)
+    return where(_crosses_zero(rest, y), add(rest, y), rest)
+
+
+def _crosses_zero(rest: Any, y: Any) -> Any:
+    return logical_and(not_equal(rest, 0), not_equal(less(rest, 0), less(y, 0)))
+
+
+def power(x: Any, y: Any) -> Any:
+    """x ** y. A Python integer y is repeated multiplication: any x, exact derivative."""
+    if isinstance(y, (int, np.integer)) and not isinstance(y, bool) and _abs(y) <= 64:
+        return _integer_power(operand(x), int(y))
+    if isinstance(y, float) and y == 0.5:
+        return sqrt(x)
+    return bind("pow", *promote("power", *_floats(x, y)))
+
+
+def _floats(*xs: Any) -> list:
+    """Scalars as they are, if an array among them decides; arrays as floats."""
+    if all(isinstance(x, SCALARS) for x in xs):
+        return [as_float(x) for x in xs]
+    return [x if isinstance(x, SCALARS) else as_float(x) for x in xs]
+
+
+def _integer_power(x: Any, n: int) -> Any:
+    if n < 0:
+        return reciprocal(_integer_power(as_float(x), -n))
+    if n == 0:
+        return filled(1, aval_of(x).dtype, aval_of(x).shape)
+    powers = [x]
+    while 2 ** len(powers) <= n:
+        powers.append(multiply(powers[-1], powers[-1]))
+    return reduce(operator.mul, [p for i, p in enumerate(powers) if n >> i & 1])
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """x where condition, y elsewhere; NaN in one branch stays out of the other's gradient."""
+    x, y = same_dtype("where", x, y)
+    return bind("select", *broadcast("where", as_bool(condition), x, y))
+
+
+def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    """x limited to [min, max]; a bound of None is no bound."""
+    x = operand(x)
+    x = x if min is None else maximum(x, min)
+    return x if max is None else minimum(x, max)

@@ -1,0 +1,74 @@
+"""Operations closer to the primitives than numpy's.
+
+Invariant: as in `tracer.numpy`, everything works inside and outside of a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ir.dtypes import dtype as dtype_of
+
+from . import tree
+from .creation import as_shape, iota
+from .elementwise import as_bool, astype, exp, log, rsqrt, same_dtype, tanh
+from .errors import located
+from .indexing import as_position
+from .nn import erf
+from .staging import bind, operand
+
+
+def stop_gradient(x: Any) -> Any:
+    """The identity on a pytree of arrays, through which no gradient passes."""
+    return tree.map(lambda leaf: bind("stop_gradient", operand(leaf)), x)
+
+
+def select(condition: Any, on_true: Any, on_false: Any) -> Any:
+    """`on_true` where `condition`; all of one shape. Raises TypeError otherwise."""
+    return bind("select", as_bool(condition), *same_dtype("select", on_true, on_false))
+
+
+def dynamic_slice(x: Any, start_indices: Sequence[Any], slice_sizes: Sequence[int]) -> Any:
+    """x[start : start + size] on every axis; starts may be traced and shift so that it fits."""
+    starts = [as_position(i) for i in start_indices]
+    return bind("dynamic_slice", operand(x), *starts, sizes=as_shape(tuple(slice_sizes)))
+
+
+def dynamic_update_slice(x: Any, update: Any, start_indices: Sequence[Any]) -> Any:
+    """`x` with `update` at `start_indices`, which shift so that it fits."""
+    starts = [as_position(i) for i in start_indices]
+    return bind("dynamic_update", *same_dtype("dynamic_update_slice", x, update), *starts)
+
+
+def convert_element_type(x: Any, dtype: Any) -> Any:
+    return astype(x, dtype)
+
+
+def bitcast_convert_type(x: Any, dtype: Any) -> Any:
+    """The same bits read as another 4-byte dtype."""
+    return bind("bitcast", operand(x), dtype=dtype_of(dtype))
+
+
+def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int) -> Any:
+    """Each element's index along `dimension`."""
+    sizes = as_shape(tuple(shape))
+    if not 0 <= dimension < len(sizes):
+        raise located(ValueError, f"dimension {dimension} is not an axis of shape {sizes}")
+    return astype(iota(sizes, dimension), dtype)
+
+
+__all__ = [
+    "bitcast_convert_type",
+    "broadcasted_iota",
+    "convert_element_type",
+    "dynamic_slice",
+    "dynamic_update_slice",
+    "erf",
+    "exp",
+    "log",
+    "rsqrt",
+    "select",
+    "stop_gradient",
+    "tanh",
+]

@@ -1,0 +1,267 @@
+"""Functions that move elements: views, joins and splits.
+
+Invariant: axes may be negative everywhere and are checked here, so the IR sees canonical ones.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .array import aval_of
+from .creation import as_shape
+from .elementwise import _adopt, same_dtype
+from .errors import located
+from .staging import SCALARS, bind, operand, spread
+
+
+def canonical_axis(axis: Any, ndim: int) -> int:
+    """A non-negative axis. Raises ValueError if it is out of bounds."""
+    try:
+        at = operator.index(axis)
+    except TypeError as error:
+        raise located(TypeError, f"an axis is a Python int, got {axis!r}") from error
+    if not -ndim <= at < ndim:
+        raise located(
+            ValueError, f"axis {at} is out of bounds for array of dimension {ndim}"
+        )
+    return at % ndim
+
+
+def canonical_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Sorted non-negative axes; None means all. Raises ValueError on duplicates."""
+    if axis is None:
+        return tuple(range(ndim))
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = sorted(canonical_axis(a, ndim) for a in given)
+    if len(set(axes)) != len(axes):
+        raise located(ValueError, f"duplicate axes in {axis}")
+    return tuple(axes)
+
+
+def shape(x: Any) -> tuple[int, ...]:
+    return aval_of(operand(x)).shape
+
+
+def ndim(x: Any) -> int:
+    return len(shape(x))
+
+
+def size(x: Any) -> int:
+    return prod(shape(x))
+
+
+# --- views ------------------------------------------------------------------------------------
+
+
+def reshape(x: Any, shape: Any) -> Any:
+    """The same elements, in row-major order, in another shape; one axis may be -1."""
+    x = operand(x, "reshape")
+    aval, sizes = aval_of(x), _sizes(shape)
+    if sizes.count(-1) == 1:
+        rest = prod(n for n in sizes if n != -1)
+        fill = aval.size // rest if rest else 0
+        sizes = tuple(fill if n == -1 else n for n in sizes)
+    if prod(sizes) != aval.size or min(sizes, default=0) < 0:
+        raise located(
+            TypeError,
+            f"cannot reshape array of shape {aval.shape} (size {aval.size}) "
+            f"into shape {_sizes(shape)} (size {prod(sizes)})",
+        )
+    return x if sizes == aval.shape else bind("reshape", x, shape=sizes)
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    items = shape if isinstance(shape, (tuple, list)) else (shape,)
+    return tuple(n if n == -1 else as_shape(n)[0] for n in items)
+
+
+def ravel(x: Any) -> Any:
+    """One axis."""
+    return reshape(x, -1) if size(x) else reshape(x, 0)
+
+
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
+    """Result axis i is operand axis `axes[i]`; without `axes`, in reverse order."""
+    x = operand(x, "transpose")
+    n = aval_of(x).ndim
+    perm = tuple(reversed(range(n))) if axes is None else tuple(canonical_axis(a, n) for a in axes)
+    if sorted(perm) != list(range(n)):
+        raise located(ValueError, f"transpose of {n} axes needs each of them once, got {axes}")
+    return x if list(perm) == sorted(perm) else bind("transpose", x, perm=perm)
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    x = operand(x)
+    n = aval_of(x).ndim
+    a, b = canonical_axis(axis1, n), canonical_axis(axis2, n)
+    perm = list(range(n))
+    perm[a], perm[b] = b, a
+    return transpose(x, perm)
+
+
+def moveaxis(x: Any, source: Any, destination: Any) -> Any:
+    """Axes `source` at places `destination`; the others keep their order."""
+    x = operand(x)
+    n = aval_of(x).ndim
+    src, dst = ([canonical_axis(a, n) for a in _listed(v)] for v in (source, destination))
+    if len(src) != len(dst):
+        raise located(ValueError, f"moveaxis from {source} to {destination}: numbers differ")
+    perm = [a for a in range(n) if a not in src]
+    for place, axis in sorted(zip(dst, src, strict=True)):
+        perm.insert(place, axis)
+    return transpose(x, perm)
+
+
+def _listed(v: Any) -> list:
+    return list(v) if isinstance(v, (tuple, list)) else [v]
+
+
+def expand_dims(x: Any, axis: Any) -> Any:
+    """Insert axes of size 1 at the places `axis` of the result."""
+    x = operand(x)
+    old = list(aval_of(x).shape)
+    n = len(old) + len(_listed(axis))
+    places = canonical_axes(axis, n)
+    return reshape(x, tuple(1 if d in places else old.pop(0) for d in range(n)))
+
+
+def squeeze(x: Any, axis: Any = None) -> Any:
+    """Remove axes of size 1: all of them, or those given."""
+    x = operand(x)
+    old = aval_of(x).shape
+    gone = [d for d, n in enumerate(old) if n == 1]
+    gone = gone if axis is None else canonical_axes(axis, len(old))
+    if any(old[d] != 1 for d in gone):
+        raise located(ValueError, f"cannot squeeze axes {axis} of shape {old}: not of size 1")
+    return reshape(x, tuple(n for d, n in enumerate(old) if d not in gone))
+
+
+def broadcast_to(x: Any, shape: Any) -> Any:
+    """Repeat `x` to `shape` by numpy's rules."""
+    x, wanted = operand(x), as_shape(shape)
+    old = aval_of(x).shape
+    tail = wanted[len(wanted) - len(old) :]
+    if len(old) > len(wanted) or any(n not in (1, m) for n, m in zip(old, tail, strict=True)):
+        raise located(ValueError, f"cannot broadcast array of shape {old} to shape {wanted}")
+    return spread(x, wanted)
+
+
+def broadcast_arrays(*xs: Any) -> list:
+    """The arrays repeated to their common shape; dtypes may differ."""
+    ready = [operand(x) for x in xs]
+    common = np.broadcast_shapes(*(aval_of(x).shape for x in ready))
+    return [broadcast_to(x, common) for x in ready]
+
+
+def flip(x: Any, axis: Any = None) -> Any:
+    """Reverse the order along `axis` (default: all)."""
+    x = operand(x)
+    axes = canonical_axes(axis, aval_of(x).ndim)
+    return bind("rev", x, axes=axes) if axes else x
+
+
+def slice_axis(x: Any, axis: int, start: int, stop: int) -> Any:
+    """x[start:stop] along one axis."""
+    old = aval_of(x).shape
+    if (start, stop) == (0, old[axis]):
+        return x
+    low, high = [0] * len(old), list(old)
+    low[axis], high[axis] = start, stop
+    ones = (1,) * len(old)
+    return bind("slice", x, start=tuple(low), limit=tuple(high), stride=ones)
+
+
+# --- joining and splitting --------------------------------------------------------------------
+
+
+def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
+    """Join along an axis that exists."""
+    if not arrays:
+        raise located(ValueError, "concatenate needs at least one array")
+    ready = same_dtype("concatenate", *(operand(a, "concatenate") for a in arrays))
+    at = canonical_axis(axis, aval_of(ready[0]).ndim)
+    return ready[0] if len(ready) == 1 else bind("concat", *ready, axis=at)
+
+
+def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
+    """Join along a new axis."""
+    if not arrays:
+        raise located(ValueError, "stack needs at least one array")
+    return concatenate([expand_dims(a, axis) for a in arrays], axis)
+
+
+def split(x: Any, sections: Any, axis: int = 0) -> list:
+    """`sections` equal parts, or parts between the given indices."""
+    x = operand(x)
+    at = canonical_axis(axis, aval_of(x).ndim)
+    n = aval_of(x).shape[at]
+    if isinstance(sections, (tuple, list)):
+        cuts = [min(max(c + n if c < 0 else c, 0), n) for c in sections]
+    elif n % sections:
+        raise located(ValueError, f"axis {axis} of size {n} does not split into {sections} parts")
+    else:
+        cuts = [n // sections * i for i in range(1, sections)]
+    bounds = [0, *cuts, n]
+    return [slice_axis(x, at, lo, max(lo, hi)) for lo, hi in zip(bounds, bounds[1:], strict=False)]
+
+
+def tile(x: Any, reps: Any) -> Any:
+    """`x` repeated `reps` times along each axis, counted from the last."""
+    x, times = operand(x), as_shape(reps)
+    old = aval_of(x).shape
+    rank = max(len(old), len(times))
+    old, times = (1,) * (rank - len(old)) + old, (1,) * (rank - len(times)) + times
+    pairs = tuple(n for pair in zip((1,) * rank, old, strict=True) for n in pair)
+    wide = tuple(n for pair in zip(times, old, strict=True) for n in pair)
+    result = tuple(t * n for t, n in zip(times, old, strict=True))
+    return reshape(broadcast_to(reshape(x, pairs), wide), result)
+
+
+def repeat(x: Any, repeats: int, axis: int | None = None) -> Any:
+    """Each element `repeats` times in a row along `axis` (default: of the flattened array)."""
+    x = ravel(x) if axis is None else operand(x)
+    at = canonical_axis(0 if axis is None else axis, aval_of(x).ndim)
+    old, (times,) = list(aval_of(x).shape), as_shape(repeats)
+    wide = [*old[: at + 1], times, *old[at + 1 :]]
+    old[at] *= times
+    return reshape(broadcast_to(expand_dims(x, at + 1), wide), old)
+
+
+def roll(x: Any, shift: Any, axis: Any = None) -> Any:
+    """Shift elements along `axis`; those that fall off come back at the other end."""
+    x = operand(x)
+    if axis is None:
+        return reshape(roll(ravel(x), shift, 0), aval_of(x).shape)
+    for by, at in zip(_listed(shift), _listed(axis), strict=True):
+        at = canonical_axis(at, aval_of(x).ndim)
+        n = aval_of(x).shape[at]
+        cut = -by % n if n else 0
+        parts = slice_axis(x, at, cut, n), slice_axis(x, at, 0, cut)
+        x = concatenate(parts, at) if cut else x
+    return x
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
+    """Elements of one value around `x`; widths as in numpy: n, (low, high) or one pair an axis.
+
+    Raises ValueError for modes other than "constant" and for negative widths.
+    """
+    x = operand(x)
+    aval = aval_of(x)
+    if mode != "constant" or not isinstance(constant_values, SCALARS):
+        raise located(ValueError, f"pad has mode 'constant' with one scalar value, got {mode!r}")
+    widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (aval.ndim, 2)).tolist()
+    if any(w < 0 for pair in widths for w in pair):
+        raise located(ValueError, f"pad widths cannot be negative, got {pad_width}")
+    value = _adopt("pad", constant_values, aval.dtype)
+    low, high = (tuple(pair[i] for pair in widths) for i in (0, 1))
+    if not hasattr(value, "value"):
+        raise located(ValueError, f"pad needs a finite value, got {constant_values}")
+    return bind(
+        "pad", x, low=low, high=high, interior=(0,) * aval.ndim, value=value.value
+    )

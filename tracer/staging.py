@@ -1,0 +1,204 @@
+"""Tracing: opening a graph, turning operands into its values, and `bind`.
+
+Invariant: concrete arrays met while tracing become inputs of the outermost graph, once each, before
+its declared inputs; inner graphs reach them by capture. With no graph open, `bind` runs its
+equation at once as a program of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ir.build import Builder, LeakedTracerError, building, current, lit, outermost
+from ir.build import emit as emit_value
+from ir.dtypes import DType
+from ir.graph import Aval, Graph, Lit, Value, Var
+from ir.prim import PRIMITIVES, Primitive
+
+from . import tree
+from .array import Array, Tracer, aval_of
+from .errors import leaked, located
+
+SCALARS = (bool, int, float, np.generic)
+
+
+class Trace(Builder):
+    """A builder that knows the concrete arrays its constant inputs stand for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.constants: list[Array] = []
+        self._held: dict[int, tuple[Any, Var]] = {}
+        self._wrapped: dict[int, tuple[np.ndarray, Array]] = {}
+
+    def constant(self, array: Array) -> Var:
+        """The input that stands for `array`."""
+        if id(array) not in self._held:
+            outer, inner = Var(array.aval), Var(array.aval)
+            self.captured[outer] = inner
+            self.owned.add(inner)
+            self.constants.append(array)
+            self._held[id(array)] = array, inner
+        return self._held[id(array)][1]
+
+    def wrap(self, host: np.ndarray) -> Array:
+        """One Array for each numpy array, however often a function mentions it."""
+        if id(host) not in self._wrapped:
+            self._wrapped[id(host)] = host, Array.from_host(host)
+        return self._wrapped[id(host)][1]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced function. Leading inputs of `graph` stand for `captured`, and, in an outermost
+    graph, for `constants`; its outputs are the leaves of `out_tree`."""
+
+    graph: Graph
+    captured: tuple[Var, ...]
+    constants: tuple[Array, ...]
+    out_tree: tree.Structure
+
+
+def trace(fun: Callable, avals: Sequence[Aval], hints: Sequence[str] = ()) -> Traced:
+    """Trace `fun`, a function of Tracers that returns a pytree of array-likes."""
+    names = hints or [""] * len(avals)
+    with building(Trace()) as builder:
+        ins = [Tracer(builder.input(a, h)) for a, h in zip(avals, names, strict=True)]
+        leaves, out_tree = tree.flatten(fun(*ins))
+        values = [staged(_result(leaf)) for leaf in leaves]
+        try:
+            graph = builder.close(values)
+        except LeakedTracerError:
+            raise leaked(", ".join(str(v.aval) for v in values)) from None
+    return Traced(graph, tuple(builder.captured), tuple(builder.constants), out_tree)
+
+
+def _result(leaf: Any) -> Any:
+    if not isinstance(leaf, (Tracer, Array, np.ndarray, *SCALARS)):
+        raise located(
+            TypeError,
+            f"a traced function returned a leaf of type {type(leaf).__name__}; "
+            "every leaf must be an array or a number",
+        )
+    return operand(leaf)
+
+
+# --- operands -------------------------------------------------------------------------------------
+
+
+def operand(x: Any, name: str = "this operation") -> Any:
+    """`x` as something `bind` takes. Raises TypeError for lists and other objects."""
+    if isinstance(x, (Tracer, Array, Lit)):
+        return x
+    if isinstance(x, np.ndarray):
+        root = outermost()
+        return root.wrap(x) if isinstance(root, Trace) else Array.from_host(x)
+    if isinstance(x, SCALARS):
+        return filled(x, aval_of(x).dtype)
+    raise located(
+        TypeError,
+        f"{name} requires array or scalar arguments, got {type(x).__name__}; "
+        "convert it with jnp.asarray",
+    )
+
+
+def filled(value: Any, dtype: DType, shape: tuple[int, ...] = ()) -> Any:
+    """An array for users to hold, every element `value`."""
+    if current() is None:
+        return Array.from_host(np.full(shape, value, dtype.np))
+    made = scalar(value, dtype, shape)
+    return Tracer(made) if isinstance(made, Lit) else made
+
+
+def scalar(value: Any, dtype: DType | None = None, shape: tuple[int, ...] = ()) -> Any:
+    """A Python or numpy number as an operand of `bind`, every element equal."""
+    dtype = dtype or aval_of(value).dtype
+    fixed = lit(value, dtype, shape)
+    if current() is None or not dtype.is_float or np.isfinite(fixed.value):
+        return fixed
+    # Device languages have no infinite or NaN constants: such values travel as data.
+    held = Array.from_host(np.full((), fixed.value, dtype.np))
+    return spread(held, shape)
+
+
+def spread(x: Any, shape: tuple[int, ...]) -> Any:
+    """numpy broadcasting of `x` to `shape`, which it must fit."""
+    aval = aval_of(x)
+    if aval.shape == shape:
+        return x
+    value = x.value if isinstance(x, Tracer) else x
+    if isinstance(value, Lit):
+        same = Lit(value.value, Aval(shape, aval.dtype))
+        return Tracer(same) if isinstance(x, Tracer) else same
+    dims = tuple(range(len(shape) - aval.ndim, len(shape)))
+    return bind(PRIMITIVES["broadcast"], x, shape=shape, dims=dims)
+
+
+def staged(x: Any) -> Value:
+    """The value that stands for an operand in the open graph."""
+    if isinstance(x, Tracer):
+        return x.value
+    if isinstance(x, Array):
+        root = outermost()
+        if not isinstance(root, Trace):
+            raise RuntimeError("a concrete array was used in a graph that was not opened here")
+        x.check_alive()
+        return root.constant(x)
+    return x
+
+
+# --- equations ------------------------------------------------------------------------------------
+
+
+def bind(prim: Primitive | str, *operands: Any, **params: Any) -> Any:
+    """Apply a primitive: staged while tracing, otherwise run at once.
+
+    Returns a Tracer or an Array, or a tuple of them for a primitive of many results.
+    """
+    prim = PRIMITIVES[prim] if isinstance(prim, str) else prim
+    if current() is None:
+        return _run_one(prim, operands, params)
+    try:
+        outs = emit_value(prim, *map(staged, operands), **params)
+    except LeakedTracerError:
+        raise leaked(", ".join(str(aval_of(x)) for x in operands)) from None
+    return tuple(map(Tracer, outs)) if prim.multi else Tracer(outs)
+
+
+def _run_one(prim: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    for x in operands:
+        if isinstance(x, Tracer) and isinstance(x.value, Var):
+            raise leaked(x.aval)
+    # Scalars are data here: a new learning rate must not be a new kernel.
+    held = [_held(x) for x in operands]
+
+    def body() -> Any:
+        wide = [spread(h, aval_of(x).shape) for h, x in zip(held, operands, strict=True)]
+        return bind(prim, *wide, **params)
+
+    return run_now(body)
+
+
+def _held(x: Any) -> Any:
+    value = x.value if isinstance(x, Tracer) else x
+    if not isinstance(value, Lit):
+        return x
+    return Array.from_host(np.full((), value.value, value.aval.dtype.np))
+
+
+def run_now(fun: Callable[[], Any]) -> Any:
+    """Trace a function of no arguments, compile it (or find it compiled) and run it."""
+    from .jit import run_traced
+
+    return run_traced(trace(fun, ()))
+
+
+def inline_traced(traced: Traced, graph: Graph, args: Sequence[Any]) -> list[Tracer]:
+    """The outputs of `graph`, made from `traced.graph`, on `args` in the open graph."""
+    from ir.build import inline
+
+    return [Tracer(v) for v in inline(graph, [*traced.captured, *map(staged, args)])]
