@@ -165,7 +165,6 @@ class LaneConfig(_Sides):
         return f"subgroupBroadcast({name}{chunk // self.lanes}, {chunk % self.lanes}u)"
 
 
-
 @dataclass(frozen=True)
 class AttentionConfig(_Sides):
     """Blocks of `br` rows x `bc` columns in workgroup memory; a thread owns `tr` x `tc` scores.
@@ -244,7 +243,6 @@ class AttentionConfig(_Sides):
         return 16 * vec4s + reduce
 
 
-
 AnyAttention = LaneConfig | AttentionConfig
 
 # (br, bc, tr, tc), largest first: the register tile shrinks with what workgroup memory allows.
@@ -269,8 +267,9 @@ def attention_config(record: Attention, profile: Profile, kernel: str) -> AnyAtt
     fitting = list(_blocks(record, profile, kernel))
     if not fitting:
         raise ValueError(
-            f"Attention head_dim {record.head_dim} does not fit the {profile.workgroup_bytes} bytes "
-            f"of workgroup memory of profile '{profile.name}'; use the reference expansion."
+            f"Attention head_dim {record.head_dim} does not fit the workgroup memory "
+            f"({profile.workgroup_bytes} bytes) of profile '{profile.name}'; use the reference "
+            f"expansion."
         )
     usual = [c for c in fitting if c.br >= 16] or fitting
     filling = (c for c in usual if math.prod(c.tiles(record)) >= profile.units)
@@ -285,7 +284,8 @@ def _lanes(record: Attention, profile: Profile, kernel: str) -> LaneConfig:
     if not _loops(record, config, profile):
         raise ValueError(
             f"Attention over {record.kv_len} keys and {record.q_len} queries exceeds the "
-            f"{profile.loop_limit} loop iterations of profile '{profile.name}'; shorten the sequence."
+            f"{profile.loop_limit} loop iterations of profile '{profile.name}'; shorten the "
+            f"sequence."
         )
     return config
 
@@ -321,9 +321,7 @@ def attention_shared_bytes(record: Attention, config: AnyAttention) -> int:
 
 def attention_loop_iterations(record: Attention, config: AnyAttention) -> int:
     """Dynamic loop iterations of one invocation, at most: inner loops of a block included."""
-    heads, length = (
-        (record.group, record.q_len) if config.kernel == "dkv" else (1, record.kv_len)
-    )
+    heads, length = (record.group, record.q_len) if config.kernel == "dkv" else (1, record.kv_len)
     blocks = heads * (ceil_div(length, config.block[1]) + 1)
     if config.form == "lanes":
         return blocks

@@ -10,7 +10,7 @@ from math import gcd
 
 from ir.dtypes import bool_
 
-from .index import accumulate, bounds, exact, linear, rank, terms_of, within
+from .index import accumulate, add, bounds, exact, linear, mul, rank, terms_of, within
 from .node import LIMITS, Expr, integer, node, pair, truth
 
 
@@ -118,3 +118,24 @@ def maximum(a: Expr | int, b: Expr | int) -> Expr:
     if a.op == "const":
         a, b = b, a
     return node("max", (a, b), a.dtype, None, max(a.lo, b.lo), max(a.hi, b.hi))
+
+
+def inside(x: Expr, n: int) -> Expr:
+    """x where x < n; elsewhere some index below n, chosen so that strides stay visible.
+
+    For loads whose value is not used out of range. `x` may have wrapped below 0: of g*y + z with
+    z < g and g | n only y is clamped, so four lanes at a multiple of 4 remain one aligned vec4.
+    """
+    if exact(x) and x.hi < n:
+        return x
+    form = dict(terms_of(x))
+    const = form.pop(None, 0)
+    g = n
+    for k in sorted(map(abs, form.values()), reverse=True):
+        g = gcd(g, k)
+        inner = {t: k for t, k in form.items() if k % g} | {None: const % g}
+        if g > 1 and within(inner, g - 1):
+            outer = {t: k // g for t, k in form.items() if k % g == 0} | {None: const // g}
+            clamped = minimum(linear(outer, x.dtype), n // g - 1)
+            return add(mul(clamped, g), linear(inner, x.dtype))
+    return minimum(x, n - 1)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from ir.dtypes import DType, bool_
 
-from .compare import eq, ge, lt, maximum, minimum
+from .compare import eq, ge, inside, lt, maximum, minimum
 from .evaluate import BINARY, UNARY, evaluate
 from .index import add, floordiv, mod, mul, sub
 from .integers import INTEGER
@@ -47,6 +47,7 @@ __all__ = [
     "floordiv",
     "ge",
     "index",
+    "inside",
     "load",
     "loads",
     "lt",

@@ -390,11 +390,9 @@ class _Fusion:
     def _member_aligned(self, v: Var, own: set[Var], shape: tuple) -> bool:
         kind, rows, width, root = shape
         eqn = self.define(v)
-        if eqn is root and kind == "dot":
-            return True
-        if kind == "column":
-            return not self._reaches(eqn.ins[0], own)
-        if eqn.prim.kind == "reduce":
+        if eqn is root or kind == "column":
+            return not any(self._reaches(x, own) for x in eqn.ins)
+        if kind != "column" and eqn.prim.kind == "reduce":
             return self._path_aligned(eqn.ins[0], own, rows, width, True)
         wide = v.aval.size == rows * width
         return self._step_aligned(eqn, own, rows, width, wide)
@@ -416,7 +414,7 @@ class _Fusion:
         if name == "broadcast" and wide and _row_to_element(eqn, rows, width):
             return self._path_aligned(eqn.ins[0], own, rows, width, False)
         if eqn.prim.kind == "contract":  # the root, below its epilogue
-            return wide
+            return wide and not any(self._reaches(x, own) for x in eqn.ins)
         return not any(self._reaches(x, own) for x in eqn.ins)
 
     def _reaches(self, v: Value, own: set[Var]) -> bool:

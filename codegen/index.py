@@ -61,7 +61,7 @@ def rank(item: tuple[Expr, int]) -> tuple:
 def linear(form: Form, dtype: DType) -> Expr:
     """The canonical node of a form; consumes the form."""
     const = form.pop(None, 0)
-    if any(term.op in ("div", "rem") for term in form):
+    if len(form) > 1:
         form[None] = const
         while _rejoin(form):
             pass
@@ -92,12 +92,10 @@ def _residue(k: int, dtype: DType) -> int:
 def _rejoin(form: Form) -> bool:
     """Merge one quotient with its remainder: y/b*(b*k) + y%b*k -> y*k, and its two relatives."""
     for term, k in form.items():
-        if term is None or k == 0 or term.op not in ("div", "rem"):
+        b = _literal_divisor(term) if k and term is not None else None
+        if b is None or term.args[0].lo < 0:
             continue
-        y, b = term.args[0], term.args[1]
-        if b.op != "const" or y.lo < 0:
-            continue
-        found = _partner(form, term, k, y, b.value)
+        found = _partner(form, term, k, term.args[0], b)
         if found is not None:
             partner, merged, factor = found
             form[term] = form[partner] = 0
@@ -111,13 +109,16 @@ def _partner(form: Form, term: Expr, k: int, y: Expr, b: int) -> tuple[Expr, Exp
     if term.op == "div":  # y*f - y/b*(b*f) -> (y%b)*f
         factor = -k // b
         return (y, mod(y, b), factor) if k % b == 0 and form.get(y) == factor else None
-    whole = floordiv(y, b)
-    if whole.op != "const" and form.get(whole) == k * b:
-        return whole, y, k
-    if y.op == "div" and y.args[1].op == "const":  # (x/a)%b*(a*f) + x%a*f -> x%(a*b)*f
-        x, a = y.args[0], y.args[1].value
+    coefficients = form.values()  # looked at first, as most sums have nothing to join
+    if k * b in coefficients:
+        whole = floordiv(y, b)
+        if whole.op != "const" and form.get(whole) == k * b:
+            return whole, y, k
+    a = _literal_divisor(y)
+    if a and y.op == "div" and k % a == 0 and k // a in coefficients:
+        x = y.args[0]  # (x/a)%b*(a*f) + x%a*f -> x%(a*b)*f
         low = mod(x, a)
-        if k % a == 0 and low.op != "const" and form.get(low) == k // a:
+        if low.op != "const" and form.get(low) == k // a:
             return low, mod(x, a * b), k // a
     return None
 
@@ -166,47 +167,68 @@ def _inside(lo: int, hi: int, dtype: DType) -> tuple[int, int]:
 # --- quotient and remainder ---------------------------------------------------------------------
 
 
-def _operands(x: Expr | int, c: Expr | int) -> tuple[Expr, Expr]:
-    x, divisor = pair(x, c)
-    if x.lo < 0 or divisor.lo < 0:
-        raise ValueError(f"floordiv and mod take non-negative operands, got {x!r} and {divisor!r}")
-    if divisor.op == "const" and divisor.value == 0:
+def _constant(x: Expr, c: Expr | int) -> int | None:
+    """The value of the divisor of x, None if it is not constant."""
+    if isinstance(c, Expr):
+        pair(x, c)
+        value = c.value if c.op == "const" else None
+        negative = x.lo < 0 or c.lo < 0
+    else:
+        value, negative = c, x.lo < 0 or c < 0
+    if negative:
+        raise ValueError(f"floordiv and mod take non-negative operands, got {x!r} and {c!r}")
+    if value == 0:
         raise ZeroDivisionError(f"index expression {x!r} is divided by the constant 0")
-    return x, divisor
+    return value
 
 
-def floordiv(x: Expr, c: Expr | int) -> Expr:
-    """x // c of non-negative integers. Division by a zero that is not constant gives 0."""
-    x, divisor = _operands(x, c)
-    if divisor.op != "const":
+def _literal_divisor(x: Expr) -> int | None:
+    """b of the nodes y / b and y % b with a constant b."""
+    if x.op == "div" or x.op == "rem":
+        return x.args[1].value if x.args[1].op == "const" else None
+    return None
+
+
+def floordiv(x: Expr | int, divisor: Expr | int) -> Expr:
+    """x // divisor of non-negative integers. Division by a zero that is not constant gives 0."""
+    if not isinstance(x, Expr):
+        x, divisor = pair(x, divisor)
+    c = _constant(x, divisor)
+    if c is None:
         return node("div", (x, divisor), x.dtype, None, 0, x.hi // max(divisor.lo, 1))
-    c = divisor.value
     lo, hi = x.lo // c, x.hi // c
     if lo == hi:
         return integer(lo, x.dtype)
     if c == 1:
         return x
-    inner = x.args[1].value if x.op in ("div", "rem") and x.args[1].op == "const" else None
+    inner = _literal_divisor(x)
     if inner and x.op == "div":
         return floordiv(x.args[0], inner * c)
     if inner and inner % c == 0:
         return mod(floordiv(x.args[0], c), inner // c)
     parts = _split(x, c)
-    return parts[0] if parts else node("div", (x, divisor), x.dtype, None, lo, hi)
+    if parts:
+        return parts[0]
+    return node("div", (x, integer(c, x.dtype)), x.dtype, None, lo, hi)
 
 
-def mod(x: Expr, c: Expr | int) -> Expr:
-    """x % c of non-negative integers. Remainder by a zero that is not constant gives 0."""
-    x, divisor = _operands(x, c)
-    if divisor.op != "const":
+def mod(x: Expr | int, divisor: Expr | int) -> Expr:
+    """x % divisor of non-negative integers. Remainder by a zero that is not constant gives 0."""
+    if not isinstance(x, Expr):
+        x, divisor = pair(x, divisor)
+    c = _constant(x, divisor)
+    if c is None:
         return node("rem", (x, divisor), x.dtype, None, 0, min(x.hi, max(divisor.hi - 1, 0)))
-    c = divisor.value
-    if x.lo // c == x.hi // c:
-        return sub(x, x.lo // c * c)
-    if x.op == "rem" and x.args[1].op == "const" and x.args[1].value % c == 0:
+    whole = x.lo // c
+    if whole == x.hi // c:
+        return sub(x, whole * c) if whole else x
+    inner = _literal_divisor(x)
+    if inner and x.op == "rem" and inner % c == 0:
         return mod(x.args[0], c)
     parts = _split(x, c)
-    return parts[1] if parts else node("rem", (x, divisor), x.dtype, None, 0, min(x.hi, c - 1))
+    if parts:
+        return parts[1]
+    return node("rem", (x, integer(c, x.dtype)), x.dtype, None, 0, min(x.hi, c - 1))
 
 
 def _split(x: Expr, c: int) -> tuple[Expr, Expr] | None:

@@ -36,6 +36,7 @@ class Expr:
 
 
 _nodes: dict[tuple, Expr] = {}
+_integers: dict[tuple[int, DType], Expr] = {}
 _salts: dict[str, int] = {}
 _forgetters: list[Callable[[], None]] = []
 
@@ -48,6 +49,7 @@ def clear() -> None:
     symbols = {key: x for key, x in _nodes.items() if x.op == "sym"}
     _nodes.clear()
     _nodes.update(symbols)
+    _integers.clear()
     for forget in _forgetters:
         forget()
 
@@ -105,8 +107,11 @@ def wrapped(value: int, dtype: DType) -> int:
 
 def integer(value: int, dtype: DType = u32) -> Expr:
     """The u32 or i32 constant `value`, wrapped into the dtype."""
-    value = wrapped(int(value), dtype)
-    return node("const", (), dtype, value, value, value)
+    found = _integers.get((value, dtype))
+    if found is None:
+        wrap = wrapped(int(value), dtype)
+        found = _integers[value, dtype] = node("const", (), dtype, wrap, wrap, wrap)
+    return found
 
 
 def truth(value: bool) -> Expr:

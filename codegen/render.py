@@ -12,6 +12,10 @@ import jinja2
 
 from codegen.grid import folded
 
+_LOCALS = frozenset(
+    "a acc b batch col col0 d delta_in end group head i id j k kv_head lane lse_in mac main more "
+    "n r row row0 sum t tile tops tx ty".split()
+)
 TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -36,3 +40,9 @@ def _plus(offset: int) -> str:
 def render(template: str, **variables: object) -> str:
     """WGSL of `templates/<template>.wgsl.j2`; a missing variable raises `UndefinedError`."""
     return _environment().get_template(f"{template}.wgsl.j2").render(**variables)
+
+
+def is_taken(name: str) -> bool:
+    """Whether a template may declare `name`, which then must not name a binding or function."""
+    known = name in _LOCALS or name.endswith("_tile") or name.startswith(("a_", "b_"))
+    return known or name[-1].isdigit()

@@ -103,7 +103,12 @@ Command = Train | Generate | Doctor | Bench
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    warnings.showwarning = _show_warning
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        return _guarded(arguments)
+
+
+def _guarded(arguments: list[str]) -> int:
     try:
         return run(parse(arguments))
     except PicotronError as error:

@@ -383,6 +383,22 @@ def test_queries() -> None:
     assert all(order.index(a) < order.index(n) for n in order for a in n.args)
 
 
+def test_inside_clamps_without_hiding_strides() -> None:
+    q, lane = E.sym("q", 0, 7), sym("lane")
+    at = E.add(E.mul(q, 4), lane)
+    env = {"q": np.arange(8)[:, None], "lane": np.arange(4)[None]}
+    flat = 4 * env["q"] + env["lane"]
+    for shift, n in itertools.product((0, 1, 4, 7, 12, 16), (1, 3, 4, 7, 8, 12, 16, 32, 40)):
+        x = E.inside(E.sub(at, shift), n)
+        got = np.broadcast_to(E.evaluate(x, env, []), flat.shape)
+        wanted = (flat - shift >= 0) & (flat - shift < n)
+        np.testing.assert_array_equal(got[wanted], (flat - shift)[wanted])
+        assert got.max() < n and x.hi < n
+        if shift % 4 == 0 and n % 4 == 0:
+            assert E.stride(x, lane) == 1
+            assert E.divisible(E.substitute(x, {lane: E.index(0)}), 4)
+
+
 def test_deep_graphs_do_not_recurse() -> None:
     x = v = E.load(0, sym("x"), f32)
     for _ in range(5000):

@@ -132,7 +132,7 @@ def test_token_files_are_text_in_another_form(tmp_path):
 def test_short_texts_name_the_cure():
     corpus = dataset.Corpus(CharTokenizer(), np.zeros(300, np.int32), np.zeros(20, np.int32), "a")
     dataset.check_length(corpus, 19)
-    with pytest.raises(DataError, match="validation part has 20 tokens.*smaller --training"):
+    with pytest.raises(DataError, match=r"validation part has 20 tokens.*smaller --training"):
         dataset.check_length(corpus, 20)
     with pytest.raises(DataError, match="training part has 300 tokens"):
         dataset.check_length(corpus, 151)

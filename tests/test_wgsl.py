@@ -230,6 +230,17 @@ def test_gathers_and_mixed_widths() -> None:
         "let x0_0 = vec4<f32>(x0[i0], x0[i0 + 16u], x0[i0 + 32u], x0[i0 + 48u]);",
         "out[i] = x0_0;",
     ]
+
+    def clamped(at: E.Expr) -> E.Expr:
+        row, column = E.floordiv(at, 16), E.mod(at, 16)
+        corner = E.add(E.mul(E.floordiv(row, 4), 64), E.mul(E.mod(row, 4), 3))
+        return x0(E.add(corner, E.minimum(column, 9)))
+
+    assert lines(clamped, 1, lanes=True)[1:3] == [
+        "let i1 = i / 16u * 64u + i / 4u % 4u * 3u;",
+        "let x0_0 = vec4<f32>(x0[i1 + min(i0, 9u)], x0[i1 + min(i0 + 1u, 9u)], "
+        "x0[i1 + min(i0 + 2u, 9u)], x0[i1 + min(i0 + 3u, 9u)]);",
+    ]
     assert lines(lambda at: x0(E.floordiv(at, 8)), 1, True, [4, 1])[:3] == [
         "let x0_0 = x0[i / 8u][i / 2u % 4u];",
         "let i0 = i * 4u;",
@@ -286,6 +297,30 @@ def test_children_see_outer_names_and_keep_theirs() -> None:
     assert writer.lines == ["    let x_0 = x[i];", "    let v0 = exp(x_0);"]
     assert first.lines[0] == "        let y_0 = y[j];" and second.lines[0].endswith("= y[j];")
     assert "v0 + " in first.lines[-1] and "v0 - " in second.lines[-1]
+
+
+def test_bound_values_are_not_computed_again_in_nested_blocks() -> None:
+    i, j = E.sym("i", 0, 9), E.sym("j", 0, 9)
+    scale = E.op("exp", x0(i))
+    writer = Writer(["x", "y", "z"], [1, 1, 1])
+    writer.bind(scale)
+    writer.bind(scale)
+    inner = writer.child()
+    inner.store(2, j, E.op("mul", E.load(1, j, f32), scale))
+    assert writer.lines == ["    let x_0 = x[i];", "    let v0 = exp(x_0);"]
+    assert inner.lines == ["        let y_0 = y[j];", "        z[j] = y_0 * v0;"]
+
+
+def test_declared_vectors_are_accumulators_of_four_lanes() -> None:
+    lane, i, acc = E.sym(*LANE), E.sym("i", 0, 63), E.sym("acc", dtype=f32)
+    for vec, stored in ((4, "out[i] = {};"), (1, "out[i0] = {}.x;")):
+        writer = Writer(["bias", "out"], [1, vec])
+        writer.declare_vector(acc)
+        bias = E.load(0, E.floordiv(E.mul(i, 4), 16), f32)
+        for value, text in ((acc, "acc"), (E.op("max", acc, bias), "max(acc, vec4<f32>(bias_0))")):
+            writer.store4(1, E.mul(i, 4), value, lane)
+            text = text if vec == 4 or value is acc else "v0"
+            assert "    " + stored.format(text) in writer.lines
 
 
 def test_output_does_not_depend_on_history() -> None:

@@ -33,7 +33,7 @@ class Plan:
     """An index in canonical form.
 
     `items`: one int, slice or array for each axis. `new`: places of None in the result of the
-    static part, whose axes are those of all items but ints (or of all slices, if `arrays`).
+    static part, which drops the axes of ints, or keeps all axes if there are `arrays`.
     """
 
     items: tuple[Any, ...]
@@ -111,14 +111,14 @@ def _bounded(item: Any, axis: int, n: int) -> Any:
 
 
 def _new_axes(given: list, items: tuple) -> tuple[int, ...]:
-    """Where Nones go, in a result whose axes are those of the slices."""
+    """Where Nones go in the result of the static part."""
     mixed = any(is_array(item) for item in items)
     places, axes = [], 0
     for item in given:
         if item is None:
             places.append(axes)
         # With arrays in the index, Nones are placed among all axes before those are gathered.
-        axes += item is None or isinstance(item, slice) or (mixed and not isinstance(item, slice))
+        axes += mixed or item is None or isinstance(item, slice)
     return tuple(places)
 
 
@@ -323,7 +323,7 @@ class Places:
         where = plan(aval_of(x).shape, self.index)
         update = ew.same_dtype("at", x, values)[1]
         if where.arrays:
-            return _write_rows(x, where, self.index, update, rows)
+            return _write_rows(x, where, update, rows)
         return _write_static(x, where, self.index, update, combine)
 
     def _mask(self, x: Any) -> Any:
@@ -340,7 +340,9 @@ def _write_static(x: Any, where: Plan, index: Any, update: Any, combine: Callabl
     spans = tuple(slice(i, i + 1, 1) if isinstance(i, int) else i for i in where.items)
     forward, turned = _forward(spans)
     window = tuple(len(range(*span)) for span in forward)
-    part = shaping.reshape(_as_result(x, index, update), window)
+    hosts = index if isinstance(index, tuple) else (index,)
+    result = np.broadcast_to(0, shape)[hosts].shape  # a view of one number: costs nothing
+    part = shaping.reshape(_fitted(update, result), window)
     part = bind("rev", part, axes=turned) if turned else part
     low = tuple(s for s, _, _ in forward)
     widths = dict(
@@ -358,24 +360,16 @@ def _end(span: tuple[int, int, int], count: int) -> int:
     return span[0] + (count - 1) * span[2] + 1 if count else span[0]
 
 
-def _as_result(x: Any, index: Any, update: Any) -> Any:
-    """`update` broadcast to the shape of x[index]."""
-    shape = _result_shape(aval_of(x).shape, index)
-    if aval_of(update).ndim > len(shape):
-        extra = aval_of(update).ndim - len(shape)
-        if set(aval_of(update).shape[:extra]) == {1}:
-            update = shaping.reshape(update, aval_of(update).shape[extra:])
+def _fitted(update: Any, shape: tuple[int, ...]) -> Any:
+    """`update` broadcast to `shape`; surplus leading axes of size 1 are dropped, as in numpy."""
+    have = aval_of(update).shape
+    extra = max(len(have) - len(shape), 0)
+    if extra and set(have[:extra]) == {1}:
+        update = shaping.reshape(update, have[extra:])
     return shaping.broadcast_to(update, shape)
 
 
-def _result_shape(shape: tuple[int, ...], index: Any) -> tuple[int, ...]:
-    given = index if isinstance(index, tuple) else (index,)
-    # A view of one number has any shape for free; arrays count by shape alone.
-    hosts = tuple(np.zeros(aval_of(i).shape, int) if is_array(i) else i for i in given)
-    return np.broadcast_to(0, shape)[hosts].shape
-
-
-def _write_rows(x: Any, where: Plan, index: Any, update: Any, rows: Callable) -> Any:
+def _write_rows(x: Any, where: Plan, update: Any, rows: Callable) -> Any:
     """Bring the indexed axes to the front, as one, and the others behind them."""
     shape = aval_of(x).shape
     axes = where.arrays
@@ -389,7 +383,8 @@ def _write_rows(x: Any, where: Plan, index: Any, update: Any, rows: Callable) ->
     ids = _flat_ids([where.items[d] for d in axes], sizes, clamp=False)
     count = aval_of(ids).ndim
     first = axes[0] if list(axes) == list(range(axes[0], axes[-1] + 1)) else 0
-    update = _as_result(x, index, update)
+    kept = tuple(shape[d] for d in rest)
+    update = _fitted(update, (*kept[:first], *aval_of(ids).shape, *kept[first:]))
     update = shaping.moveaxis(update, tuple(range(first, first + count)), tuple(range(count)))
     order = [*axes, *rest]
     table = shaping.transpose(x, order)

@@ -35,6 +35,9 @@ from .base import LANE, Kernel
 from .functions import function, guarded, loader
 
 
+LIGHT = 8  # lines of a store function that a CPU driver compiles dozens of times in no time
+
+
 @dataclass(frozen=True)
 class Axes:
     """The einsum's letters by role, and their sizes. `a` and `b` are the operands as the tile sees them."""
@@ -223,6 +226,11 @@ class _Hooks:
             for n, c in enumerate("xyzw")
         ]
         return scalar + "\n\n" + function("store_out", [*params, "acc: vec4<f32>"], "", calls)
+
+    @property
+    def light(self) -> bool:
+        """Whether the epilogue is small enough to be compiled once per row of a tile."""
+        return self.functions[-1].count("\n") <= LIGHT
 
     def _guard(self) -> str:
         m, n, _ = self.o.padded

@@ -44,7 +44,7 @@ def _rewrite(graph: Graph, fold: bool) -> Graph:
         if simple is not None:
             env[eqn.outs[0]] = simple
             continue
-        key = (eqn.prim.name, ins, eqn.param_key())
+        key = (eqn.prim.name, tuple(map(_identity, ins)), eqn.param_key())
         if key in seen:
             env.update(zip(eqn.outs, seen[key], strict=True))
             continue
@@ -54,6 +54,11 @@ def _rewrite(graph: Graph, fold: bool) -> Graph:
         made.update((v, new) for v in eqn.outs)
     outs = tuple(env.get(v, v) if isinstance(v, Var) else v for v in graph.outs)
     return Graph(graph.ins, tuple(eqns), outs)
+
+
+def _identity(v: Value) -> object:
+    """What makes two operands the same; 0.0 and -0.0 are equal numbers but not the same."""
+    return (repr(v.value), v.aval) if isinstance(v, Lit) else v
 
 
 # --- folding: one small function per primitive, (eqn, operands, definitions) -> Value | None ------
@@ -109,7 +114,7 @@ def _fold_select(eqn, ins, made):
     cond, x, y = ins
     if isinstance(cond, Lit):
         return x if cond.value else y
-    return x if x == y else None
+    return x if _identity(x) == _identity(y) else None
 
 
 def _fold_neg(eqn, ins, made):

@@ -1,0 +1,433 @@
+"""`jit`: trace once per signature, compile, and call again cheaply.
+
+Invariant: this is the one module that reaches `codegen` and `runtime`, inside functions and only
+through `_make_executable`, `start_read` and `wait`; executables are shared by equal graphs.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ir.build import current
+from ir.dtypes import bool_
+from ir.graph import Aval, Graph, Lit, Var
+
+from . import settings, tree
+from .array import Array, interned
+from .calls import Names, Nums, Roles, Signature, checked_avals, explain, hints, leaf_aval, roles
+from .donation import pair
+from .errors import located
+from .staging import Traced, trace
+
+EXECUTABLES_KEPT = 1024
+_executables: OrderedDict[tuple, Any] = OrderedDict()
+
+
+# --- the seam to the device -------------------------------------------------------------------
+
+
+class DeviceExecutable:
+    """A compiled graph on the default device. `run` takes Buffers or host arrays as uploaded."""
+
+    def __init__(self, graph: Graph, donate: Sequence[tuple[int, int]], name: str) -> None:
+        from codegen.compile import compile_graph
+        from runtime import Executable, default_device
+
+        self.device = default_device()
+        self.program = compile_graph(graph, self.device.profile, donate=tuple(donate), name=name)
+        self._inner = Executable(self.device, self.program)
+        self.run, self.profile = self._inner.run, self._inner.profile
+
+    def upload(self, aval: Aval, host: np.ndarray) -> Any:
+        """A Buffer holding a host array."""
+        return self.device.upload(_as_stored(aval, host))
+
+
+def _as_stored(aval: Aval, host: np.ndarray) -> np.ndarray:
+    """Bools are 32-bit words on the device."""
+    return host.astype(np.uint32) if aval.dtype is bool_ else host
+
+
+def _make_executable(graph: Graph, donate: Sequence[tuple[int, int]], name: str = "main") -> Any:
+    """Compile for the backend in use. The result has run, upload, profile and program."""
+    if settings.backend() == "oracle":
+        from .oracle import OracleExecutable
+
+        return OracleExecutable(graph, donate, name)
+    return DeviceExecutable(graph, donate, name)
+
+
+def executable_for(graph: Graph, donate: Sequence[tuple[int, int]], name: str) -> Any:
+    """`_make_executable`, once for all equal graphs."""
+    key = settings.backend(), graph.key(), tuple(donate)
+    found = _executables.get(key)
+    if found is None:
+        found = _executables[key] = _make_executable(graph, tuple(donate), name)
+        if len(_executables) > EXECUTABLES_KEPT:
+            _executables.popitem(last=False)
+    else:
+        _executables.move_to_end(key)
+    return found
+
+
+def clear_caches() -> None:
+    """Forget every compiled program that no jitted function holds."""
+    _executables.clear()
+
+
+def start_read(buffer: Any, aval: Aval) -> Callable[[], np.ndarray]:
+    """Begin a copy to the host; the result waits for it and gives a read-only array."""
+    if isinstance(buffer, np.ndarray):
+        return lambda: _frozen(buffer.astype(aval.dtype.np, copy=False).reshape(aval.shape))
+    pending = buffer.start_read(aval.size * aval.dtype.itemsize)
+    stored = np.dtype(np.uint32) if aval.dtype is bool_ else aval.dtype.np
+
+    def finish() -> np.ndarray:
+        words = np.frombuffer(pending.result(), stored).reshape(aval.shape)
+        return _frozen(words.astype(aval.dtype.np, copy=False))
+
+    return finish
+
+
+def _frozen(host: np.ndarray) -> np.ndarray:
+    view = host.view()
+    view.flags.writeable = False
+    return view
+
+
+def wait(buffers: Sequence[Any]) -> None:
+    """Wait until all of these are computed."""
+    for device in {b.device for b in buffers if hasattr(b, "device") and b is not None
+                   and not isinstance(b, np.ndarray)}:
+        device.synchronize()
+
+
+# --- compiled calls ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A graph cut to what must be computed.
+
+    `results[j]` says where output j is: (True, k) the program's output k, (False, i) its input i,
+    which is handed on without a copy.
+    """
+
+    graph: Graph
+    results: tuple[tuple[bool, int], ...]
+
+
+def plan_results(graph: Graph) -> Plan:
+    """Outputs that repeat, or that are inputs, need no kernel."""
+    inputs = {v: i for i, v in enumerate(graph.ins)}
+    computed: dict[Any, int] = {}
+    results = []
+    for v in graph.outs:
+        if isinstance(v, Var) and v in inputs:
+            results.append((False, inputs[v]))
+        else:
+            results.append((True, computed.setdefault(v, len(computed))))
+    return Plan(Graph(graph.ins, graph.eqns, tuple(computed)), tuple(results))
+
+
+class Compiled:
+    """An executable with what a call needs: constants, donors, and the tree of its results."""
+
+    def __init__(self, traced: Traced, donated: Sequence[int], pairs: Sequence, name: str) -> None:
+        self.out_tree, self.constants = traced.out_tree, traced.constants
+        self.donated = tuple(donated)  # positions among the leaves
+        self.plan = plan_results(traced.graph)
+        self.pairs = tuple(pairs)
+        self.out_avals = tuple(interned(v.aval) for v in self.plan.graph.outs)
+        self.leaf_avals = traced.graph.in_avals[len(self.constants) :]
+        self.name = name
+        self.executable = executable_for(self.plan.graph, self.pairs, name)
+        self._simple = all(made for made, _ in self.plan.results) and len(self.out_avals) == len(
+            self.plan.results
+        )
+
+    def __call__(self, leaves: Sequence[Any]) -> Any:
+        """Run on argument leaves of the types it was traced for; donated arrays are deleted."""
+        upload = self.executable.upload
+        inputs = [c.on_device(upload) for c in self.constants]
+        for leaf, aval in zip(leaves, self.leaf_avals, strict=True):
+            if type(leaf) is Array:
+                inputs.append(leaf._buffer if leaf._buffer is not None else leaf.on_device(upload))
+            else:
+                inputs.append(_as_stored(aval, np.asarray(leaf, aval.dtype.np)))
+        if self.donated:
+            self._claim(leaves, inputs)
+        outs = self.executable.run(inputs) if self.out_avals else []
+        arrays = list(map(Array, self.out_avals, outs))
+        if not self._simple:
+            arrays = self._assemble(arrays, leaves)
+        for i in self.donated:
+            if type(leaves[i]) is Array:
+                leaves[i].delete()
+        return tree.unflatten(self.out_tree, arrays)
+
+    def _claim(self, leaves: Sequence[Any], inputs: list) -> None:
+        """Donated host values get buffers of their own; nothing may be donated and read too."""
+        for i in self.donated:
+            if type(leaves[i]) is not Array:
+                at = len(self.constants) + i
+                inputs[at] = self.executable.upload(self.leaf_avals[i], inputs[at])
+        if len(set(map(id, inputs))) != len(inputs):
+            self._refuse_shared(inputs)
+
+    def _refuse_shared(self, inputs: list) -> None:
+        ids = [id(x) for x in inputs]
+        for i in self.donated:
+            at = len(self.constants) + i
+            if ids.count(ids[at]) > 1:
+                raise located(
+                    ValueError,
+                    f"{self.name} was given the same array twice, and donates one of them "
+                    f"({self.leaf_avals[i]}); pass a copy (.copy()) or do not donate it",
+                )
+
+    def _assemble(self, computed: list[Array], leaves: Sequence[Any]) -> list[Array]:
+        given = [*self.constants, *leaves]
+        first = len(self.constants)
+        found: list[Array] = []
+        for made, at in self.plan.results:
+            value = computed[at] if made else given[at]
+            if not made and not isinstance(value, Array):
+                value = Array.from_host(value, self.leaf_avals[at - first].dtype)
+            elif not made and at - first in self.donated:
+                value = Array(value.aval, value._buffer, value._host)
+            found.append(value)
+        return found
+
+
+def run_traced(traced: Traced) -> Any:
+    """Compile (or find) and run a graph whose inputs are all constants."""
+    return Compiled(traced, (), (), "eager")(())
+
+
+# --- jit --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trace of a function."""
+
+    signature: Signature
+    avals: list[Aval]  # the signature's, as the list that a call compares with
+    graph: Graph
+    call: Compiled
+    trace_s: float
+    compile_s: float
+
+
+class Jitted:
+    """A function compiled once for each signature of its arguments; see `jit`."""
+
+    def __init__(self, fun: Callable, of: Roles) -> None:
+        self._fun, self._roles = fun, of
+        self._entries: dict[Signature, Entry] = {}
+        self._last: Entry | None = None
+        self._why = "the function has not been called yet"
+        functools.update_wrapper(self, fun)
+
+    def __repr__(self) -> str:
+        return f"<jit of {self._name}>"
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    @property
+    def _name(self) -> str:
+        return getattr(self._fun, "__name__", "main")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if current() is not None:
+            return self._fun(*args, **kwargs)
+        leaves, in_tree, statics = self._roles.split(args, kwargs)
+        return self._entry(leaves, in_tree, statics).call(leaves)
+
+    def _entry(self, leaves: list, in_tree: tree.Structure, statics: tuple) -> Entry:
+        last = self._last
+        try:
+            avals = [leaf.aval if type(leaf) is Array else leaf_aval(leaf) for leaf in leaves]
+        except TypeError:
+            avals = list(checked_avals(self._roles, in_tree, leaves))
+        # Types are interned: equal lists compare by pointers, without hashing anything.
+        if last and avals == last.avals and in_tree == last.signature.in_tree:
+            if statics == last.signature.statics:
+                return last
+        signature = Signature(in_tree, tuple(avals), statics)
+        self._last = self._entries.get(signature) or self._add(signature)
+        return self._last
+
+    def _add(self, signature: Signature) -> Entry:
+        if self._last is None:
+            self._why = "first call"
+        else:
+            self._why = explain(self._roles, self._last.signature, signature)
+            if settings.debug():
+                text = self._why.replace("\n", "\n  ")
+                print(f"tracing {self._name} again:\n  {text}", file=sys.stderr)
+        start = time.perf_counter()
+        traced = self._trace(signature)
+        traced_at = time.perf_counter()
+        call = self._compile(signature, traced)
+        spent = time.perf_counter() - traced_at
+        avals = list(signature.avals)
+        entry = Entry(signature, avals, traced.graph, call, traced_at - start, spent)
+        self._entries[signature] = entry
+        return entry
+
+    def _trace(self, signature: Signature) -> Traced:
+        def body(*tracers: Any) -> Any:
+            args, kwargs = self._roles.join(signature.in_tree, tracers, signature.statics)
+            return self._fun(*args, **kwargs)
+
+        return trace(body, signature.avals, hints(self._roles, signature.in_tree))
+
+    def _compile(self, signature: Signature, traced: Traced) -> Compiled:
+        paths = tree.paths(signature.in_tree)
+        donated = [i for i, path in enumerate(paths) if self._roles.donates(path)]
+        pairs = self._pairs(traced, paths, donated)
+        return Compiled(traced, donated, pairs, self._name)
+
+    def _pairs(self, traced: Traced, paths: list, donated: list[int]) -> list[tuple[int, int]]:
+        graph, first = traced.graph, len(traced.constants)
+        returned = {v for v in graph.outs if isinstance(v, Var)}
+        donors = [(first + i, paths[i], graph.ins[first + i].aval) for i in donated
+                  if graph.ins[first + i] not in returned]
+        results, seen = [], plan_results(graph).results
+        for (made, at), path, v in zip(seen, tree.paths(traced.out_tree), graph.outs, strict=True):
+            if made and not isinstance(v, Lit) and at not in [r[0] for r in results]:
+                results.append((at, path, v.aval))
+        return pair(donors, results)
+
+    # --- looking inside ---
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Trace for these arguments (arrays or ShapeDtypeStructs) without compiling."""
+        leaves, in_tree, statics = self._roles.split(args, kwargs)
+        avals = checked_avals(self._roles, in_tree, leaves)
+        signature = Signature(in_tree, avals, statics)
+        return Lowered(self, signature, self._trace(signature))
+
+    def explain(self) -> str:
+        """Why the latest trace was made: which argument changed, one line each."""
+        return self._why
+
+    def clear_cache(self) -> None:
+        """Forget all traces, and the compiled programs that nothing else holds."""
+        for entry in self._entries.values():
+            _forget(entry.call)
+        self._entries.clear()
+        self._last = None
+
+    def stats(self) -> dict[str, Any]:
+        """Counts and times of the latest executable.
+
+        kernels_per_step, distinct_kernels, peak_bytes (device bytes of all buffers), trace_s and
+        compile_s (seconds). Raises RuntimeError before the first call.
+        """
+        if self._last is None:
+            raise RuntimeError(f"{self._name} has not been compiled yet: call it first")
+        entry, program = self._last, self._last.call.executable.program
+        times = {"trace_s": entry.trace_s, "compile_s": entry.compile_s}
+        dispatches = program.dispatches if program else ()
+        return {
+            "kernels_per_step": len(dispatches),
+            "distinct_kernels": len({d.kernel for d in dispatches}),
+            **times,
+            "peak_bytes": program.peak_bytes if program else 0,
+        }
+
+    def profile(self, *args: Any, **kwargs: Any) -> list:
+        """Device time of each kernel for one run on copies of the arguments."""
+        leaves, in_tree, statics = self._roles.split(args, kwargs)
+        call = self._entry(leaves, in_tree, statics).call
+        executable = call.executable
+        given = [*call.constants, *leaves]
+        inputs = []
+        for leaf, aval in zip(given, call.plan.graph.in_avals, strict=True):
+            host = np.asarray(leaf, aval.dtype.np)
+            inputs.append(executable.upload(aval, host.copy()))
+        return executable.profile(inputs)
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A traced call: `.graph`, its text, and `.compile()`."""
+
+    _jitted: Jitted
+    _signature: Signature
+    _traced: Traced
+
+    @property
+    def graph(self) -> Graph:
+        """The traced graph; constants are its leading inputs."""
+        return self._traced.graph
+
+    def as_text(self) -> str:
+        from ir import show
+
+        return show(self.graph)
+
+    def compile(self) -> CompiledCall:
+        return CompiledCall(self._jitted._compile(self._signature, self._traced), self._signature)
+
+
+@dataclass(frozen=True)
+class CompiledCall:
+    """A compiled call; itself callable with arguments of the types it was lowered for."""
+
+    _call: Compiled
+    _signature: Signature
+
+    @property
+    def program(self) -> Any:
+        """The codegen Program (None on the oracle)."""
+        return self._call.executable.program
+
+    def as_text(self) -> str:
+        """The WGSL of every kernel."""
+        kernels = self.program.kernels if self.program else ()
+        return "\n".join(k.wgsl for k in kernels)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves, in_tree = tree.flatten((args, kwargs))
+        avals = tuple(map(leaf_aval, leaves))
+        if in_tree != self._signature.in_tree or avals != self._signature.avals:
+            raise located(TypeError, "a compiled call takes arguments of the types it was lowered for")
+        return self._call(leaves)
+
+
+def _forget(call: Compiled) -> None:
+    for key in [k for k, v in _executables.items() if v is call.executable]:
+        del _executables[key]
+
+
+def jit(
+    fun: Callable | None = None,
+    *,
+    static_argnums: Nums = None,
+    static_argnames: Names = None,
+    donate_argnums: Nums = None,
+    donate_argnames: Names = None,
+) -> Any:
+    """Compile `fun`, a pure function of pytrees of arrays; usable as a decorator.
+
+    It is traced once for each signature: tree structure, shapes, dtypes and values of the static
+    arguments (hashable settings). Donated arguments give their memory to results of equal type and
+    are deleted. Inside another trace the function is simply inlined.
+    """
+    options = (static_argnums, static_argnames, donate_argnums, donate_argnames)
+    if fun is None:
+        return lambda f: Jitted(f, roles(f, *options))
+    return Jitted(fun, roles(fun, *options))
