@@ -25,7 +25,6 @@ from .profile import Profile
 
 HEAVY = ("contract", "reduce", "composite")
 FREE = ("broadcast", "reshape", "transpose", "slice", "rev", "cast", "iota", "bitcast")
-FREE_LOGIC = ("eq", "lt", "le", "and_", "or_", "not_")
 COSTLY = ("exp", "log", "sin", "cos", "tanh", "logistic", "pow", "sqrt", "rsqrt")
 SIMPLE_VIEWS = ("broadcast", "reshape", "transpose", "slice", "rev", "cast")
 FEW_ROWS = 32  # a reduction of fewer rows than this lacks the parallelism to carry elementwise work
@@ -174,12 +173,13 @@ class _Fusion:
                 yield v
 
     def _free(self, v: Value) -> bool:
-        """A pull of views, casts, comparisons and counters of inputs and constants."""
+        """A pull of views, casts, comparisons and integer arithmetic on inputs and constants."""
         if isinstance(v, Lit) or v in self.inputs:
             return True
         eqn = self.define(v)
-        name = eqn.prim.name
-        return (name in FREE or name in FREE_LOGIC) and all(self._free(x) for x in eqn.ins)
+        exact = eqn.prim.kind == "elementwise" and not v.aval.dtype.is_float
+        light = exact or eqn.prim.name in FREE
+        return light and all(self._free(x) for x in eqn.ins)
 
     def _store_shared(self) -> None:
         """Rule 4, in reverse order: how many different kernels would compute this value?"""

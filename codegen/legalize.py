@@ -22,7 +22,7 @@ from ir.prims.views import broadcast_to, iota, reshape_to, transpose_to
 
 from .profile import Profile
 
-LONG_ROW = 16_384  # elements of a row beyond which few rows are summed in two stages
+LONG_ROW = 65_536  # elements of a row beyond which few rows are summed in two stages
 LONG_COLUMN = 256  # elements of a column beyond which few columns are summed in two stages
 
 
@@ -116,7 +116,7 @@ def _parts(x: Aval, axes: tuple[int, ...], length: int, profile: Profile) -> int
     """Into how many strips to cut a reduction; 1: one stage."""
     outs = x.size // length
     if is_suffix(axes, x.ndim):
-        wanted = length // LONG_ROW * 4 if outs < profile.units else 1
+        wanted = length // LONG_ROW * 16 if outs < profile.units else 1
     else:
         lanes = profile.units * (16 if profile.kind == "cpu" else 128)
         wanted = min(length // 32, lanes // max(1, outs // 4)) if length > LONG_COLUMN else 1
