@@ -29,6 +29,7 @@ COSTLY = ("exp", "log", "sin", "cos", "tanh", "logistic", "pow", "sqrt", "rsqrt"
 SIMPLE_VIEWS = ("broadcast", "reshape", "transpose", "slice", "rev", "cast")
 FEW_ROWS = 32  # a reduction of fewer rows than this lacks the parallelism to carry elementwise work
 SMALL = 4096  # ... unless there is next to no work
+NEAR = 256  # equations; joining what lies further apart would keep operands alive for nothing
 
 
 @dataclass(eq=False)
@@ -302,9 +303,9 @@ class _Fusion:
         classes: dict[tuple, list[Group]] = {}
         for group in groups:
             found = self.owner[group.outs[0]]
-            bucket = classes.setdefault(key(found), [])
-            if not any(g is found or self._try(g, found) for g in map(self._now, bucket)):
-                bucket.append(found)
+            bucket = [self._now(g) for g in classes.setdefault(key(found), [])]
+            if not any(g is found or self._try(g, found) for g in _near(found, bucket)):
+                classes[key(found)].append(found)
 
     def _now(self, group: Group) -> Group:
         return self.owner[group.outs[0]]
@@ -525,6 +526,13 @@ class _Fusion:
         made = {v for e in eqns for v in e.outs}
         ins = dict.fromkeys(v for e in eqns for v in e.ins if isinstance(v, Var) and v not in made)
         return Graph(tuple(ins), eqns, tuple(group.outs)), tuple(ins)
+
+
+def _near(group: Group, others: Iterable[Group]) -> list[Group]:
+    """Those of `others` that start within reach of where `group` ends, or the other way round."""
+    return [
+        g for g in others if max(g.first, group.first) - min(g.last, group.last) <= NEAR
+    ]
 
 
 def _joint(a: Group, b: Group) -> tuple | None:

@@ -14,6 +14,8 @@ from .expr import Expr, divisible, floordiv, index, load, mod, stride, substitut
 from .index import linear, terms_of
 from .spell import expand
 
+_TYPES = ("i8", "i16", "i32", "i64")  # what a numbered integer must not be called
+
 
 class Key(NamedTuple):
     """A value to write: `expr`, for all four values of `lane` unless that is None."""
@@ -31,7 +33,7 @@ class Parts:
         self.uses: Counter[Key] = Counter()
         self.in_place: set[Key] = set()
         self.vectors: set[Expr] = set()
-        self._taken = set(tensor_names)
+        self._taken = {*tensor_names, *_TYPES}
         self._next: Counter[str] = Counter()
         self.bases: dict[Expr, Expr] = {}
         self._terms: dict[Key, tuple[list[tuple[Expr, int]], int]] = {}

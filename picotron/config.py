@@ -20,7 +20,7 @@ class ModelConfig:
     """Rows of the embedding; by default the tokenizer's size."""
     hidden_size: int = 128
     intermediate_size: int = 352
-    num_hidden_layers: int = 4
+    num_hidden_layers: int = 2
     num_attention_heads: int = 4
     num_key_value_heads: int = 2
     """Heads of keys and values, shared by groups of query heads."""
@@ -43,7 +43,7 @@ class TrainingConfig:
     """Optimisation: how many steps of how many tokens, and what is done with each gradient."""
 
     seed: int = 42
-    total_train_steps: int = 1000
+    total_train_steps: int = 1200
     seq_length: int = 128
     micro_batch_size: int = 8
     gradient_accumulation_steps: int = 1

@@ -56,10 +56,11 @@ class Trainer:
 
         Raises DivergedError for a loss that is not finite, CheckpointError if the last save fails.
         """
+        adapter = adapter_name()  # fails, if it does, before anything is written
         if self.folder is None:
             self.folder = make_run_folder(self.config)
         self.reporter.log_to(self.folder / "log.jsonl")
-        self._introduce()
+        self._introduce(adapter)
         with Interrupt() as interrupt:
             for step in range(self.step, self.config.training.total_train_steps):
                 self._advance(step)
@@ -72,12 +73,12 @@ class Trainer:
                 self.reporter.note(f"stopped and saved at step {self.step}")
             return interrupt.exit_code
 
-    def _introduce(self) -> None:
+    def _introduce(self, adapter: str) -> None:
         count = model.parameter_count(self.config.model)
         steps = self.config.training.total_train_steps - self.step
         self.reporter.note(
             f"{readable(count)} parameters, {readable(len(self.corpus.train))} tokens of "
-            f"{self.corpus.source}, {steps} steps on {adapter_name()} -> {self.folder}"
+            f"{self.corpus.source}, {steps} steps on {adapter} -> {self.folder}"
         )
 
     def _explain_compile(self) -> None:

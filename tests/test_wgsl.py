@@ -284,6 +284,22 @@ def test_names_avoid_tensors_and_symbols() -> None:
     assert writer.lines == ["    let x_1 = x[v0];", "    let v1 = exp(x_1);"]
 
 
+def test_no_name_hides_a_type() -> None:
+    """The 33rd integer is not called i32."""
+
+    def build(at: E.Expr) -> E.Expr:
+        total = E.const(0, i32)
+        for n in range(1, 40):
+            shared = E.floordiv(E.mul(at, 2 * n + 1), 64)
+            pair = E.op("mul", E.load(0, E.mod(shared, 7), i32), E.load(0, E.mod(shared, 9), i32))
+            total = E.op("add", total, E.op("max", pair, E.cast(shared, i32)))
+        return total
+
+    text = written(build, [i32, i32], False)
+    validate(text)
+    assert "let i31 =" in text and "let i33 =" in text and "let i32 =" not in text
+
+
 def test_children_see_outer_names_and_keep_theirs() -> None:
     i, j = E.sym("i", 0, 9), E.sym("j", 0, 9)
     outer, inner = E.op("exp", x0(i)), E.op("sin", E.load(1, j, f32))
