@@ -80,8 +80,8 @@ class _Sides:
             return "0u", f"{columns}u"
         if self.kernel == "dkv":
             first = f"row0 + {-ahead}u" if ahead < 0 else f"max(row0, {ahead}u) - {ahead}u"
-            first = first if ahead else "row0"
-            return f"({first}) / {self.block[1]}u * {self.block[1]}u", f"{columns}u"
+            first = f"({first})" if ahead else "row0"
+            return f"{first} / {self.block[1]}u * {self.block[1]}u", f"{columns}u"
         last = f"row0 + {self.block[0] + max(0, ahead)}u"
         last = f"max({last}, {-ahead}u) - {-ahead}u" if ahead < 0 else last
         return "0u", f"min({last}, {columns}u)"

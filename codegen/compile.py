@@ -131,7 +131,9 @@ def build_kernels(graph: Graph, regions: list[Region], profile: Profile) -> list
     return kernels
 
 
-def _kernel(region: Region, key: tuple, profile: Profile, name_of, counts: dict[str, int]) -> Kernel:
+def _kernel(
+    region: Region, key: tuple, profile: Profile, name_of, counts: dict[str, int]
+) -> Kernel:
     stem = kernel_stem(region)
     counts[stem] = counts.get(stem, 0) + 1
     name = stem if counts[stem] == 1 else f"{stem}_{counts[stem]}"

@@ -59,7 +59,9 @@ class Frame:
         for t, (b, v) in enumerate(zip(self.bindings(), self.vars, strict=True)):
             element = storage_type(v.aval.dtype)
             element = f"vec4<{element}>" if vec[t] == 4 else element
-            lines.append(f"@group(0) @binding({t}) var<storage, {b.access}> {b.name}: array<{element}>;")
+            lines.append(
+                f"@group(0) @binding({t}) var<storage, {b.access}> {b.name}: array<{element}>;"
+            )
         return "\n".join(lines)
 
     def writer(self, vec: Sequence[int], indent: str = "  ") -> Writer:
@@ -80,7 +82,9 @@ class Frame:
     def named(self) -> dict[Var, str]:
         """Names of the tensors and of everything in between, for the header."""
         found = {v: self.names[t] for v, t in self.sources.items()}
-        found.update((v, self.names[t]) for v, t in zip(self.region.outs, self.targets, strict=True))
+        found.update(
+            (v, self.names[t]) for v, t in zip(self.region.outs, self.targets, strict=True)
+        )
         taken = set(self.names)
         fresh = (n for n in fresh_names() if n not in taken)
         for eqn in self.region.graph.eqns:

@@ -131,7 +131,12 @@ class _Fusion:
         found, stack, own = {}, [x for v in group.outs for x in self.define(v).ins], set(group.outs)
         while stack:
             v = stack.pop()
-            if isinstance(v, Var) and v not in self.inputs and v not in self.stored | own and v not in found:
+            if (
+                isinstance(v, Var)
+                and v not in self.inputs
+                and v not in self.stored | own
+                and v not in found
+            ):
                 found[v] = self.define(v)
                 stack.extend(found[v].ins)
         return [found[v] for v in sorted(found, key=self.place.__getitem__)]
@@ -204,7 +209,11 @@ class _Fusion:
         if eqn.prim.kind != "elementwise":
             return False
         flops, loads = cost
-        if flops > 1 and any(u.out.aval.size > eqn.out.aval.size for u in self.users.get(eqn.out, ()) if u.prim.name == "broadcast"):
+        if flops > 1 and any(
+            u.out.aval.size > eqn.out.aval.size
+            for u in self.users.get(eqn.out, ())
+            if u.prim.name == "broadcast"
+        ):
             return True
         if len(sinks) < 2:
             return False
@@ -339,7 +348,8 @@ class _Fusion:
     def _read_outside(self, v: Var, inner: set[Var]) -> bool:
         group = self.owner[v]
         return any(
-            v in g.reads and g is not group and not inner.issuperset(g.outs) for g in self.groups_of(v)
+            v in g.reads and g is not group and not inner.issuperset(g.outs)
+            for g in self.groups_of(v)
         )
 
     def groups_of(self, v: Var) -> Iterable[Group]:
@@ -473,7 +483,16 @@ class _Fusion:
             donor = self.donors.get(v)
             if donor in ins and last_read.get(donor) == at and self._in_place(group, v, donor):
                 aliases.append((o, ins.index(donor)))
-        return Region(group.kind, graph, ins, tuple(group.outs), group.rows, group.width, group.root, tuple(aliases))
+        return Region(
+            group.kind,
+            graph,
+            ins,
+            tuple(group.outs),
+            group.rows,
+            group.width,
+            group.root,
+            tuple(aliases),
+        )
 
     def _in_place(self, group: Group, v: Var, donor: Var) -> bool:
         """All reads of the donor in this group are at the element that is written."""
@@ -489,7 +508,12 @@ class _Fusion:
             x = stack.pop()
             if x is donor:
                 return True
-            if isinstance(x, Var) and x not in seen and x not in self.inputs and x not in self.stored:
+            if (
+                isinstance(x, Var)
+                and x not in seen
+                and x not in self.inputs
+                and x not in self.stored
+            ):
                 seen.add(x)
                 stack.extend(self.define(x).ins)
         return False
@@ -530,9 +554,7 @@ class _Fusion:
 
 def _near(group: Group, others: Iterable[Group]) -> list[Group]:
     """Those of `others` that start within reach of where `group` ends, or the other way round."""
-    return [
-        g for g in others if max(g.first, group.first) - min(g.last, group.last) <= NEAR
-    ]
+    return [g for g in others if max(g.first, group.first) - min(g.last, group.last) <= NEAR]
 
 
 def _joint(a: Group, b: Group) -> tuple | None:

@@ -61,6 +61,8 @@ def rank(item: tuple[Expr, int]) -> tuple:
 def linear(form: Form, dtype: DType) -> Expr:
     """The canonical node of a form; consumes the form."""
     const = form.pop(None, 0)
+    for term in [term for term in form if term.lo == term.hi]:
+        const += form.pop(term) * term.lo
     if len(form) > 1:
         form[None] = const
         while _rejoin(form):
@@ -177,8 +179,6 @@ def _constant(x: Expr, c: Expr | int) -> int | None:
         value, negative = c, x.lo < 0 or c < 0
     if negative:
         raise ValueError(f"floordiv and mod take non-negative operands, got {x!r} and {c!r}")
-    if value == 0:
-        raise ZeroDivisionError(f"index expression {x!r} is divided by the constant 0")
     return value
 
 
@@ -190,12 +190,14 @@ def _literal_divisor(x: Expr) -> int | None:
 
 
 def floordiv(x: Expr | int, divisor: Expr | int) -> Expr:
-    """x // divisor of non-negative integers. Division by a zero that is not constant gives 0."""
+    """x // divisor of non-negative integers. Division by 0, as in an empty shape, gives 0."""
     if not isinstance(x, Expr):
         x, divisor = pair(x, divisor)
     c = _constant(x, divisor)
     if c is None:
         return node("div", (x, divisor), x.dtype, None, 0, x.hi // max(divisor.lo, 1))
+    if c == 0:
+        return integer(0, x.dtype)
     lo, hi = x.lo // c, x.hi // c
     if lo == hi:
         return integer(lo, x.dtype)
@@ -213,12 +215,14 @@ def floordiv(x: Expr | int, divisor: Expr | int) -> Expr:
 
 
 def mod(x: Expr | int, divisor: Expr | int) -> Expr:
-    """x % divisor of non-negative integers. Remainder by a zero that is not constant gives 0."""
+    """x % divisor of non-negative integers. The remainder by 0 is 0."""
     if not isinstance(x, Expr):
         x, divisor = pair(x, divisor)
     c = _constant(x, divisor)
     if c is None:
         return node("rem", (x, divisor), x.dtype, None, 0, min(x.hi, max(divisor.hi - 1, 0)))
+    if c == 0:
+        return integer(0, x.dtype)
     whole = x.lo // c
     if whole == x.hi // c:
         return sub(x, whole * c) if whole else x

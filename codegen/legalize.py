@@ -18,7 +18,7 @@ from ir.prims.contract import dot
 from ir.prims.elementwise import eq, select
 from ir.prims.index import one_hot_rows
 from ir.prims.reduce import sum as reduce_sum
-from ir.prims.views import broadcast_to, iota, reshape_to, transpose_to
+from ir.prims.views import broadcast_to, iota, pad, reshape_to, transpose_to
 
 from .profile import Profile
 
@@ -38,7 +38,9 @@ def has_kernel(eqn: Eqn) -> bool:
     if not getattr(eqn.prim, "has_kernel", False):
         return False
     q, k = eqn.ins[0].aval, eqn.ins[1].aval
-    return q.dtype is f32 and q.shape[3] % 4 == 0 and q.shape[3] <= 128 and q.size > 0 and k.size > 0
+    blind = eqn.params["causal"] and q.shape[1] > k.shape[1]  # some queries see no key at all
+    fits = q.dtype is f32 and not blind and q.shape[3] % 4 == 0 and q.shape[3] <= 128
+    return fits and q.size > 0 and k.size > 0
 
 
 def _rewrite(graph: Graph, profile: Profile) -> Graph:
@@ -101,15 +103,28 @@ def _reduce(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] |
 
 
 def _two_stage(eqn: Eqn, x: Value, axes: tuple[int, ...], length: int, parts: int) -> Value:
-    """Reduce `parts` strips, then the strips. The reduced axes are made neighbours first."""
+    """Reduce `parts` strips of a row or column, then the strips; the last strip may be padded."""
     kept = [d for d in range(x.aval.ndim) if d not in axes]
-    rows = is_suffix(axes, x.aval.ndim)
-    moved = transpose_to(x, [*kept, *axes] if rows else [*axes, *kept])
-    shape = [x.aval.shape[d] for d in kept]
-    strips = (parts, length // parts)
-    wide = reshape_to(moved, (*shape, *strips) if rows else (*strips, *shape))
-    inner = emit(eqn.prim, wide, axes=(len(shape) + 1,) if rows else (1,))
-    return emit(eqn.prim, inner, axes=(len(shape),) if rows else (0,))
+    out, strip = eqn.outs[0].aval, -(-length // parts)
+    short = parts * strip - length
+    if is_suffix(axes, x.aval.ndim):
+        flat = _padded(eqn, reshape_to(x, (out.size, length)), 1, short)
+        inner = emit(eqn.prim, reshape_to(flat, (out.size, parts, strip)), axes=(2,))
+        return reshape_to(emit(eqn.prim, inner, axes=(1,)), out.shape)
+    moved = transpose_to(x, [*axes, *kept])
+    flat = _padded(eqn, reshape_to(moved, (length, out.size)), 0, short)
+    inner = emit(eqn.prim, reshape_to(flat, (parts, strip, out.size)), axes=(1,))
+    return reshape_to(emit(eqn.prim, inner, axes=(0,)), out.shape)
+
+
+def _padded(eqn: Eqn, x: Value, axis: int, count: int) -> Value:
+    """`count` elements that change nothing behind the end of one axis."""
+    if not count:
+        return x
+    none = (0,) * x.aval.ndim
+    high = tuple(count if d == axis else 0 for d in range(x.aval.ndim))
+    value = eqn.prim.identity(x.aval.dtype)
+    return emit(pad, x, low=none, high=high, interior=none, value=value)
 
 
 def _parts(x: Aval, axes: tuple[int, ...], length: int, profile: Profile) -> int:
@@ -122,15 +137,13 @@ def _parts(x: Aval, axes: tuple[int, ...], length: int, profile: Profile) -> int
         wanted = min(length // 32, lanes // max(1, outs // 4)) if length > LONG_COLUMN else 1
         if profile.loop_limit:
             wanted = max(wanted, -(-length // (profile.loop_limit // 2)))
-    return _divisor(length, wanted) if wanted > 1 else 1
+    return _near_divisor(length, wanted) if wanted > 1 else 1
 
 
-def _divisor(n: int, wanted: int) -> int:
-    """The divisor of n nearest to `wanted` from below, or failing that the least one above."""
-    low = max(d for d in range(1, min(wanted, n) + 1) if n % d == 0)
-    if low > 1:
-        return low
-    return next((d for d in range(wanted, min(n, 4096) + 1) if n % d == 0), 1)
+def _near_divisor(n: int, wanted: int) -> int:
+    """A divisor of n close to `wanted`, if there is one: its strips need no padding."""
+    near = [d for d in range(max(2, wanted // 2), min(2 * wanted, n) + 1) if n % d == 0]
+    return min(near, key=lambda d: abs(d - wanted)) if near else wanted
 
 
 def is_suffix(axes: tuple[int, ...], ndim: int) -> bool:

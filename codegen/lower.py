@@ -128,7 +128,7 @@ def _pad(low: Lowering, eqn: Eqn, coords: Coords) -> Expr:
         offset = ex.sub(c, lo) if lo else c  # may wrap below `lo`; the minimum catches that
         if gap:
             inside = ex.and_(inside, ex.eq(ex.mod(offset, gap + 1), 0))
-        inner.append(ex.minimum(ex.floordiv(offset, gap + 1), n - 1))
+        inner.append(ex.inside(ex.floordiv(offset, gap + 1), n))
     fill = ex.const(p["value"], x.aval.dtype)
     return ex.select(inside, low.value(x, tuple(inner)), fill)
 
@@ -143,7 +143,7 @@ def _concat(low: Lowering, eqn: Eqn, coords: Coords) -> Expr:
     result = None
     for x, start, end in reversed(parts):
         c = ex.sub(coords[axis], start) if start else coords[axis]
-        inner = (*coords[:axis], ex.minimum(c, end - start - 1), *coords[axis + 1 :])
+        inner = (*coords[:axis], ex.inside(c, end - start), *coords[axis + 1 :])
         value = low.value(x, inner)
         result = value if result is None else ex.select(ex.lt(coords[axis], end), value, result)
     return result
@@ -165,9 +165,7 @@ def _clamped(at: Expr, top: int) -> Expr:
 
 
 def _starts(low: Lowering, shape, sizes, starts: Sequence[Value]) -> list[Expr]:
-    return [
-        _clamped(low.value(s, ()), n - w) for s, n, w in zip(starts, shape, sizes, strict=True)
-    ]
+    return [_clamped(low.value(s, ()), n - w) for s, n, w in zip(starts, shape, sizes, strict=True)]
 
 
 def _dynamic_slice(low: Lowering, eqn: Eqn, coords: Coords) -> Expr:
@@ -185,7 +183,7 @@ def _dynamic_update(low: Lowering, eqn: Eqn, coords: Coords) -> Expr:
     for c, s, w in zip(coords, _starts(low, x.aval.shape, shape, starts), shape, strict=True):
         offset = ex.sub(c, s)  # wraps to a huge number before the window
         inside = ex.and_(inside, ex.lt(offset, w))
-        inner.append(ex.minimum(offset, w - 1))
+        inner.append(ex.inside(offset, w))
     return ex.select(inside, low.value(update, tuple(inner)), low.value(x, coords))
 
 
@@ -202,4 +200,3 @@ _RULES: dict[str, Callable[[Lowering, Eqn, Coords], Expr]] = {
     "dynamic_update": _dynamic_update,
     "stop_gradient": _stop_gradient,
 }
-

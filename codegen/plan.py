@@ -49,8 +49,13 @@ def _number(kernels: Sequence[Kernel]) -> dict[str, int]:
     return {k.code.wgsl: i for i, k in enumerate(_distinct(kernels))}
 
 
-def _dispatch(region: Region, kernel: Kernel, numbered: Mapping[str, int], planner: _Planner) -> Dispatch:
-    tensors = [*region.ins, *(v for o, v in enumerate(region.outs) if o not in dict(region.aliases))]
+def _dispatch(
+    region: Region, kernel: Kernel, numbered: Mapping[str, int], planner: _Planner
+) -> Dispatch:
+    tensors = [
+        *region.ins,
+        *(v for o, v in enumerate(region.outs) if o not in dict(region.aliases)),
+    ]
     work = (e for e in region.graph.eqns if e.prim.kind not in ("view", "source", "gather"))
     flops = sum(e.prim.flops(*(v.aval for v in e.ins), **e.params) for e in work)
     nbytes = sum(v.aval.nbytes for v in (*region.ins, *region.outs))

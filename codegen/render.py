@@ -29,12 +29,16 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.globals.update(plus=_plus, folded=folded)
+    environment.globals.update(plus=_plus, add=_add, folded=folded)
     return environment
 
 
 def _plus(offset: int) -> str:
     return f" + {offset}u" if offset else ""
+
+
+def _add(a: str, b: str) -> str:
+    return a if b == "0u" else f"{a} + {b}"
 
 
 def render(template: str, **variables: object) -> str:

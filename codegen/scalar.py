@@ -36,7 +36,9 @@ def index(n: int) -> Expr:
 
 def load(tensor: int, at: Expr | int, dtype: DType) -> Expr:
     """Element `at` (u32, flat) of the tensor with binding number `tensor`."""
-    return node("load", (at if isinstance(at, Expr) else index(at),), dtype, tensor)
+    if not isinstance(at, Expr) or at.lo == at.hi:
+        at = index(at.lo if isinstance(at, Expr) else at)
+    return node("load", (at,), dtype, tensor)
 
 
 def like_typed(name: str, args: tuple) -> tuple[Expr, ...]:

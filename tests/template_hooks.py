@@ -17,11 +17,19 @@ def _declare(name: str, index: int, kind: str, written: bool) -> str:
     return f"@group(0) @binding({index}) var<storage, {access}> {name}: array<{kind}>;"
 
 
+def _plus(offset: int) -> str:
+    return f" + {offset}u" if offset else ""
+
+
 class MatmulHooks:
-    """A [batch, m, k] or [batch, k, m], B [batch, k, n] or [batch, n, k], out [batch, m, n]."""
+    """A [batch, m, k] or [batch, k, m], B [batch, k, n] or [batch, n, k], out [batch, m, n].
+
+    `epilogue` is a statement on `acc`; without one the hooks call their stores light.
+    """
 
     def __init__(self, k: Matmul, epilogue: str = "") -> None:
         self.k, self.epilogue, self.batched = k, epilogue, k.batch > 1
+        self.light = not epilogue
         self.lhs = (k.m, k.k) if k.a_axis == "k" else (k.k, k.m)
         self.rhs = (k.k, k.n) if k.b_axis == "n" else (k.n, k.k)
         self.out = (k.m, k.n)
@@ -42,8 +50,11 @@ class MatmulHooks:
         if width % 4 == 0:
             inside = f"({major}) < {lines}u && ({minor}) < {width}u"
             return f"select(vec4<f32>(), {name}[({base}) / 4u], {inside})"
-        inside = f"({major}) < {lines}u && ({minor}) + %du < {width}u"
-        items = (f"select(0.0, {name}[{base} + {e}u], {inside % e})" for e in range(4))
+        inside = f"({major}) < {lines}u && ({minor})"
+        items = (
+            f"select(0.0, {name}[{base}{_plus(e)}], {inside}{_plus(e)} < {width}u)"
+            for e in range(4)
+        )
         return f"vec4<f32>({', '.join(items)})"
 
     def a4(self, b: str, row: str, k: str) -> str:
@@ -59,8 +70,8 @@ class MatmulHooks:
             inside = f"({row}) < {self.k.m}u && ({col}) < {self.k.n}u"
             return "\n".join([*lines, f"if ({inside}) {{ out[({base}) / 4u] = {acc}; }}"])
         for e in range(4):
-            inside = f"({row}) < {self.k.m}u && ({col}) + {e}u < {self.k.n}u"
-            lines.append(f"if ({inside}) {{ out[{base} + {e}u] = {acc}.{'xyzw'[e]}; }}")
+            inside = f"({row}) < {self.k.m}u && ({col}){_plus(e)} < {self.k.n}u"
+            lines.append(f"if ({inside}) {{ out[{base}{_plus(e)}] = {acc}.{'xyzw'[e]}; }}")
         return "\n".join(lines)
 
 

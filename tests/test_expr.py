@@ -241,8 +241,14 @@ def test_wrapping_arithmetic_is_not_divided() -> None:
 def test_division_of_what_may_be_negative_is_refused() -> None:
     with pytest.raises(ValueError, match="non-negative"):
         E.floordiv(E.sym("k", -4, 4, i32), 2)
-    with pytest.raises(ZeroDivisionError, match="constant 0"):
-        E.mod(sym("x"), 0)
+
+
+def test_empty_and_unit_axes_fold_to_constants() -> None:
+    x, unit = sym("x"), E.sym("b", 0, 0)
+    assert E.floordiv(x, 0) is E.mod(x, 0) is E.index(0)
+    assert E.add(E.mul(unit, 14), x) is x
+    assert E.load(0, unit, f32) is E.load(0, 0, f32)
+    assert flatten(unflatten(x, (0, 4)), (0, 4)).hi < 4
 
 
 # --- elementwise ops ------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def test_matmul_sums_70000_products(profile):
     check_matmul(k, config)
 
 
-@pytest.mark.parametrize("config", [c for c, _ in matmul_tiles.TILES], ids=str)
+@pytest.mark.parametrize("config", [tile[0] for tile in matmul_tiles.TILES], ids=str)
 def test_every_tile_covers_ragged_edges(config):
     k = Matmul(1, config.bm + 3, config.bn + 5, 2 * config.bk + 3, "k", "k")
     check_matmul(k, config)

@@ -99,9 +99,13 @@ class _Hooks:
 
     def _loader(self, name: str, value: Expr) -> str:
         if name in _ROWS:
-            return loader(self.frame, self.vec, f"load_{name}", ["batch", "head", "s"], [], value, None)
+            return loader(
+                self.frame, self.vec, f"load_{name}", ["batch", "head", "s"], [], value, None
+            )
         params = ["batch", "s", "head", "d"]
-        return loader(self.frame, self.vec, f"load_{name}", params, ["let d4 = d / 4u;"], value, LANE)
+        return loader(
+            self.frame, self.vec, f"load_{name}", params, ["let d4 = d / 4u;"], value, LANE
+        )
 
     def _storer(self, name: str, v: Value) -> str:
         from ..lower import flat_index

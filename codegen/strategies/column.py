@@ -31,7 +31,11 @@ def build_column(frame: Frame, profile: Profile) -> Kernel:
     flat = add(mul(i, 4), LANE) if wide else i
     operands = [a.operand(low.value(a.eqn.ins[0], _coords(a.eqn, flat, r))) for a in sums]
     lane = LANE if wide else None
-    vec = choose_vec(operands, LANE, len(frame.vars), frame.elements) if wide else [1] * len(frame.vars)
+    vec = (
+        choose_vec(operands, LANE, len(frame.vars), frame.elements)
+        if wide
+        else [1] * len(frame.vars)
+    )
     for t in frame.targets if wide else ():
         vec[t] = 4
     outer = frame.writer(vec)

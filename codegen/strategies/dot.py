@@ -149,7 +149,10 @@ class _Operands:
         along, across = axis, (free if axis == "k" else "k")
         quad = sym(f"{name[along]}4", 0, max(0, -(-quads[along] // 4) - 1))
         plain = sym(name[across], 0, quads[across] - 1)
-        at = {along: self._clamp_quad(quad, along), across: ex.minimum(plain, self._extent(across) - 1)}
+        at = {
+            along: self._clamp_quad(quad, along),
+            across: ex.minimum(plain, self._extent(across) - 1),
+        }
         value = self._value(v, letters, at)
         k_raw = ex.add(ex.mul(quad, 4), LANE) if axis == "k" else plain
         if axis == "k" and self.k % 4 == 0:

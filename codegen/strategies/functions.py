@@ -19,7 +19,15 @@ def function(name: str, params: Sequence[str], result: str, body: Sequence[str])
     return "\n".join([head, *body, "}"])
 
 
-def loader(frame: Frame, vec: Sequence[int], name: str, params: Sequence[str], lets: Sequence[str], value: Expr, lane: Expr | None) -> str:
+def loader(
+    frame: Frame,
+    vec: Sequence[int],
+    name: str,
+    params: Sequence[str],
+    lets: Sequence[str],
+    value: Expr,
+    lane: Expr | None,
+) -> str:
     """A function that returns a vec4<f32> (given a lane) or an f32."""
     writer = frame.writer(vec)
     writer.plan([value], lane)

@@ -19,7 +19,16 @@ from ..lower import Lowering
 from ..profile import Profile
 from ..render import render
 from ..wgsl import Writer, choose_vec, value_type
-from .base import LANE, Accumulator, Kernel, accumulators, ceil_div, finish, group_index, power_of_two
+from .base import (
+    LANE,
+    Accumulator,
+    Kernel,
+    accumulators,
+    ceil_div,
+    finish,
+    group_index,
+    power_of_two,
+)
 
 SHORT = 32  # rows up to this long are handled by one invocation on any device
 
@@ -71,7 +80,9 @@ def build_row(frame: Frame, profile: Profile) -> Kernel:
     )
     visits = len(walks) * ceil_div(region.width // layout.step, layout.lanes)
     memory = 0 if layout.serial else 4 * layout.threads * len({a.dtype for a in sums})
-    return finish(frame, "row", wgsl, layout.threads, groups, loop_iterations=visits, workgroup_bytes=memory)
+    return finish(
+        frame, "row", wgsl, layout.threads, groups, loop_iterations=visits, workgroup_bytes=memory
+    )
 
 
 def _layout(rows: int, width: int, profile: Profile) -> Layout:

@@ -245,7 +245,7 @@ class Attention(Composite):
     """The family that has kernels: q, o [B, S, N, D]; k, v [B, T, K, D]; lse, delta [B, N, S].
 
     Query head n reads key head n // (N / K). `causal`: key t is visible to query s iff
-    t <= s + (T - S). A query that sees no key yields zeros, the lowest finite log-sum-exp and no
+    t <= s + (T - S). A query that sees no key yields zeros, a log-sum-exp below -1e29 and no
     gradient. Dao et al., 2022 for the recomputation from the log-sum-exp.
     """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 
 from ir import PRIMITIVES, evaluate
@@ -32,7 +33,13 @@ def quiet():
 def compare(graph, arrays, factor: float) -> None:
     got = run(graph, *arrays)
     for aval, g, w in zip(graph.out_avals, got, evaluate(graph, *arrays), strict=True):
-        agree(g, w, aval, factor)
+        agree(*(_unseen(graph, x) for x in (g, w)), aval, factor)
+
+
+def _unseen(graph, x: np.ndarray) -> np.ndarray:
+    """How far below -1e29 the log-sum-exp of a query without keys lies is left open."""
+    attends = any(e.prim.name == "attention" for e in graph.eqns)
+    return np.maximum(x, np.float32(-1e29)) if attends else x
 
 
 @pytest.mark.parametrize("sample", all_samples(), ids=str)

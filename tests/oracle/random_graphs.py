@@ -1,7 +1,8 @@
 """Random well-typed graphs, for properties that must hold of every graph.
 
 Invariant: a graph is a pure function of what hypothesis draws, so a failure shrinks; values stay
-of moderate size, since products and exponentials are followed by tanh.
+of moderate size, since tanh follows arithmetic, and finite, since nothing divides
+by zero.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import ir
 from ir import PRIMITIVES, Aval, Var, bool_, emit, f32, i32
 from ir.prims.reduce import argmax
 
-SHAPES = ((), (1,), (3,), (2, 3), (3, 1), (0, 2), (2, 1, 3))
+SHAPES = ((), (1,), (3,), (2, 3), (3, 1), (0, 2), (2, 1, 3), (4,), (4, 8), (2, 3, 4))
 LITERALS = (0.0, 1.0, -1.0, 2.0, 0.5)
 
 
@@ -50,9 +51,11 @@ def _unary(pool: Pool):
 
 
 def _binary(pool: Pool):
-    x = pool.pick()
-    y = op(pool.choose(("add", "sub", "mul", "max", "min", "div")), x, pool.like(x))
-    return op("tanh", y)
+    x, name = pool.pick(), pool.choose(("add", "sub", "mul", "max", "min", "div"))
+    y = pool.like(x)
+    if name == "div":  # by no zero: devices may assume that infinities do not occur
+        y = op("mul", y, y) + 0.5
+    return op("tanh", op(name, x, y))
 
 
 def _identity(pool: Pool):
@@ -112,12 +115,19 @@ def _row(pool: Pool):
     if not x.aval.ndim or not x.aval.shape[-1]:
         return op("sin", x)
     last = (x.aval.ndim - 1,)
+
+    def row(value):
+        return ir.lit(value, f32, x.aval.shape[-1:])
+
     forms = {
         "sum": lambda: op("tanh", op("sum", x, axes=last)),
         "max": lambda: op("reduce_max", x, axes=last),
         "softmax": lambda: op("softmax", x),
-        "rms_norm": lambda: op("rms_norm", x, ir.lit(0.5, f32, x.aval.shape[-1:]), eps=1e-3),
+        "rms_norm": lambda: op("rms_norm", x, row(0.5), eps=1e-3),
         "argmax": lambda: argmax(x, last[0]),
+        "columns": lambda: op("tanh", op("sum", x, axes=(0,))),
+        "all": lambda: op("tanh", op("sum", x, axes=tuple(range(x.aval.ndim)))),
+        "centred": lambda: op("layer_norm", x, row(1.0), row(0.0), eps=1e-3),
     }
     return forms[pool.choose(forms)]()
 
@@ -133,7 +143,58 @@ def _again(pool: Pool):
     return op("add", op("sin", x), op("sin", x))
 
 
-STEPS = (_unary, _binary, _identity, _compare, _select, _view, _row, _convert, _again)
+def _product(pool: Pool):
+    """A contraction, sometimes with a little arithmetic on an operand and on the result."""
+    x = pool.pick()
+    if x.aval.ndim > 3:
+        return op("sin", x)
+    y = pool.like(x)
+    letters = "bij"[3 - x.aval.ndim :]
+    lead, last = letters[:-1], letters[-1:]
+    specs = [f"{letters},{letters}->{lead}", f"{letters},{letters}->{letters}"]
+    if x.aval.ndim > 1:
+        other = letters.replace("i", "k")
+        specs += [f"{letters},{other}->{letters[:-2]}ik", f"{letters},{other}->{letters[:-2]}ki"]
+        specs += [f"{letters},{letters.replace('j', 'k')}->{letters[:-2]}{last}k"]
+    y = op("sin", y) if pool.choose((True, False)) else y
+    z = op("dot", x, y, spec=pool.choose(specs))
+    return op("tanh", z * 0.25) if pool.choose((True, False)) else z * 0.1
+
+
+def _index(pool: Pool):
+    x = pool.pick()
+    if 0 in x.aval.shape[:1] or not x.aval.ndim:
+        return op("sin", x)
+    n, rest = x.aval.shape[0], x.aval.shape[1:]
+    count = op("iota", shape=(n,), dtype=i32, axis=0)
+    ids = op("sub", op("mul", count, ir.lit(2, i32, (n,))), ir.lit(1, i32, (n,)))
+    low = tuple(ir.lit(d, i32) for d in range(x.aval.ndim))
+    forms = {
+        "take": lambda: op("take", x, ids),
+        "scatter_add": lambda: op("scatter_add", ids, x, size=3),
+        "dynamic_slice": lambda: op("dynamic_slice", x, *low, sizes=(1, *rest)),
+        "dynamic_update": lambda: op("dynamic_update", x, ir.lit(2, f32, (1, *rest)), *low),
+        "pad": lambda: op(
+            "pad", x, low=(1, *(0,) * len(rest)), high=(0,) * x.aval.ndim,
+            interior=(1,) * x.aval.ndim, value=0.5,
+        ),
+    }  # fmt: skip
+    return forms[pool.choose(forms)]()
+
+
+STEPS = (
+    _unary,
+    _binary,
+    _identity,
+    _compare,
+    _select,
+    _view,
+    _row,
+    _convert,
+    _again,
+    _product,
+    _index,
+)
 
 
 @st.composite
@@ -146,7 +207,7 @@ def graphs(draw, most: int = 12) -> ir.Graph:
         pool = Pool(draw, [builder.input(a) for a in avals])
         for step in draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=most)):
             made = step(pool)
-            if made.aval.size <= 64:
+            if made.aval.size <= 256:
                 pool.values.append(made)
         outs = draw(st.lists(st.sampled_from(pool.values), min_size=1, max_size=3))
         return builder.close(outs)
