@@ -19,6 +19,7 @@ from ir.passes.simplify import simplify
 from .frame import make_frame
 from .fuse import Region, fuse
 from .legalize import as_kernel_outputs, legalize
+from .names import tensor_namer
 from .plan import plan
 from .profile import Profile
 from .program import Program
@@ -119,16 +120,23 @@ _KEEP = 4096  # kernels kept in memory across compiles
 
 def build_kernels(graph: Graph, regions: list[Region], profile: Profile) -> list[Kernel]:
     """One kernel a region; structurally equal regions share one, named after the first."""
-    name_of = _namer(graph)
+    name_of = tensor_namer(graph)
     here: dict[tuple, Kernel] = {}
+    same: dict[tuple, Kernel] = {}  # regions that differ as graphs may yet be the same kernel
     counts: dict[str, int] = {}
     kernels = []
     for region in regions:
         key = region.key()
         if key not in here:
-            here[key] = _kernel(region, key, profile, name_of, counts)
+            kernel = _kernel(region, key, profile, name_of, counts)
+            here[key] = same.setdefault((statements(kernel.code.wgsl), kernel.grid), kernel)
         kernels.append(here[key])
     return kernels
+
+
+def statements(wgsl: str) -> str:
+    """A kernel's text without its comments."""
+    return "\n".join(line for line in wgsl.splitlines() if not line.lstrip().startswith("//"))
 
 
 def _kernel(
@@ -159,20 +167,6 @@ def kernel_stem(region: Region) -> str:
         return "_".join(["matmul", *dict.fromkeys(after)][:4])
     words = list(dict.fromkeys(n.rstrip("_").removeprefix("reduce_") for n in told))
     return "_".join([region.kind, *words[:3]]) if words else f"{region.kind}_copy"
-
-
-def _namer(graph: Graph) -> Callable[[Var], str]:
-    """Tensor names: what the user called an input, else what made the value."""
-    made = {v: e.prim.name for e in graph.eqns for v in e.outs}
-    alias = {"dot": "product", "attention": "attended", "sum": "sums", "take": "taken"}
-
-    def name_of(v: Var) -> str:
-        if v in made:
-            return alias.get(made[v], made[v]) + "_in"
-        parts = [p for p in v.hint.replace(".", "_").split("_") if p and not p.isdigit()]
-        return "_".join(parts[-2:]) if parts else "arg"
-
-    return name_of
 
 
 def _check_bindings(frame, profile: Profile) -> None:

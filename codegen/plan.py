@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from ir.graph import Graph, Var
 
 from .fuse import Region
+from .header import work
 from .program import Copy, Dispatch, Program, Slot, Step
 from .strategies import Kernel
 
@@ -56,9 +57,7 @@ def _dispatch(
         *region.ins,
         *(v for o, v in enumerate(region.outs) if o not in dict(region.aliases)),
     ]
-    work = (e for e in region.graph.eqns if e.prim.kind not in ("view", "source", "gather"))
-    flops = sum(e.prim.flops(*(v.aval for v in e.ins), **e.params) for e in work)
-    nbytes = sum(v.aval.nbytes for v in (*region.ins, *region.outs))
+    nbytes, flops = work(region)
     slots = tuple(planner.slot[v] for v in tensors)
     scope = region.graph.eqns[-1].scope
     return Dispatch(numbered[kernel.code.wgsl], slots, kernel.grid, nbytes, flops, scope)

@@ -14,7 +14,7 @@ from codegen.grid import folded
 
 _LOCALS = frozenset(
     "a acc b batch col col0 d delta_in end group head i id j k kv_head lane lse_in mac main more "
-    "n r row row0 sum t tile tops tx ty".split()
+    "n r row row0 rows sum t tile tops tx ty".split()
 )
 TEMPLATES = Path(__file__).with_name("templates")
 

@@ -61,7 +61,9 @@ def literal(value: float | int | bool, dtype: DType) -> str:
 def _decimal(value: np.floating) -> str:
     if abs(float(value)) < 1e9 and float(value).is_integer():
         return f"{value:.1f}"
-    digits, _, exponent = str(value).partition("e")
+    # The shortest decimal of the largest f32 lies above it, where a strict compiler sees overflow.
+    text = str(value).replace("3.4028235e+38", "3.4028234e+38")
+    digits, _, exponent = text.partition("e")
     return f"{digits}e{int(exponent)}" if exponent else digits
 
 

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from picotron import config_file
 from picotron.config import PRESETS, Config, check
-from picotron.device import device_errors, use_adapter
+from picotron.device import adapter_name, device_errors, use_adapter
 from picotron.errors import ConfigError, PicotronError
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _with_shortcuts(command: Train) -> Config:
 def _finish(trainer: Trainer, console: Console) -> None:
     if trainer.config.logging.sample_tokens:
         console.rule("sample")
-        console.print(trainer.sample(), markup=False)
+        console.print(trainer.sample(), markup=False, soft_wrap=True)
         console.rule()
     picture = trainer.plot() if trainer.config.logging.plot else None
     for path in filter(None, (picture, trainer.save())):
@@ -251,6 +251,7 @@ def generate(command: Generate) -> int:
     use_adapter(command.adapter)
     generator = Generator(loaded.model, on_device(loaded.params), loaded.tokenizer)
     options = command.temperature, command.top_k, command.seed
+    adapter_name()  # opened here, so that a warning about it does not split the text
     print(command.prompt, end="", flush=True)
     for piece in generator.stream(command.prompt, command.max_new_tokens, *options):
         print(piece, end="", flush=True)

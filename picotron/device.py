@@ -5,6 +5,11 @@ Invariant: importing this module touches no device; the runtime is reached on th
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from codegen.program import Program
+
 
 def use_adapter(text: str | None) -> None:
     """Choose the adapter by part of its name, its backend or its number; None leaves the choice."""
@@ -21,11 +26,22 @@ def adapter_name() -> str:
     return runtime.default_device().info.name
 
 
-def device_errors() -> tuple[type[BaseException], ...]:
-    """The runtime's errors that a user can act upon."""
+def check_fits(program: Program) -> None:
+    """Raises OutOfMemoryError, before any allocation, if the device cannot hold the program."""
     import runtime
+    from runtime.memory import check_memory, free_ram
+
+    device = runtime.default_device()
+    check_memory(program, device.limits, free_ram() if device.info.software else None)
+
+
+def device_errors() -> tuple[type[BaseException], ...]:
+    """Errors of the compiler and the runtime that a user can act upon."""
+    import runtime
+    from codegen.compile import CompileError
 
     return (
+        CompileError,
         runtime.NoAdapterError,
         runtime.OutOfMemoryError,
         runtime.DeviceLostError,

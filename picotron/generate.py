@@ -7,7 +7,6 @@ last `max_position_embeddings` tokens, and special tokens other than the end are
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ class Generator:
 
     def __init__(self, config: ModelConfig, params: Any, tokenizer: CharTokenizer) -> None:
         self.config, self.params, self.tokenizer = config, params, tokenizer
-        self._logits = jit(partial(next_logits, config=config))
+        self._logits = jit(next_logits, static_argnames="config")
 
     def stream(
         self,
@@ -57,7 +56,7 @@ class Generator:
         window = np.zeros((1, size), np.int32)
         window[0, : len(recent)] = recent
         position = np.array([len(recent) - 1], np.int32)
-        logits = np.asarray(self._logits(self.params, window, position))
+        logits = np.asarray(self._logits(self.params, window, position, config=self.config))
         logits = logits[: self.tokenizer.vocab_size].copy()
         logits[:END] = -np.inf
         return logits

@@ -6,27 +6,35 @@ configuration is found here, before anything is compiled or written.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from picotron import checkpoint, dataset, model, optim
 from picotron.checkpoint import TrainingState
 from picotron.config import Config, ModelConfig, raise_problems
+from picotron.device import check_fits
 from picotron.errors import CheckpointError, DataError
-from picotron.step import State
+from picotron.step import State, make_train_step
+from tracer import ShapeDtypeStruct, eval_shape, jit, tree
 from tracer import numpy as jnp
-from tracer import tree
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a trainer needs: configuration with a known vocabulary, text, state, first step."""
+    """What a trainer needs: configuration with a known vocabulary, text, state, first step.
+
+    `compiled` tells people about the compiled step.
+    """
 
     config: Config
     corpus: dataset.Corpus
     state: State
+    compiled: str = ""
     step: int = 0
     folder: Path | None = None
 
@@ -38,9 +46,11 @@ def prepare(config: Config) -> Run:
     dataset.check_length(corpus, config.training.seq_length)
     if loaded is None:
         config = with_vocabulary(config, corpus.tokenizer.vocab_size)
+        compiled = compile_step(config)
         optimizer, _ = optim.from_config(config.training)
         params = on_device(model.init(config.model, config.training.seed))
-        return Run(config, corpus, {"params": params, "optimizer": optimizer.init(params)})
+        state = {"params": params, "optimizer": optimizer.init(params)}
+        return Run(config, corpus, state, compiled)
     found, previous = loaded
     if corpus.tokenizer != found.tokenizer:
         raise DataError(
@@ -49,9 +59,38 @@ def prepare(config: Config) -> Run:
         )
     config = with_vocabulary(config, found.model.vocab_size)
     _check_same_model(config.model, found.model)
+    compiled = compile_step(config)
     state = {"params": on_device(found.params), "optimizer": on_device(previous.optimizer)}
     _check_same_optimizer(state, config)
-    return Run(config, corpus, state, previous.step, _run_folder(config, found.path))
+    folder = _run_folder(config, found.path)
+    return Run(config, corpus, state, compiled, previous.step, folder)
+
+
+def compile_step(config: Config) -> str:
+    """Compile the train step from shapes alone and say what came of it.
+
+    Raises OutOfMemoryError or CompileError if it cannot run here: a model that is far too big is
+    refused before its weights fill the memory. The compiler keeps the program for the run.
+    """
+    start = time.perf_counter()
+    training = config.training
+    shapes = model.parameter_shapes(config.model)
+    params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
+    optimizer, schedule = optim.from_config(training)
+    step = make_train_step(config.model, optimizer, schedule, training.max_grad_norm)
+    state = {"params": params, "optimizer": eval_shape(optimizer.init, params)}
+    accumulation, rows = training.gradient_accumulation_steps, training.micro_batch_size
+    tokens = ShapeDtypeStruct((accumulation, rows, training.seq_length), np.int32)
+    lowered = jit(step, donate_argnums=(0,)).lower(state, {"inputs": tokens, "targets": tokens})
+    program = lowered.compile().program
+    if program is None:
+        return "evaluated by numpy"
+    check_fits(program)
+    return (
+        f"compiled {len(program.dispatches)} kernels per step ({len(program.kernels)} distinct) "
+        f"in {time.perf_counter() - start:.1f} s; "
+        f"{program.peak_bytes / 2**20:.0f} MiB on the device"
+    )
 
 
 def _load_previous(config: Config) -> tuple[checkpoint.Checkpoint, TrainingState] | None:

@@ -40,6 +40,15 @@ def make_train_step(
     return train_step
 
 
+def make_eval_loss(config: ModelConfig) -> Callable[[Any, dict[str, Any]], Any]:
+    """The loss of params on a batch int32 [B, S] twice."""
+
+    def eval_loss(params: Any, batch: dict[str, Any]) -> Any:
+        return model.loss(params, batch, config)
+
+    return eval_loss
+
+
 def mean_gradient(params: Any, batch: dict[str, Any], config: ModelConfig) -> tuple[Any, Any]:
     """Loss and gradient averaged over the leading axis of the batch."""
     parts = batch["inputs"].shape[0]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from picotron.generate import Generator
 from picotron.interrupt import Interrupt
 from picotron.prepare import Run, make_run_folder
 from picotron.report import Clock, Reporter, plot_losses, readable
-from picotron.step import make_train_step
+from picotron.step import make_eval_loss, make_train_step
 from tracer import jit, tree
 
 LAG = 2
@@ -34,11 +33,12 @@ class Trainer:
     def __init__(self, run: Run, reporter: Reporter) -> None:
         self.config, self.corpus, self.reporter = run.config, run.corpus, reporter
         self.state, self.step, self.folder = run.state, run.step, run.folder
+        self.compiled = run.compiled
         training = run.config.training
         optimizer, schedule = optim.from_config(training)
         step = make_train_step(run.config.model, optimizer, schedule, training.max_grad_norm)
         self.train_step = jit(step, donate_argnums=(0,))
-        self.eval_loss = jit(partial(model.loss, config=run.config.model))
+        self.eval_loss = jit(make_eval_loss(run.config.model))
         self.batches = dataset.Batches(
             run.corpus.train,
             training.seq_length,
@@ -47,7 +47,6 @@ class Trainer:
             training.seed,
         )
         self.clock = Clock()
-        self._explained = False
         self._pending: deque[tuple[int, dict[str, Any]]] = deque()
         self._saved_step = run.step if run.folder else -1
 
@@ -80,21 +79,10 @@ class Trainer:
             f"{readable(count)} parameters, {readable(len(self.corpus.train))} tokens of "
             f"{self.corpus.source}, {steps} steps on {adapter} -> {self.folder}"
         )
-
-    def _explain_compile(self) -> None:
-        found = self.train_step.stats()
-        self.reporter.note(
-            f"compiled {found['kernels_per_step']} kernels per step "
-            f"({found['distinct_kernels']} distinct) in "
-            f"{found['trace_s'] + found['compile_s']:.1f} s; "
-            f"{found['peak_bytes'] / 2**20:.0f} MiB on the device"
-        )
+        self.reporter.note(self.compiled)
 
     def _advance(self, step: int) -> None:
         self.state, metrics = self.train_step(self.state, self.batches(step))
-        if not self._explained:
-            self._explained = True
-            self._explain_compile()
         self.step = step + 1
         for name in ("loss", "grad_norm"):
             metrics[name].copy_to_host_async()
@@ -107,6 +95,7 @@ class Trainer:
         if self.step == self.config.training.total_train_steps:
             return  # the end validates and saves anyway
         if logging.eval_frequency and self.step % logging.eval_frequency == 0:
+            self._drain()
             self.validate()
         if saving.save_frequency and self.step % saving.save_frequency == 0:
             self._drain()

@@ -196,6 +196,7 @@ def all_codes():
             k = Matmul(*shape, *axes)
             c = tiles.matmul_config(k, profile)
             yield c, matmul_code(k, c), tiles.matmul_shared_bytes(k, c)
+        yield c, matmul_code(k, c, "acc = -acc;"), tiles.matmul_shared_bytes(k, c)
     for profile, kernel in itertools.product((*PROFILES, H100), KERNELS):
         for k in (*CASES, Attention(8, 16, 8, 512, 512, 64, True, 0.125)):
             c = tiles.attention_config(k, profile, kernel)

@@ -21,7 +21,7 @@ from .array import Array, aval_of, user_type
 from .errors import located
 from .staging import SCALARS, bind, filled, operand, scalar, spread
 
-_abs, _max = abs, max
+_abs = abs
 
 
 # --- operands ---------------------------------------------------------------------------------

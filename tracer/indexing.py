@@ -23,7 +23,7 @@ from .array import Array, Tracer, aval_of
 from .creation import iota
 from .errors import located
 from .reductions import max as reduce_max
-from .staging import SCALARS, bind, operand, scalar
+from .staging import SCALARS, bind, operand, scalar, visible
 
 _INTS = (int, np.integer)
 
@@ -316,12 +316,11 @@ class Places:
         return self.add(ew.negative(values))
 
     def _write(self, values: Any, combine: Callable, rows: Callable) -> Any:
-        x = operand(self.array)
+        x, update = map(visible, ew.same_dtype("at", self.array, values))
         if is_array(self.index) and aval_of(self.index).dtype is bool_:
             mask = self._mask(x)
-            return ew.where(mask, combine(x, ew.same_dtype("at", x, values)[1]), x)
+            return ew.where(mask, combine(x, update), x)
         where = plan(aval_of(x).shape, self.index)
-        update = ew.same_dtype("at", x, values)[1]
         if where.arrays:
             return _write_rows(x, where, update, rows)
         return _write_static(x, where, self.index, update, combine)

@@ -29,6 +29,7 @@ from .staging import Traced, trace
 
 EXECUTABLES_KEPT = 1024
 _executables: OrderedDict[tuple, Any] = OrderedDict()
+_NONE = id(None)
 
 
 # --- the seam to the device -------------------------------------------------------------------
@@ -144,6 +145,7 @@ class Compiled:
     def __init__(self, traced: Traced, donated: Sequence[int], pairs: Sequence, name: str) -> None:
         self.out_tree, self.constants = traced.out_tree, traced.constants
         self.donated = tuple(donated)  # positions among the leaves
+        self._donated_set = frozenset(donated)
         self.plan = plan_results(traced.graph)
         self.pairs = tuple(pairs)
         self.out_avals = tuple(interned(v.aval) for v in self.plan.graph.outs)
@@ -156,34 +158,41 @@ class Compiled:
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         """Run on argument leaves of the types it was traced for; donated arrays are deleted."""
-        upload = self.executable.upload
-        inputs = [c.on_device(upload) for c in self.constants]
-        for leaf, aval in zip(leaves, self.leaf_avals, strict=True):
-            if type(leaf) is Array:
-                inputs.append(leaf._buffer if leaf._buffer is not None else leaf.on_device(upload))
-            else:
-                inputs.append(_as_stored(aval, np.asarray(leaf, aval.dtype.np)))
-        if self.donated:
-            self._claim(leaves, inputs)
+        # Hundreds of leaves pass here at every step: whole lists, no calls for each leaf.
+        inputs = [getattr(leaf, "_buffer", None) for leaf in leaves]
+        if self.constants:
+            inputs = [c._buffer for c in self.constants] + inputs
+        distinct = set(map(id, inputs))
+        if _NONE in distinct:
+            self._upload(leaves, inputs)
+        if len(distinct) != len(inputs) and self.donated:
+            self._check_shared(inputs)
         outs = self.executable.run(inputs) if self.out_avals else []
         arrays = list(map(Array, self.out_avals, outs))
         if not self._simple:
             arrays = self._assemble(arrays, leaves)
-        for i in self.donated:
-            if type(leaves[i]) is Array:
-                leaves[i].delete()
+        for leaf in [leaves[i] for i in self.donated]:
+            if type(leaf) is Array:
+                leaf._buffer = leaf._host = leaf._read = None
         return tree.unflatten(self.out_tree, arrays)
 
-    def _claim(self, leaves: Sequence[Any], inputs: list) -> None:
-        """Donated host values get buffers of their own; nothing may be donated and read too."""
-        for i in self.donated:
-            if type(leaves[i]) is not Array:
-                at = len(self.constants) + i
-                inputs[at] = self.executable.upload(self.leaf_avals[i], inputs[at])
-        if len(set(map(id, inputs))) != len(inputs):
-            self._refuse_shared(inputs)
+    def _upload(self, leaves: Sequence[Any], inputs: list) -> None:
+        """Fill in the inputs that are not on the device; donated ones get memory of their own."""
+        upload, first = self.executable.upload, len(self.constants)
+        for at, held in enumerate(inputs):
+            if held is not None:
+                continue
+            leaf = self.constants[at] if at < first else leaves[at - first]
+            if type(leaf) is Array:
+                inputs[at] = leaf.on_device(upload)
+                continue
+            aval = self.leaf_avals[at - first]
+            host = np.asarray(leaf, aval.dtype.np)
+            given = at - first in self._donated_set
+            inputs[at] = upload(aval, host) if given else _as_stored(aval, host)
 
-    def _refuse_shared(self, inputs: list) -> None:
+    def _check_shared(self, inputs: list) -> None:
+        """Nothing may be donated and read too."""
         ids = [id(x) for x in inputs]
         for i in self.donated:
             at = len(self.constants) + i

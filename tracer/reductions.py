@@ -84,7 +84,7 @@ def std(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
 def _extremum(prim: str, name: str, x: Any, axis: Any, keepdims: bool) -> Any:
     x = _number(x)
     shape = aval_of(x).shape
-    if any(shape[d] == 0 for d in canonical_axes(axis, len(shape))):
+    if 0 in [shape[d] for d in canonical_axes(axis, len(shape))]:
         raise located(
             ValueError,
             f"zero-size array of shape {shape} to reduction {name}, which has no identity",

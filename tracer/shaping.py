@@ -258,10 +258,8 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
     widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (aval.ndim, 2)).tolist()
     if any(w < 0 for pair in widths for w in pair):
         raise located(ValueError, f"pad widths cannot be negative, got {pad_width}")
-    value = _adopt("pad", constant_values, aval.dtype)
-    low, high = (tuple(pair[i] for pair in widths) for i in (0, 1))
-    if not hasattr(value, "value"):
+    if not np.isfinite(constant_values):
         raise located(ValueError, f"pad needs a finite value, got {constant_values}")
-    return bind(
-        "pad", x, low=low, high=high, interior=(0,) * aval.ndim, value=value.value
-    )
+    value = _adopt("pad", constant_values, aval.dtype).value
+    low, high = (tuple(pair[i] for pair in widths) for i in (0, 1))
+    return bind("pad", x, low=low, high=high, interior=(0,) * aval.ndim, value=value)

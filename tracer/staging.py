@@ -114,6 +114,11 @@ def filled(value: Any, dtype: DType, shape: tuple[int, ...] = ()) -> Any:
     return Tracer(made) if isinstance(made, Lit) else made
 
 
+def visible(x: Any) -> Any:
+    """An operand as an array that users may hold."""
+    return filled(x.value, x.aval.dtype, x.aval.shape) if isinstance(x, Lit) else x
+
+
 def scalar(value: Any, dtype: DType | None = None, shape: tuple[int, ...] = ()) -> Any:
     """A Python or numpy number as an operand of `bind`, every element equal."""
     dtype = dtype or aval_of(value).dtype

@@ -49,7 +49,9 @@ def build_attention(frame: Frame, profile: Profile) -> Kernel:
     what = _TEMPLATES[eqn.prim.name]
     config = attention_config(record, profile, what)
     hooks = _Hooks(frame, eqn)
-    text = f"attention {what}, {record.batch} x {record.heads} heads of {record.head_dim}, {record.q_len} queries x {record.kv_len} keys"
+    mask = "causal" if record.causal else "full"
+    text = f"{mask}, {record.batch} x {record.heads} heads of {record.head_dim}"
+    text = f"{text} ({record.kv_heads} of keys), {record.q_len} queries x {record.kv_len} keys"
     wgsl = render(
         f"attention_{what}",
         header=frame.header(text),

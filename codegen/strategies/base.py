@@ -13,6 +13,9 @@ from ..expr import Expr
 from ..frame import Frame
 from ..grid import GROUPS_PER_DIM, ceil_div, fold
 from ..program import KernelCode
+from ..wgsl import Writer, literal
+
+Store = tuple[int, Expr, Expr]  # tensor, flat index (of the first lane), value
 
 LANE = ex.sym("lane4", 0, 3)  # never spelled: vec4 mode writes its four values
 
@@ -52,6 +55,22 @@ def shape_text(aval: Aval) -> str:
     return "x".join(map(str, aval.shape)) or "scalar"
 
 
+def write_stores(frame: Frame, writer: Writer, stores: Sequence[Store], lane: Expr | None) -> None:
+    """Write `stores`. Where one overwrites an operand, all operands are read before the first."""
+    writer.plan([], lane, stores)
+    if frame.region.aliases and len(stores) > 1:
+        for _, _, value in stores:
+            if lane:
+                writer.value4(value, lane)
+            else:
+                writer.value(value)
+    for tensor, at, value in stores:
+        if lane:
+            writer.store4(tensor, at, value, lane)
+        else:
+            writer.store(tensor, at, value)
+
+
 # --- reductions -----------------------------------------------------------------------------------
 
 _COMBINE = {"add": "{0} + {1}", "max": "max({0}, {1})", "min": "min({0}, {1})"}
@@ -87,8 +106,6 @@ class Accumulator:
 
 def accumulators(eqns: Sequence[Eqn]) -> list[Accumulator]:
     """One accumulator a reduction; floats accumulate in f32."""
-    from ..wgsl import literal
-
     found = []
     counts: dict[str, int] = {}
     for eqn in eqns:
@@ -112,4 +129,5 @@ __all__ = [
     "power_of_two",
     "shape_text",
     "threads_for",
+    "write_stores",
 ]

@@ -31,7 +31,7 @@ from ..tiles import (
     matmul_workgroup,
 )
 from ..wgsl import choose_vec
-from .base import LANE, Kernel
+from .base import LANE, Kernel, write_stores
 from .functions import function, guarded, loader
 
 
@@ -80,8 +80,9 @@ def build_dot(frame: Frame, profile: Profile) -> Kernel:
     operands = _Operands(frame, axes, matmul_padded(record, config))
     hooks = _Hooks(operands, record)
     layout = ("n" if record.a_axis == "k" else "t") + ("n" if record.b_axis == "n" else "t")
-    text = f"{record.m} x {record.n} x {record.k}"
-    text = f"matmul {f'{record.batch} x ' if record.batch > 1 else ''}{text}, {layout}, tile {config.tile}"
+    batch = f"{record.batch} of " if record.batch > 1 else ""
+    tile = "{} x {}, {} deep".format(*config.tile)
+    text = f"{batch}{record.m} x {record.n}, sums of {record.k}, layout {layout}, tile {tile}"
     wgsl = render(
         config.template,
         header=frame.header(text),
@@ -114,12 +115,11 @@ class _Operands:
 
     def contiguous(self, v: Value, letters: str, free: str) -> str:
         """The axis ("k" or `free`) along which four neighbours lie side by side in memory."""
-        along_k = self._strides(v, letters, "k")
-        return "k" if along_k or not self._strides(v, letters, free) else free
+        along_k = self._side_by_side(v, letters, "k", free)
+        return free if not along_k and self._side_by_side(v, letters, free, "k") else "k"
 
-    def _strides(self, v: Value, letters: str, axis: str) -> bool:
+    def _side_by_side(self, v: Value, letters: str, axis: str, other: str) -> bool:
         x = sym("x", 0, max(0, self._extent(axis) - 1))
-        other = "k" if axis != "k" else ("m" if v is self.axes.a else "n")
         y = sym("y", 0, max(0, self._extent(other) - 1))
         found = loads(self._value(v, letters, {axis: x, other: y}))
         return bool(found) and all(stride(load.args[0], x) == 1 for load in found)
@@ -244,16 +244,12 @@ class _Hooks:
     def _wide_body(self) -> list[str]:
         writer = self.o.frame.writer(self.o.vec)
         writer.declare_vector(self.o.acc)
-        writer.plan([], LANE, self.stores)
-        for t, first, value in self.stores:
-            writer.store4(t, first, value, LANE)
+        write_stores(self.o.frame, writer, self.stores, LANE)
         return guarded(["  let col4 = col / 4u;", *writer.lines], self._guard())
 
     def _scalar_body(self) -> list[str]:
         writer = self.o.frame.writer(self.o.vec)
-        writer.plan([], None, self.stores)
-        for store in self.stores:
-            writer.store(*store)
+        write_stores(self.o.frame, writer, self.stores, None)
         return guarded(writer.lines, self._guard())
 
     def a4(self, b: str, row: str, k: str) -> str:

@@ -32,6 +32,8 @@ def loader(
     writer = frame.writer(vec)
     writer.plan([value], lane)
     text = writer.value4(value, lane) if lane else writer.value(value)
+    if writer.lines and writer.lines[-1].startswith(f"  let {text} = "):
+        text = writer.lines.pop().partition(" = ")[2].removesuffix(";")
     result = "vec4<f32>" if lane else "f32"
     body = [f"  {line}" for line in lets] + [*writer.lines, f"  return {text};"]
     return function(name, [f"{p}: u32" for p in params], result, body)

@@ -8,7 +8,7 @@ from ..lower import Lowering
 from ..profile import Profile
 from ..render import render
 from ..wgsl import choose_vec
-from .base import LANE, Kernel, ceil_div, finish, group_index, shape_text, threads_for
+from .base import LANE, Kernel, ceil_div, finish, group_index, shape_text, threads_for, write_stores
 
 
 def build_map(frame: Frame, profile: Profile) -> Kernel:
@@ -38,21 +38,13 @@ def _body(frame: Frame, count: int, wide: bool) -> tuple[list[str], list[int]]:
     low = Lowering(frame.region.graph, frame.sources, {})
     flat: Expr = add(mul(i, 4), LANE) if wide else i
     values = [low.at(v, flat) for v in frame.region.outs]
+    vec = [1] * len(frame.vars)
+    if wide:
+        vec = choose_vec(values, LANE, len(frame.vars), frame.elements)
+        for t in frame.targets:
+            vec[t] = 4
     start = mul(i, 4) if wide else i
-    if not wide:
-        vec = [1] * len(frame.vars)
-        writer = frame.writer(vec)
-        stores = [(t, start, x) for t, x in zip(frame.targets, values, strict=True)]
-        writer.plan([], None, stores)
-        for store in stores:
-            writer.store(*store)
-        return writer.lines, vec
-    vec = choose_vec(values, LANE, len(frame.vars), frame.elements)
-    for t in frame.targets:
-        vec[t] = 4
-    writer = frame.writer(vec)
     stores = [(t, start, x) for t, x in zip(frame.targets, values, strict=True)]
-    writer.plan([], LANE, stores)
-    for t, at, value in stores:
-        writer.store4(t, at, value, LANE)
+    writer = frame.writer(vec)
+    write_stores(frame, writer, stores, LANE if wide else None)
     return writer.lines, vec

@@ -29,17 +29,24 @@ def normal(rng, aval: Aval) -> np.ndarray:
 
 
 def compare(graph, args, factor: float) -> None:
-    """Outputs of floats are steep in places (floor, division), hence the oracle in float32."""
     got, want = run(graph, *args), evaluate(graph, *args)
     for aval, g, w in zip(graph.out_avals, got, want, strict=True):
         agree(g, w, aval, factor)
+
+
+def compare_loosely(graph, args) -> None:
+    """Random graphs cancel (1 - tanh^2) and have steps (floor, argmax): an absolute bound it is."""
+    got, want = run(graph, *args), evaluate(graph, *args)
+    for aval, g, w in zip(graph.out_avals, got, want, strict=True):
+        assert (g.shape, g.dtype) == (aval.shape, aval.dtype.np)
+        np.testing.assert_allclose(g.astype(float), w.astype(float), rtol=5e-4, atol=5e-5)
 
 
 @QUICK
 @given(graph=graphs(), seed=st.integers(0, 99))
 def test_random_graphs(graph, seed):
     rng = np.random.default_rng(seed)
-    compare(graph, [normal(rng, a) for a in graph.in_avals], 100.0)
+    compare_loosely(graph, [normal(rng, a) for a in graph.in_avals])
 
 
 @QUICK
@@ -47,7 +54,7 @@ def test_random_graphs(graph, seed):
 def test_random_backward_graphs(graph, seed):
     rng = np.random.default_rng(seed)
     backward = vjp_graph(graph, range(len(graph.ins)))
-    compare(backward, [normal(rng, a) for a in backward.in_avals], 300.0)
+    compare_loosely(backward, [normal(rng, a) for a in backward.in_avals])
 
 
 @pytest.mark.parametrize("dtype", [f32, f16, i32, u32, bool_], ids=str)

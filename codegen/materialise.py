@@ -1,0 +1,153 @@
+"""Which values exist in memory: rules 1 to 4 and 7 of fusion.
+
+Invariant: afterwards every stored value has a group of its own that fits the binding limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ir.graph import Eqn, Lit, Value, Var
+
+from .dataflow import Dataflow, Group
+
+HEAVY = ("contract", "reduce", "composite")
+FREE = ("broadcast", "reshape", "transpose", "slice", "rev", "cast", "iota", "bitcast")
+COSTLY = ("exp", "log", "sin", "cos", "tanh", "logistic", "pow", "sqrt", "rsqrt")
+SIMPLE_VIEWS = ("broadcast", "reshape", "transpose", "slice", "rev", "cast")
+
+
+def materialise(flow: Dataflow) -> None:
+    """Choose the stored values and open a group for each."""
+    ends = _claim_epilogues(flow)
+    for eqn in flow.graph.eqns:
+        if eqn.prim.kind in HEAVY:
+            flow.stored.update(v for v in eqn.outs if v not in ends)
+            if eqn.prim.kind != "reduce":
+                flow.stored.update(_operand_roots(flow, eqn))
+    _store_shared(flow)
+    starts = {end: start for start, end in ends.items()}
+    for v in sorted(flow.stored - flow.inputs, key=flow.place.__getitem__):
+        if v not in flow.owner:
+            flow.open(v, flow.define(starts.get(v, v)))
+    for group in list(flow.groups):
+        while len(group.reads) + len(group.outs) > flow.profile.storage_buffers:
+            _split(flow, group)
+
+
+def _split(flow: Dataflow, group: Group) -> None:
+    """Store the intermediate value that takes the most operands off an over-full group."""
+    limit = flow.profile.storage_buffers
+    best, most = None, 1
+    for eqn in flow.pulled(group.outs, set(group.outs)):
+        if eqn.prim.kind != "elementwise" or eqn.out in group.outs:
+            continue
+        reads = flow.reads_of([eqn.out], set())
+        if most < len(reads) < limit:
+            best, most = eqn.out, len(reads)
+    if best is None:
+        raise ValueError(
+            f"a kernel needs {len(group.reads) + len(group.outs)} buffers and the profile "
+            f"{flow.profile.name!r} allows {limit}; combine fewer arrays at once"
+        )
+    flow.stored.add(best)
+    flow.open(best, flow.define(best))
+    group.reads = flow.reads_of(group.outs, set(group.outs))
+
+
+def _claim_epilogues(flow: Dataflow) -> dict[Var, Var]:
+    """{contraction result: end of its epilogue}; the chain's values are not stored."""
+    ends: dict[Var, Var] = {}
+    taken: set[Var] = set()
+    for eqn in reversed(flow.graph.eqns):
+        if eqn.prim.kind != "contract":
+            continue
+        end = eqn.out
+        while (user := _only_user(flow, end)) and user.out not in taken:
+            end = user.out
+            taken.add(end)
+        if end is not eqn.out:
+            ends[eqn.out] = end
+    flow.stored.update(ends.values())
+    return ends
+
+
+def _only_user(flow: Dataflow, v: Var) -> Eqn | None:
+    """The one elementwise equation of the same shape that reads v, if nothing else does."""
+    users = flow.users.get(v, ())
+    if len(users) != 1 or v in flow.results:
+        return None
+    eqn = users[0]
+    same = eqn.prim.kind == "elementwise" and eqn.out.aval.shape == v.aval.shape
+    return eqn if same else None
+
+
+def _operand_roots(flow: Dataflow, eqn: Eqn) -> Iterable[Var]:
+    """What a contraction or attention reads, seen through views, unless nearly free."""
+    for v in eqn.ins:
+        while isinstance(v, Var) and v not in flow.inputs:
+            inner = flow.define(v)
+            if inner.prim.name not in SIMPLE_VIEWS:
+                break
+            v = inner.ins[0]
+        attention = eqn.prim.kind == "composite"
+        if isinstance(v, Var) and v not in flow.inputs and (attention or not _free(flow, v)):
+            yield v
+
+
+def _free(flow: Dataflow, v: Value) -> bool:
+    """A pull of views, casts, comparisons and integer arithmetic on inputs and constants."""
+    if isinstance(v, Lit) or v in flow.inputs:
+        return True
+    eqn = flow.define(v)
+    exact = eqn.prim.kind == "elementwise" and not v.aval.dtype.is_float
+    light = exact or eqn.prim.name in FREE
+    return light and all(_free(flow, x) for x in eqn.ins)
+
+
+def _store_shared(flow: Dataflow) -> None:
+    """Rule 4, in reverse order: how many different kernels would compute this value?"""
+    cost = _costs(flow)
+    sinks: dict[Var, set[Var]] = {}
+    for eqn in reversed(flow.graph.eqns):
+        if eqn.prim.kind in HEAVY or eqn.out in flow.stored:
+            continue
+        mine: set[Var] = set()
+        for user in flow.users.get(eqn.out, ()):
+            ends = user.prim.kind in HEAVY or user.out in flow.stored
+            mine |= {user.out} if ends else sinks.get(user.out, set())
+        sinks[eqn.out] = mine
+        if _worth_storing(flow, eqn, mine, cost[eqn.out]):
+            flow.stored.add(eqn.out)
+
+
+def _worth_storing(flow: Dataflow, eqn: Eqn, sinks: set[Var], cost: tuple[int, int]) -> bool:
+    if eqn.prim.kind != "elementwise":
+        return False
+    flops, loads = cost
+    repeats = (u for u in flow.users.get(eqn.out, ()) if u.prim.name == "broadcast")
+    if flops > 1 and any(u.out.aval.size > eqn.out.aval.size for u in repeats):
+        return True
+    if len(sinks) < 2:
+        return False
+    limit = (6, 2) if len(sinks) == 2 else (3, 1)
+    return flops > limit[0] or loads > limit[1]
+
+
+def _costs(flow: Dataflow) -> dict[Var, tuple[int, int]]:
+    """(operations, full-size loads) to recompute each value from stored ones; an upper bound."""
+    cost: dict[Var, tuple[int, int]] = {}
+    for eqn in flow.graph.eqns:
+        size = eqn.outs[0].aval.size
+        if eqn.prim.kind in HEAVY:
+            cost.update((v, (0, 1)) for v in eqn.outs)
+            continue
+        flops = 4 if eqn.prim.name in COSTLY else 0 if eqn.prim.name in FREE else 1
+        loads = 0
+        for v in eqn.ins:
+            if isinstance(v, Var):
+                f, n = (0, 1) if v in flow.stored or v in flow.inputs else cost[v]
+                flops += f
+                loads += n if v.aval.size * 4 > size else 0
+        cost[eqn.out] = flops, loads
+    return cost

@@ -1,0 +1,204 @@
+"""Joining groups into kernels: rule 5 of fusion.
+
+Invariant: two groups merge only if each member reads the others at the very index it is computed
+at, no third group stands between them, and the result fits the binding limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import prod
+from typing import NamedTuple
+
+from ir.graph import Eqn, Value, Var
+
+from .dataflow import Dataflow, Group
+
+FEW_ROWS = 32  # a reduction of fewer rows than this lacks the parallelism to carry elementwise work
+SMALL = 4096  # ... unless there is next to no work
+NEAR = 256  # equations; siblings further apart would keep operands alive for nothing
+
+
+class Space(NamedTuple):
+    """The common iteration space of a merged group."""
+
+    kind: str
+    rows: int
+    width: int
+    root: Eqn | None
+
+
+def merge(flow: Dataflow) -> None:
+    """Elementwise groups join the group that feeds them, rows join rows, siblings join siblings."""
+    _merge_vertical(flow)
+    _merge_siblings(flow)
+    _merge_vertical(flow)
+
+
+def _merge_vertical(flow: Dataflow) -> None:
+    for group in list(flow.groups):
+        for v in sorted(group.reads - flow.inputs, key=flow.place.__getitem__, reverse=True):
+            current = _now(flow, group)
+            producer = flow.owner.get(v)
+            if producer is not None and producer is not current:
+                _try(flow, producer, current)
+
+
+def _merge_siblings(flow: Dataflow) -> None:
+    readers: dict[Var, list[Group]] = {}
+    for group in flow.groups:
+        for v in group.reads:
+            if v.aval.size > 1 or group.rows == 1:
+                readers.setdefault(v, []).append(group)
+    for v in sorted(readers, key=lambda v: flow.place.get(v, -1)):
+        _merge_among(flow, readers[v], lambda g: (g.rows, g.width))
+    scalars = [g for g in flow.groups if g.kind == "map" and g.rows == 1]
+    _merge_among(flow, scalars, lambda g: 1)
+
+
+def _merge_among(flow: Dataflow, groups: list[Group], key: Callable[[Group], object]) -> None:
+    classes: dict[object, list[Group]] = {}
+    for group in groups:
+        found = _now(flow, group)
+        bucket = [_now(flow, g) for g in classes.setdefault(key(found), [])]
+        if not any(g is found or _try(flow, g, found) for g in _near(found, bucket)):
+            classes[key(found)].append(found)
+
+
+def _now(flow: Dataflow, group: Group) -> Group:
+    """The group that has absorbed `group` by now."""
+    return flow.owner[group.outs[0]]
+
+
+def _near(group: Group, others: Iterable[Group]) -> list[Group]:
+    """Those of `others` that start within reach of where `group` ends, or the other way round."""
+    return [g for g in others if max(g.first, group.first) - min(g.last, group.last) <= NEAR]
+
+
+def _try(flow: Dataflow, a: Group, b: Group) -> bool:
+    """Merge b into a if that is legal and useful."""
+    space = _joint(a, b)
+    if space is None:
+        return False
+    outs = a.outs + b.outs
+    reads = (a.reads | b.reads) - set(outs)
+    if not _fits(flow, outs, reads) or not _parallel(space, outs):
+        return False
+    if not _aligned(flow, outs, space) or _path(flow, a, b) or _path(flow, b, a):
+        return False
+    a.kind, a.rows, a.width, a.root = space
+    a.outs, a.reads = sorted(outs, key=flow.place.__getitem__), reads
+    a.first, a.last = min(a.first, b.first), max(a.last, b.last)
+    flow.owner.update((o, a) for o in b.outs)
+    flow.groups.remove(b)
+    return True
+
+
+# --- the common iteration space -------------------------------------------------------------------
+
+
+def _joint(a: Group, b: Group) -> Space | None:
+    kinds = {a.kind, b.kind}
+    if kinds == {"map"} and a.rows == b.rows:
+        return Space("map", a.rows, 1, None)
+    if kinds == {"map", "dot"}:
+        dot = a if a.kind == "dot" else b
+        return Space("dot", dot.rows, 1, dot.root) if a.rows == b.rows else None
+    if kinds == {"row"} and (a.rows, a.width) == (b.rows, b.width):
+        return Space("row", a.rows, a.width, None)
+    if kinds == {"map", "row"}:
+        row, flat = (a, b) if a.kind == "row" else (b, a)
+        fits = flat.rows in (row.rows * row.width, row.rows)
+        return Space("row", row.rows, row.width, None) if fits else None
+    if kinds == {"column"}:
+        x, y = a.root, b.root
+        same = x.params == y.params and x.ins[0].aval.shape == y.ins[0].aval.shape
+        return Space("column", a.rows, a.width, a.root) if same else None
+    return None
+
+
+def _parallel(space: Space, outs: list[Var]) -> bool:
+    """A kernel of few long rows must not carry full-size results."""
+    if space.kind != "row" or space.rows >= FEW_ROWS or space.rows * space.width <= SMALL:
+        return True
+    return all(v.aval.size == space.rows for v in outs)
+
+
+# --- limits and order -----------------------------------------------------------------------------
+
+
+def _fits(flow: Dataflow, outs: list[Var], reads: set[Var]) -> bool:
+    """Within the binding limit, counting only results that somebody else will read."""
+    inner = set(outs)
+    stored = [v for v in outs if v in flow.results or _read_outside(flow, v, inner)]
+    shared = [v for v in stored if flow.donors.get(v) in reads]
+    return len(stored) - len(shared) + len(reads) <= flow.profile.storage_buffers
+
+
+def _read_outside(flow: Dataflow, v: Var, inner: set[Var]) -> bool:
+    return any(v in g.reads and not inner.issuperset(g.outs) for g in flow.consumers(v))
+
+
+def _path(flow: Dataflow, start: Group, end: Group) -> bool:
+    """Whether a path start -> third group -> ... -> end exists."""
+    stack = [g for g in flow.sources(end) if g is not start and g is not end]
+    seen = set(map(id, stack))
+    while stack:
+        for source in flow.sources(stack.pop()):
+            if source is start:
+                return True
+            if id(source) not in seen and source is not end and source.last > start.first:
+                seen.add(id(source))
+                stack.append(source)
+    return False
+
+
+# --- alignment: every member reads the others at the index it is computed at ----------------------
+
+
+def _aligned(flow: Dataflow, outs: list[Var], space: Space) -> bool:
+    own = set(outs)
+    return all(_member_aligned(flow, v, own, space) for v in outs)
+
+
+def _member_aligned(flow: Dataflow, v: Var, own: set[Var], space: Space) -> bool:
+    eqn = flow.define(v)
+    if eqn is space.root or space.kind == "column":
+        return not any(flow.reaches(x, own) for x in eqn.ins)
+    if eqn.prim.kind == "reduce":
+        return _path_aligned(flow, eqn.ins[0], own, space, wide=True)
+    return _step_aligned(flow, eqn, own, space, v.aval.size == space.rows * space.width)
+
+
+def _path_aligned(flow: Dataflow, v: Value, own: set[Var], space: Space, wide: bool) -> bool:
+    """Does the pull from v, at the current element (wide) or row, stay in step with `own`?"""
+    if isinstance(v, Var) and v in own:
+        return v.aval.size == (space.rows * space.width if wide else space.rows)
+    if flow.in_memory(v):
+        return True
+    return _step_aligned(flow, flow.define(v), own, space, wide)
+
+
+def _step_aligned(flow: Dataflow, eqn: Eqn, own: set[Var], space: Space, wide: bool) -> bool:
+    name = eqn.prim.name
+    if eqn.prim.kind == "elementwise" or name == "reshape":
+        return all(_path_aligned(flow, x, own, space, wide) for x in eqn.ins)
+    if name == "broadcast" and wide and _row_to_element(eqn, space):
+        return _path_aligned(flow, eqn.ins[0], own, space, wide=False)
+    apart = not any(flow.reaches(x, own) for x in eqn.ins)
+    return apart and (wide or eqn.prim.kind != "contract")
+
+
+def _row_to_element(eqn: Eqn, space: Space) -> bool:
+    """Does this broadcast repeat one value a row over the row's elements?"""
+    shape, dims = eqn.params["shape"], eqn.params["dims"]
+    x = eqn.ins[0].aval
+    if x.size != space.rows or prod(shape) != space.rows * space.width:
+        return False
+    split = 0
+    while prod(shape[:split]) < space.rows:
+        split += 1
+    if prod(shape[:split]) != space.rows:
+        return False
+    kept = [d for n, d in zip(x.shape, dims, strict=True) if n > 1]
+    return kept == [d for d in range(split) if shape[d] > 1]
