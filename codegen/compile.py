@@ -7,13 +7,14 @@ structure, whatever the number of layers that use them.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ir.check import check
 from ir.dtypes import f16
-from ir.graph import Graph, Var
+from ir.graph import Graph
 from ir.passes.simplify import simplify
 
 from .frame import make_frame
@@ -120,7 +121,7 @@ _KEEP = 4096  # kernels kept in memory across compiles
 
 def build_kernels(graph: Graph, regions: list[Region], profile: Profile) -> list[Kernel]:
     """One kernel a region; structurally equal regions share one, named after the first."""
-    name_of = tensor_namer(graph)
+    path_of = tensor_namer(graph)
     here: dict[tuple, Kernel] = {}
     same: dict[tuple, Kernel] = {}  # regions that differ as graphs may yet be the same kernel
     counts: dict[str, int] = {}
@@ -128,8 +129,8 @@ def build_kernels(graph: Graph, regions: list[Region], profile: Profile) -> list
     for region in regions:
         key = region.key()
         if key not in here:
-            kernel = _kernel(region, key, profile, name_of, counts)
-            here[key] = same.setdefault((statements(kernel.code.wgsl), kernel.grid), kernel)
+            kernel = _kernel(region, key, profile, path_of, counts)
+            here[key] = same.setdefault(_essence(kernel), kernel)
         kernels.append(here[key])
     return kernels
 
@@ -139,13 +140,22 @@ def statements(wgsl: str) -> str:
     return "\n".join(line for line in wgsl.splitlines() if not line.lstrip().startswith("//"))
 
 
+def _essence(kernel: Kernel) -> tuple:
+    """What a kernel does, whatever its tensors are called."""
+    number = {b.name: f"t{n}" for n, b in enumerate(kernel.code.bindings)}
+    names = "|".join(sorted(map(re.escape, number), key=len, reverse=True))
+    tensor = re.compile(rf"\b({names})(?=(_\d+)?\b)")
+    text = tensor.sub(lambda m: number[m[0]], statements(kernel.code.wgsl))
+    return text, kernel.grid
+
+
 def _kernel(
-    region: Region, key: tuple, profile: Profile, name_of, counts: dict[str, int]
+    region: Region, key: tuple, profile: Profile, path_of, counts: dict[str, int]
 ) -> Kernel:
     stem = kernel_stem(region)
     counts[stem] = counts.get(stem, 0) + 1
     name = stem if counts[stem] == 1 else f"{stem}_{counts[stem]}"
-    frame = make_frame(region, name, name_of)
+    frame = make_frame(region, name, path_of)
     places = tuple(dict.fromkeys(str(e.src) for e in region.graph.eqns))
     full = (key, profile, name, frame.names, places)
     if full not in _KERNELS:

@@ -14,6 +14,8 @@ from ir.graph import Eqn, Graph, Lit, Value, Var
 from .legalize import is_suffix
 from .profile import Profile
 
+IN_PLACE = ("map", "dot")  # kinds whose invocations touch only the elements they write
+
 
 @dataclass(eq=False)
 class Group:

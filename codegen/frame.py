@@ -16,9 +16,10 @@ from ir.show import names as fresh_names
 from .expr import Expr, walk
 from .fuse import Region
 from .header import header
-from .names import unique
+from .names import Path, short_names, unique
 from .program import Binding
 from .wgsl import Writer, storage_type
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -71,7 +72,7 @@ class Frame:
         return found
 
 
-def make_frame(region: Region, name: str, name_of: Callable[[Var], str]) -> Frame:
+def make_frame(region: Region, name: str, path_of: Callable[[Var], Path]) -> Frame:
     """Number and name the tensors of a region."""
     aliases = dict(region.aliases)
     variables = list(region.ins)
@@ -83,7 +84,7 @@ def make_frame(region: Region, name: str, name_of: Callable[[Var], str]) -> Fram
             targets.append(len(variables))
             variables.append(v)
     sources = {v: t for t, v in enumerate(region.ins)}
-    wanted = [name_of(v) for v in region.ins]
+    wanted = short_names([path_of(v) for v in region.ins])
     single = len(region.outs) - len(region.aliases) == 1
     wanted += ["result" if single else f"result_{n}" for n in range(len(variables) - len(wanted))]
     return Frame(
@@ -92,7 +93,7 @@ def make_frame(region: Region, name: str, name_of: Callable[[Var], str]) -> Fram
 
 
 def independent(exprs: Sequence[Expr], symbols: Sequence[Expr]) -> list[Expr]:
-    """The largest sub-expressions of `exprs` that involve none of `symbols` and are worth a name."""
+    """The largest sub-expressions of `exprs` without any of `symbols` that are worth a name."""
     varies: dict[Expr, bool] = {}
     found: dict[Expr, None] = {}
     for root in exprs:

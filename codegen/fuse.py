@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from ir.graph import Eqn, Graph, Value, Var
 
-from .dataflow import Dataflow, Group
+from .dataflow import IN_PLACE, Dataflow, Group
 from .materialise import materialise
 from .merge import merge
 from .profile import Profile
@@ -107,7 +107,7 @@ def _region(flow: Dataflow, group: Group, at: int, last_read: dict[Var, int]) ->
 
 def _in_place(flow: Dataflow, group: Group, v: Var, donor: Var) -> bool:
     """All reads of the donor in this group are at the element that is written."""
-    if group.kind not in ("map", "dot") or donor.aval.size != v.aval.size:
+    if group.kind not in IN_PLACE or donor.aval.size != v.aval.size:
         return False
     if group.root and any(flow.reaches(x, {donor}) for x in group.root.ins):
         return False

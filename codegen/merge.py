@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ir.graph import Eqn, Value, Var
 
-from .dataflow import Dataflow, Group
+from .dataflow import IN_PLACE, Dataflow, Group
 
 FEW_ROWS = 32  # a reduction of fewer rows than this lacks the parallelism to carry elementwise work
 SMALL = 4096  # ... unless there is next to no work
@@ -82,7 +82,7 @@ def _try(flow: Dataflow, a: Group, b: Group) -> bool:
         return False
     outs = a.outs + b.outs
     reads = (a.reads | b.reads) - set(outs)
-    if not _fits(flow, outs, reads) or not _parallel(space, outs):
+    if not _fits(flow, space.kind, outs, reads) or not _parallel(space, outs):
         return False
     if not _aligned(flow, outs, space) or _path(flow, a, b) or _path(flow, b, a):
         return False
@@ -127,11 +127,14 @@ def _parallel(space: Space, outs: list[Var]) -> bool:
 # --- limits and order -----------------------------------------------------------------------------
 
 
-def _fits(flow: Dataflow, outs: list[Var], reads: set[Var]) -> bool:
-    """Within the binding limit, counting only results that somebody else will read."""
+def _fits(flow: Dataflow, kind: str, outs: list[Var], reads: set[Var]) -> bool:
+    """Within the binding limit, counting only results that somebody else will read.
+
+    A result written over an operand shares its binding; kernels with barriers cannot do that.
+    """
     inner = set(outs)
     stored = [v for v in outs if v in flow.results or _read_outside(flow, v, inner)]
-    shared = [v for v in stored if flow.donors.get(v) in reads]
+    shared = [v for v in stored if kind in IN_PLACE and flow.donors.get(v) in reads]
     return len(stored) - len(shared) + len(reads) <= flow.profile.storage_buffers
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 
 from ir.graph import Eqn, Graph, Var
 from ir.show import names as letters
@@ -42,12 +43,15 @@ total val
 RESERVED = frozenset((_LANGUAGE + _DECLARED).split())
 _FAMILIES = re.compile(r"(load|store|scratch|total|highest|lowest)_\w+|\w+_tile\d*")
 
+WORDS = 3  # of a path, at the most
 _NOUNS = {
     "dot": ("product",),
     "attention": ("attended", "lse"),
     "attention_dq": ("dq",),
     "attention_dkv": ("dk", "dv"),
     "sum": ("sums",),
+    "reduce_max": ("maxima",),
+    "reduce_min": ("minima",),
     "take": ("taken",),
     "add": ("added",),
     "sub": ("difference",),
@@ -61,22 +65,55 @@ _NOUNS = {
 }
 
 
-def tensor_namer(graph: Graph) -> Callable[[Var], str]:
-    """Tensor names: what the user called an input, else a noun for what made the value."""
+Path = tuple[str, ...]
+
+
+def tensor_namer(graph: Graph) -> Callable[[Var], Path]:
+    """The words for a tensor: the user's path to an input, else a noun for what made the value."""
     made = {v: (e, at) for e in graph.eqns for at, v in enumerate(e.outs)}
 
-    def name_of(v: Var) -> str:
+    def path_of(v: Var) -> Path:
         if v in made:
-            return _noun(*made[v])
-        parts = [p for p in v.hint.replace(".", "_").split("_") if p and not p.isdigit()]
-        return "_".join(parts[-2:]) if parts else "arg"
+            return (_noun(*made[v]),)
+        return tuple(p for p in v.hint.replace(".", "_").split("_") if p) or ("arg",)
 
-    return name_of
+    return path_of
 
 
 def _noun(eqn: Eqn, at: int) -> str:
     nouns = _NOUNS.get(eqn.prim.name)
     return nouns[at] if nouns else f"{eqn.prim.name.rstrip('_')}_in"
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The last words of each path, behind the word that tells it from paths of equal end."""
+    ends = [_end(path) for path in paths]
+    rivals: dict[str, list[Path]] = {}
+    for path, end in zip(paths, ends, strict=True):
+        rivals.setdefault(end, []).append(path)
+    return [
+        _told_apart(path, end, [p for p in rivals[end] if p != path])
+        for path, end in zip(paths, ends, strict=True)
+    ]
+
+
+def _end(path: Path) -> str:
+    words = [word for word in path if not word.isdigit()]
+    return "_".join(words[-WORDS:]) or "arg"
+
+
+def _told_apart(path: Path, end: str, others: Sequence[Path]) -> str:
+    """`mu_head_weight` where `nu_head_weight` is read as well."""
+    if not others:
+        return end
+    shared = min(_common_end(path, other) for other in others)
+    rest = path[: len(path) - shared]
+    return f"{rest[-1]}_{end}" if rest and not rest[-1].isdigit() else end
+
+
+def _common_end(a: Path, b: Path) -> int:
+    pairs = zip(reversed(a), reversed(b), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def unique(wanted: Sequence[str]) -> tuple[str, ...]:

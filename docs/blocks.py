@@ -80,7 +80,7 @@ def execute(block: Block, namespace: dict[str, Any], name: str) -> str:
 def fold(wgsl: str) -> str:
     """Unrolled code with the repetitions of a group of lines replaced by one comment."""
     lines = wgsl.rstrip("\n").splitlines()
-    alike = [re.sub(r"\d+|\.[xyzw]\b", "#", line) for line in lines]
+    alike = [re.sub(r" \+ \d+u|\d+|\.[xyzw]\b", "", line) for line in lines]
     kept: list[str] = []
     at = 0
     while at < len(lines):
