@@ -19,9 +19,10 @@ from ir.passes.simplify import simplify
 
 from .frame import make_frame
 from .fuse import Region, fuse
-from .legalize import as_kernel_outputs, legalize
+from .legalize import as_buffers, legalize
 from .names import tensor_namer
-from .plan import plan
+from .loop import iteration
+from .plan import Body, plan
 from .profile import Profile
 from .program import Program
 from .strategies import BUILDERS, Kernel
@@ -51,7 +52,7 @@ def _simplify(c: Compilation) -> None:
 
 
 def _legalize(c: Compilation) -> None:
-    c.graph = as_kernel_outputs(legalize(c.graph, c.profile))
+    c.graph = as_buffers(legalize(c.graph, c.profile))
 
 
 def _fuse(c: Compilation) -> None:
@@ -119,20 +120,34 @@ _KERNELS: dict[tuple, Kernel] = {}
 _KEEP = 4096  # kernels kept in memory across compiles
 
 
-def build_kernels(graph: Graph, regions: list[Region], profile: Profile) -> list[Kernel]:
-    """One kernel a region; structurally equal regions share one, named after the first."""
+def build_kernels(
+    graph: Graph, regions: list[Region], profile: Profile, counts: dict[str, int] | None = None
+) -> list[Kernel | Body]:
+    """One kernel a region, or the body of a loop; structurally equal regions share one, named
+    after the first. `counts` says how often a name was used so far."""
     path_of = tensor_namer(graph)
+    counts = {} if counts is None else counts
     here: dict[tuple, Kernel] = {}
     same: dict[tuple, Kernel] = {}  # regions that differ as graphs may yet be the same kernel
-    counts: dict[str, int] = {}
-    kernels = []
+    kernels: list[Kernel | Body] = []
     for region in regions:
+        if region.kind == "loop":
+            kernels.append(_body(region, profile, counts))
+            continue
         key = region.key()
         if key not in here:
             kernel = _kernel(region, key, profile, path_of, counts)
             here[key] = same.setdefault(_essence(kernel), kernel)
         kernels.append(here[key])
     return kernels
+
+
+def _body(region: Region, profile: Profile, counts: dict[str, int]) -> Body:
+    """Compile one iteration of a loop."""
+    one = iteration(region.root)
+    graph = as_buffers(legalize(simplify(one.graph), profile))
+    regions = fuse(graph, profile, one.donate)
+    return Body(one, graph, regions, build_kernels(graph, regions, profile, counts))
 
 
 def statements(wgsl: str) -> str:

@@ -21,7 +21,7 @@ IN_PLACE = ("map", "dot")  # kinds whose invocations touch only the elements the
 class Group:
     """A kernel in the making. `rows` x `width` is its iteration space (width 1 unless kind "row")."""
 
-    kind: str  # "map" | "row" | "column" | "dot" | "attention"
+    kind: str  # "map" | "row" | "column" | "dot" | "attention" | "update" | "loop"
     outs: list[Var]
     rows: int
     width: int = 1
@@ -57,7 +57,11 @@ class Dataflow:
     def open(self, v: Var, eqn: Eqn) -> Group:
         """A new group for the stored value `v`, whose work begins with `eqn`."""
         kind = eqn.prim.kind
-        if kind == "composite":
+        if kind == "loop":
+            group = Group("loop", list(eqn.outs), 1, root=eqn)
+        elif eqn.prim.name == "dynamic_update" and self.donors.get(v) is eqn.ins[0]:
+            group = Group("update", [v], eqn.ins[1].aval.size)
+        elif kind == "composite":
             group = Group("attention", list(eqn.outs), eqn.outs[0].aval.size, root=eqn)
         elif kind == "contract":
             group = Group("dot", [v], v.aval.size, root=eqn)

@@ -66,6 +66,8 @@ def _drop_internal(flow: Dataflow) -> None:
     """Values that no other group reads stay in registers."""
     needed = flow.results.union(*(g.reads for g in flow.groups))
     for group in flow.groups:
+        if group.kind == "loop":
+            continue  # its body writes all of them
         group.outs = [v for v in group.outs if v in needed] or group.outs[-1:]
     flow.stored = {v for g in flow.groups for v in g.outs}
 
@@ -102,11 +104,17 @@ def _region(flow: Dataflow, group: Group, at: int, last_read: dict[Var, int]) ->
             aliases.append((o, ins.index(donor)))
     outs = tuple(group.outs)
     graph = Graph(ins, eqns, outs)
-    return Region(group.kind, graph, ins, outs, group.rows, group.width, group.root, tuple(aliases))
+    kind, rows = group.kind, group.rows
+    if kind == "update" and not aliases:  # someone still needs the old value: write a whole new one
+        kind, rows = "map", outs[0].aval.size
+    return Region(kind, graph, ins, outs, rows, group.width, group.root, tuple(aliases))
 
 
 def _in_place(flow: Dataflow, group: Group, v: Var, donor: Var) -> bool:
     """All reads of the donor in this group are at the element that is written."""
+    if group.kind == "update":
+        x, *others = flow.define(v).ins
+        return x is donor and not any(flow.reaches(o, {donor}) for o in others)
     if group.kind not in IN_PLACE or donor.aval.size != v.aval.size:
         return False
     if group.root and any(flow.reaches(x, {donor}) for x in group.root.ins):

@@ -56,7 +56,7 @@ def _rewrite(graph: Graph, profile: Profile) -> Graph:
 
 
 def _legal(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
-    if all(v.aval.size == 0 for v in eqn.outs):
+    if eqn.prim.kind != "loop" and all(v.aval.size == 0 for v in eqn.outs):
         return tuple(Lit(0, v.aval) for v in eqn.outs)
     rule = _RULES.get(eqn.prim.kind)
     return rule(eqn, ins, profile) if rule else None
@@ -151,19 +151,32 @@ def is_suffix(axes: tuple[int, ...], ndim: int) -> bool:
     return tuple(axes) == tuple(range(ndim - len(axes), ndim))
 
 
-_RULES: dict[str, Callable] = {"contract": _contract, "scatter": _scatter, "reduce": _reduce}
+def _loop(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
+    """No iterations, no loop."""
+    p = eqn.params
+    if p["length"]:
+        return None
+    carried = ins[p["consts"] : p["consts"] + p["carry"]]
+    return *carried, *(Lit(0, v.aval) for v in eqn.outs[p["carry"] :])
 
 
-def as_kernel_outputs(graph: Graph) -> Graph:
+_RULES: dict[str, Callable] = {"loop": _loop, "contract": _contract, "scatter": _scatter, "reduce": _reduce}
+
+
+def as_buffers(graph: Graph) -> Graph:
     """Give every output a Var of its own that some equation defines, so that each has a kernel.
 
-    Constants, repeated outputs and inputs that are returned as they came are copied.
+    Constants, repeated outputs and inputs that are returned as they came are copied, and so are
+    constants that a loop takes: its kernels read buffers.
     """
     with building() as builder:
         env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
         for eqn in graph.eqns:
             with attributed(eqn.src, eqn.scope):
-                outs = builder.emit(eqn.prim, [read(env, v) for v in eqn.ins], eqn.params)
+                ins = [read(env, v) for v in eqn.ins]
+                if eqn.prim.kind == "loop":
+                    ins = [_copy(v) if isinstance(v, Lit) else v for v in ins]
+                outs = builder.emit(eqn.prim, ins, eqn.params)
             env.update(zip(eqn.outs, outs, strict=True))
         seen: set[Value] = set(env[v] for v in graph.ins)
         results = []

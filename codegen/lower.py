@@ -164,13 +164,14 @@ def _clamped(at: Expr, top: int) -> Expr:
     return ex.minimum(at, top)
 
 
-def _starts(low: Lowering, shape, sizes, starts: Sequence[Value]) -> list[Expr]:
+def window(low: Lowering, shape, sizes, starts: Sequence[Value]) -> list[Expr]:
+    """The corner of a run-time window of `sizes` in `shape`, shifted so that it fits."""
     return [_clamped(low.value(s, ()), n - w) for s, n, w in zip(starts, shape, sizes, strict=True)]
 
 
 def _dynamic_slice(low: Lowering, eqn: Eqn, coords: Coords) -> Expr:
     x, *starts = eqn.ins
-    lows = _starts(low, x.aval.shape, eqn.params["sizes"], starts)
+    lows = window(low, x.aval.shape, eqn.params["sizes"], starts)
     return low.value(x, tuple(ex.add(c, s) for c, s in zip(coords, lows, strict=True)))
 
 
@@ -180,7 +181,7 @@ def _dynamic_update(low: Lowering, eqn: Eqn, coords: Coords) -> Expr:
     if update.aval.size == 0:
         return low.value(x, coords)
     inside, inner = ex.const(True, bool_), []
-    for c, s, w in zip(coords, _starts(low, x.aval.shape, shape, starts), shape, strict=True):
+    for c, s, w in zip(coords, window(low, x.aval.shape, shape, starts), shape, strict=True):
         offset = ex.sub(c, s)  # wraps to a huge number before the window
         inside = ex.and_(inside, ex.lt(offset, w))
         inner.append(ex.inside(offset, w))

@@ -11,7 +11,7 @@ from ir.graph import Eqn, Lit, Value, Var
 
 from .dataflow import Dataflow, Group
 
-HEAVY = ("contract", "reduce", "composite")
+HEAVY = ("contract", "reduce", "composite", "loop")
 FREE = ("broadcast", "reshape", "transpose", "slice", "rev", "cast", "iota", "bitcast")
 COSTLY = ("exp", "log", "sin", "cos", "tanh", "logistic", "pow", "sqrt", "rsqrt")
 SIMPLE_VIEWS = ("broadcast", "reshape", "transpose", "slice", "rev", "cast")
@@ -84,6 +84,9 @@ def _only_user(flow: Dataflow, v: Var) -> Eqn | None:
 
 def _operand_roots(flow: Dataflow, eqn: Eqn) -> Iterable[Var]:
     """What a contraction or attention reads, seen through views, unless nearly free."""
+    if eqn.prim.kind == "loop":  # its kernels read whole buffers
+        yield from (v for v in eqn.ins if v not in flow.inputs)
+        return
     for v in eqn.ins:
         while isinstance(v, Var) and v not in flow.inputs:
             inner = flow.define(v)

@@ -7,95 +7,70 @@ place where the kernel allows it and by a copy after the last read otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from ir.graph import Graph, Var
 
 from .fuse import Region
 from .header import work
-from .program import Copy, Dispatch, Program, Slot, Step
+from .loop import Iteration
+from .program import Copy, Dispatch, Fill, Loop, Program, Slot, Step
 from .strategies import Kernel
 
 ALIGN = 256  # size classes of buffers: small tensors of nearly equal size can share one
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """One iteration of a loop, compiled: stands among the kernels in the loop's place."""
+
+    iteration: Iteration
+    graph: Graph
+    regions: Sequence[Region]
+    kernels: Sequence[Kernel | Body]
 
 
 def plan(
     name: str,
     graph: Graph,
     regions: Sequence[Region],
-    kernels: Sequence[Kernel],
+    kernels: Sequence[Kernel | Body],
     donors: Mapping[Var, Var],
 ) -> Program:
     """Assign slots and order steps. `donors` maps a result to the input whose buffer it takes."""
-    planner = _Planner(graph, regions, donors)
-    numbered = _number(kernels)
-    steps: list[Step] = []
-    for at, (region, kernel) in enumerate(zip(regions, kernels, strict=True)):
-        planner.allocate(region, at)
-        if region.rows:
-            steps.append(_dispatch(region, kernel, numbered, planner))
-        planner.release(region, at)
-    steps += planner.copies
-    codes = tuple(k.code for k in _distinct(kernels))
+    codes = {k.code.wgsl: k.code for k in all_kernels(kernels)}
+    memory = _Memory({text: i for i, text in enumerate(codes)})
+    held = {v: memory.new(v, "input") for v in graph.ins}
+    planner = _Planner(memory, graph, regions, donors, held)
+    steps = planner.steps(kernels)
     ins = tuple(planner.slot[v] for v in graph.ins)
     outs = tuple(planner.slot[planner.final[v]] for v in graph.outs)
-    return Program(name, codes, tuple(planner.slots), tuple(steps), ins, outs)
+    return Program(name, tuple(codes.values()), tuple(memory.slots), tuple(steps), ins, outs)
 
 
-def _distinct(kernels: Sequence[Kernel]) -> list[Kernel]:
-    return list({k.code.wgsl: k for k in kernels}.values())
+def all_kernels(kernels: Sequence[Kernel | Body]) -> Iterator[Kernel]:
+    """Kernels in order of use, those of loop bodies included."""
+    for k in kernels:
+        if isinstance(k, Body):
+            yield from all_kernels(k.kernels)
+        else:
+            yield k
 
 
-def _number(kernels: Sequence[Kernel]) -> dict[str, int]:
-    return {k.code.wgsl: i for i, k in enumerate(_distinct(kernels))}
+class _Memory:
+    """The slots of a program, and which of the temporary ones are free."""
 
-
-def _dispatch(
-    region: Region, kernel: Kernel, numbered: Mapping[str, int], planner: _Planner
-) -> Dispatch:
-    tensors = [
-        *region.ins,
-        *(v for o, v in enumerate(region.outs) if o not in dict(region.aliases)),
-    ]
-    nbytes, flops = work(region)
-    slots = tuple(planner.slot[v] for v in tensors)
-    scope = region.graph.eqns[-1].scope
-    return Dispatch(numbered[kernel.code.wgsl], slots, kernel.grid, nbytes, flops, scope)
-
-
-class _Planner:
-    def __init__(self, graph: Graph, regions: Sequence[Region], donors: Mapping[Var, Var]) -> None:
-        self.donors, self.results = donors, set(graph.outs)
+    def __init__(self, numbered: Mapping[str, int]) -> None:
+        self.numbered = numbered  # kernel text -> kernel
         self.slots: list[Slot] = []
-        self.slot: dict[Var, int] = {}
-        self.final = {v: v for v in graph.outs}
-        self.copies: list[Copy] = []
         self.free: dict[int, list[int]] = {}
-        self.last_use = {v: i for i, r in enumerate(regions) for v in (*r.ins, *r.outs)}
-        self.last_use.update((v, i) for i, r in enumerate(regions) for v in r.ins)
-        for v in graph.ins:
-            self.slot[v] = self._new(v, "input")
 
-    def _new(self, v: Var, kind: str) -> int:
+    def new(self, v: Var, kind: str) -> int:
         self.slots.append(Slot(_bytes(v), kind, v.hint))
         return len(self.slots) - 1
 
-    def allocate(self, region: Region, at: int) -> None:
-        """Slots for what the region writes."""
-        in_place = dict(region.aliases)
-        for position, v in enumerate(region.outs):
-            if position in in_place:
-                self.slot[v] = self.slot[region.ins[in_place[position]]]
-            elif v in self.donors:
-                self.slot[v] = self._temp(v)
-                self.copies.append(Copy(self.slot[v], self.slot[self.donors[v]], _bytes(v)))
-                self.final[v] = self.donors[v]
-            elif v in self.results:
-                self.slot[v] = self._new(v, "output")
-            else:
-                self.slot[v] = self._temp(v)
-
-    def _temp(self, v: Var) -> int:
+    def temp(self, v: Var) -> int:
         size = -(-_bytes(v) // ALIGN) * ALIGN
         for fitting in sorted(self.free):
             if size <= fitting <= 2 * size and self.free[fitting]:
@@ -103,13 +78,95 @@ class _Planner:
         self.slots.append(Slot(size, "temp"))
         return len(self.slots) - 1
 
-    def release(self, region: Region, at: int) -> None:
+    def release(self, slot: int) -> None:
+        if self.slots[slot].kind == "temp":
+            self.free.setdefault(self.slots[slot].nbytes, []).append(slot)
+
+
+class _Planner:
+    """Plans one graph: the program's, or one iteration of a loop. `held` are its inputs' slots."""
+
+    def __init__(
+        self,
+        memory: _Memory,
+        graph: Graph,
+        regions: Sequence[Region],
+        donors: Mapping[Var, Var],
+        held: Mapping[Var, int],
+    ) -> None:
+        self.memory, self.regions, self.donors = memory, regions, donors
+        self.results, self.inputs = set(graph.outs), set(graph.ins)
+        self.slot: dict[Var, int] = dict(held)
+        self.final = {v: v for v in graph.outs}
+        self.copies: list[Copy] = []
+        self.last_use = {v: i for i, r in enumerate(regions) for v in (*r.ins, *r.outs)}
+        self.last_use.update((v, i) for i, r in enumerate(regions) for v in r.ins)
+
+    def steps(self, kernels: Sequence[Kernel | Body]) -> list[Step]:
+        """All steps, with the copies that bring donated results home at the end."""
+        steps: list[Step] = []
+        for at, (region, kernel) in enumerate(zip(self.regions, kernels, strict=True)):
+            self._allocate(region)
+            if isinstance(kernel, Body):
+                steps += self._loop(region, kernel)
+            elif region.rows:
+                steps.append(self._dispatch(region, kernel))
+            self._release(region, at)
+        return steps + self.copies
+
+    def _allocate(self, region: Region) -> None:
+        """Slots for what the region writes."""
+        in_place = dict(region.aliases)
+        for position, v in enumerate(region.outs):
+            if position in in_place:
+                self.slot[v] = self.slot[region.ins[in_place[position]]]
+            elif v in self.donors:
+                self.slot[v] = self.memory.temp(v)
+                self.copies.append(Copy(self.slot[v], self.slot[self.donors[v]], _bytes(v)))
+                self.final[v] = self.donors[v]
+            elif v in self.results:
+                self.slot[v] = self.memory.new(v, "output")
+            else:
+                self.slot[v] = self.memory.temp(v)
+
+    def _release(self, region: Region, at: int) -> None:
         """Give back buffers whose tensors nobody reads after step `at`."""
         for v in dict.fromkeys((*region.ins, *region.outs)):
-            slot = self.slot[v]
-            held = self.slots[slot].kind != "temp" or v in self.results
-            if not held and self.last_use.get(v, at) <= at:
-                self.free.setdefault(self.slots[slot].nbytes, []).append(slot)
+            kept = v in self.results or v in self.inputs
+            if not kept and self.last_use.get(v, at) <= at:
+                self.memory.release(self.slot[v])
+
+    def _dispatch(self, region: Region, kernel: Kernel) -> Dispatch:
+        aliased = dict(region.aliases)
+        tensors = [*region.ins, *(v for o, v in enumerate(region.outs) if o not in aliased)]
+        nbytes, flops = work(region)
+        slots = tuple(self.slot[v] for v in tensors)
+        scope = region.graph.eqns[-1].scope
+        number = self.memory.numbered[kernel.code.wgsl]
+        return Dispatch(number, slots, kernel.grid, nbytes, flops, scope)
+
+    def _loop(self, region: Region, body: Body) -> list[Step]:
+        """The carry starts as a copy of its initial value; the counter starts at zero."""
+        one = body.iteration
+        operands = region.root.ins
+        carried = region.root.outs[: one.carry]
+        steps: list[Step] = [
+            Copy(self.slot[init], self.slot[v], _bytes(v))
+            for init, v in zip(operands[one.fixed :], carried, strict=False)
+        ]
+        counter = self.memory.temp(body.graph.ins[0])
+        steps.append(Fill(counter, 4))
+        inner = list(map(self.slot.__getitem__, operands))
+        inner[one.fixed : one.fixed + one.carry] = [self.slot[v] for v in carried]
+        inner += [self.slot[v] for v in region.root.outs[one.carry :]]
+        held = dict(zip(body.graph.ins, [counter, *inner], strict=True))
+        donors = {body.graph.outs[j]: body.graph.ins[i] for i, j in one.donate}
+        planner = _Planner(self.memory, body.graph, body.regions, donors, held)
+        steps.append(Loop(one.count, tuple(planner.steps(body.kernels))))
+        for copy in planner.copies:
+            self.memory.release(copy.src)
+        self.memory.release(counter)
+        return steps
 
 
 def _bytes(v: Var) -> int:

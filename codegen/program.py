@@ -8,6 +8,7 @@ decided before. One artefact therefore serves execution, the disk cache, `dump` 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 
@@ -71,8 +72,35 @@ class Fill:
     nbytes: int
 
 
-Step = Dispatch | Copy | Fill
-_STEPS = {cls.__name__: cls for cls in (Dispatch, Copy, Fill)}
+@dataclass(frozen=True)
+class Loop:
+    """Run `steps` `count` times. Iterations differ only by what the steps leave in their slots."""
+
+    count: int
+    steps: tuple[Step, ...]
+
+
+Step = Dispatch | Copy | Fill | Loop
+_STEPS = {cls.__name__: cls for cls in (Dispatch, Copy, Fill, Loop)}
+
+
+def walk(steps: Iterable[Step]) -> Iterator[Step]:
+    """All steps in order, each once; a Loop comes before its body."""
+    for step in steps:
+        yield step
+        if isinstance(step, Loop):
+            yield from walk(step.steps)
+
+
+def count_dispatches(steps: Iterable[Step]) -> int:
+    """Dispatches of one run, those of a loop once per iteration."""
+    total = 0
+    for step in steps:
+        if isinstance(step, Loop):
+            total += step.count * count_dispatches(step.steps)
+        else:
+            total += isinstance(step, Dispatch)
+    return total
 
 
 @dataclass(frozen=True)
@@ -88,7 +116,13 @@ class Program:
 
     @property
     def dispatches(self) -> tuple[Dispatch, ...]:
-        return tuple(step for step in self.steps if isinstance(step, Dispatch))
+        """Every dispatch once, in program order, loop bodies included."""
+        return tuple(step for step in walk(self.steps) if isinstance(step, Dispatch))
+
+    @property
+    def dispatch_count(self) -> int:
+        """Dispatches of one run."""
+        return count_dispatches(self.steps)
 
     def bytes_by_kind(self) -> dict[str, int]:
         """Device bytes per slot kind."""
@@ -104,7 +138,7 @@ class Program:
 
     def to_json(self) -> str:
         data = asdict(self)
-        data["steps"] = [{"step": type(s).__name__, **asdict(s)} for s in self.steps]
+        data["steps"] = [_step_data(s) for s in self.steps]
         return json.dumps(data)
 
     @staticmethod
@@ -123,6 +157,15 @@ def _kernel(data: dict) -> KernelCode:
     return KernelCode(workgroup=workgroup, bindings=bindings, **data)
 
 
+def _step_data(step: Step) -> dict:
+    data = {"step": type(step).__name__, **asdict(step)}
+    if isinstance(step, Loop):
+        data["steps"] = [_step_data(s) for s in step.steps]
+    return data
+
+
 def _step(data: dict) -> Step:
     cls = _STEPS[data.pop("step")]
+    if cls is Loop:
+        return Loop(data["count"], tuple(_step(s) for s in data["steps"]))
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})

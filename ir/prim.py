@@ -19,6 +19,7 @@ KINDS = (
     "reduce",  # out[i] = monoid over some axes
     "contract",  # sums of products
     "scatter",  # accumulate updates at data-dependent places
+    "loop",  # a body graph run many times
     "composite",  # defined by an expansion in the other kinds; may have its own kernel
 )
 PRIMITIVES: dict[str, Primitive] = {}
@@ -42,6 +43,10 @@ class Primitive:
     def vjp(self, ct: Any, out: Any, *ins: Value, **params: Any) -> tuple[Value | None, ...]:
         """Cotangents of `ins`, emitted as IR; None where the derivative is zero by definition."""
         raise TypeError(f"{self.name} has no derivative; wrap its operand in stop_gradient")
+
+    # A primitive whose backward pass wants more than its operands and results defines, instead of
+    # vjp, `forward(*ins, **params) -> (outs, saved)` and `backward(cts, saved, *ins, **params)`.
+    forward = None
 
     def flops(self, *avals: Aval, **params: Any) -> int:
         """Floating-point operations of one evaluation."""

@@ -23,10 +23,9 @@ from .memory import breakdown, check_memory, free_ram
 from .replay import (
     Command,
     RawCommand,
-    Span,
+    encode,
     encode_checked,
     encode_raw,
-    encode_transfer,
     raw,
     spans,
     switches,
@@ -207,15 +206,9 @@ class Executable:
     def _submit(self, buffers: list[wgpu.GPUBuffer]) -> None:
         """Encode and submit: the first run through checked calls, later ones raw."""
         checked = self.device.check or not self._validated
-        encode, commands = (encode_checked, self._commands) if checked else (encode_raw, self._raw)
+        write, commands = (encode_checked, self._commands) if checked else (encode_raw, self._raw)
         encoder = self.device.raw.create_command_encoder(label=self.program.name)
-        for step in self._spans:
-            if isinstance(step, Span):
-                compute = encoder.begin_compute_pass()
-                encode(compute, commands[step.start : step.stop])
-                compute.end()
-            else:
-                encode_transfer(encoder, step, buffers)
+        encode(encoder, self._spans, write, commands, buffers)
         self.device.submit(encoder)
         self._validated = True
 

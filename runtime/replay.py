@@ -6,10 +6,10 @@ way costs a few microseconds less per dispatch and reports errors only when the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from codegen.program import Copy, Dispatch, Fill, Program
+from codegen.program import Copy, Dispatch, Fill, Loop, Program, Step, walk
 
 from .buffer import pad
 from .device import Pipeline
@@ -42,11 +42,26 @@ class Span(NamedTuple):
     stop: int
 
 
-def spans(program: Program) -> list[Span | Copy | Fill]:
+class Repeat(NamedTuple):
+    """A loop: its body's plan, `count` times."""
+
+    count: int
+    body: list[Span | Copy | Fill | Repeat]
+
+
+def spans(program: Program) -> list[Span | Copy | Fill | Repeat]:
     """The steps, with each run of dispatches as one Span."""
-    out: list[Span | Copy | Fill] = []
-    count = 0
-    for step in program.steps:
+    return _spans(program.steps, 0)[0]
+
+
+def _spans(steps: Sequence[Step], count: int) -> tuple[list, int]:
+    """(plan, dispatches counted so far)."""
+    out: list[Span | Copy | Fill | Repeat] = []
+    for step in steps:
+        if isinstance(step, Loop):
+            body, count = _spans(step.steps, count)
+            out.append(Repeat(step.count, body))
+            continue
         if not isinstance(step, Dispatch):
             out.append(step)
             continue
@@ -55,18 +70,36 @@ def spans(program: Program) -> list[Span | Copy | Fill]:
         else:
             out.append(Span(count, count + 1))
         count += 1
-    return out
+    return out, count
+
+
+def unroll(steps: Sequence[Step], start: int = 0) -> Iterator[tuple[int, Step]]:
+    """Every step of one run with the number of the next dispatch, loops written out."""
+    for step in steps:
+        if isinstance(step, Loop):
+            for _ in range(step.count):
+                yield from unroll(step.steps, start)
+            start += sum(isinstance(inner, Dispatch) for inner in walk(step.steps))
+        else:
+            yield start, step
+            start += isinstance(step, Dispatch)
 
 
 def switches(program: Program) -> list[bool]:
     """For each dispatch, whether it must set its pipeline: first of its pass, or another kernel."""
+    return _switches(program.steps)
+
+
+def _switches(steps: Sequence[Step]) -> list[bool]:
     flags, last = [], None
-    for step in program.steps:
+    for step in steps:
         if isinstance(step, Dispatch):
             flags.append(step.kernel != last)
             last = step.kernel
-        else:
-            last = None
+            continue
+        last = None
+        if isinstance(step, Loop):
+            flags += _switches(step.steps)
     return flags
 
 
@@ -92,6 +125,34 @@ def encode_raw(compute: wgpu.GPUComputePassEncoder, commands: Sequence[RawComman
             set_pipeline(target, pipeline)
         set_bind_group(target, 0, group, 0, NULL)
         dispatch_workgroups(target, x, y, z)
+
+
+def encode(
+    encoder: wgpu.GPUCommandEncoder,
+    plan: Sequence[Span | Copy | Fill | Repeat],
+    write: Callable[[wgpu.GPUComputePassEncoder, Sequence], None],
+    commands: Sequence,
+    buffers: Sequence[wgpu.GPUBuffer],
+) -> None:
+    """Encode a plan; `write` encodes dispatches. A loop of dispatches alone is one pass."""
+    for step in plan:
+        match step:
+            case Span(start, stop):
+                _in_pass(encoder, write, commands[start:stop], 1)
+            case Repeat(count, [Span(start, stop)]):
+                _in_pass(encoder, write, commands[start:stop], count)
+            case Repeat(count, body):
+                for _ in range(count):
+                    encode(encoder, body, write, commands, buffers)
+            case _:
+                encode_transfer(encoder, step, buffers)
+
+
+def _in_pass(encoder: wgpu.GPUCommandEncoder, write: Callable, commands: Sequence, count: int) -> None:
+    compute = encoder.begin_compute_pass()
+    for _ in range(count):
+        write(compute, commands)
+    compute.end()
 
 
 def encode_transfer(

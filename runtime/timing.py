@@ -17,7 +17,7 @@ from codegen.program import Dispatch, Program, Step
 from .buffer import Buffer
 from .device import Device
 from .driver import timestamp_period, wgpu
-from .replay import Command, encode_checked, encode_transfer
+from .replay import Command, encode_checked, encode_transfer, unroll
 
 QUERIES = 4096  # WebGPU's limit of a query set
 Buffers = Sequence[wgpu.GPUBuffer]  # by slot
@@ -48,12 +48,19 @@ class KernelTime:
 def time_steps(
     device: Device, program: Program, commands: Sequence[Command], buffers: Buffers
 ) -> list[KernelTime]:
-    """Run the program once, timing each dispatch; `commands` are by dispatch, `buffers` by slot."""
+    """Run the program once, timing each dispatch; `commands` are by dispatch, `buffers` by slot.
+
+    A dispatch in a loop is timed in every iteration.
+    """
     gpu = "timestamp-query" in device.features
     measure = _gpu_seconds if gpu else _wall_seconds
-    seconds = measure(device, program, commands, buffers)
+    numbered = list(unroll(program.steps))
+    steps = [step for _, step in numbered]
+    each = [commands[number] for number, step in numbered if isinstance(step, Dispatch)]
+    seconds = measure(device, steps, each, buffers)
     clock = "gpu" if gpu else "wall"
-    pairs = zip(program.dispatches, seconds, strict=True)
+    dispatches = [step for step in steps if isinstance(step, Dispatch)]
+    pairs = zip(dispatches, seconds, strict=True)
     return [_record(program, step, value, clock) for step, value in pairs]
 
 
@@ -72,11 +79,11 @@ def _record(program: Program, step: Dispatch, seconds: float, clock: str) -> Ker
 
 
 def _gpu_seconds(
-    device: Device, program: Program, commands: Sequence[Command], buffers: Buffers
+    device: Device, steps: list[Step], commands: Sequence[Command], buffers: Buffers
 ) -> list[float]:
     """Seconds by timestamps; a submission per query set's worth of dispatches."""
     out: list[float] = []
-    remaining, steps = list(commands), list(program.steps)
+    remaining, steps = list(commands), list(steps)
     while steps:
         chunk = _take_chunk(steps, QUERIES // 2)
         count = sum(isinstance(step, Dispatch) for step in chunk)
@@ -136,12 +143,12 @@ def _encode_timed(
 
 
 def _wall_seconds(
-    device: Device, program: Program, commands: Sequence[Command], buffers: Buffers
+    device: Device, steps: list[Step], commands: Sequence[Command], buffers: Buffers
 ) -> list[float]:
     """Seconds on the host clock from submitting one dispatch to its end."""
     out: list[float] = []
     device.synchronize()
-    for step in program.steps:
+    for step in steps:
         encoder = device.raw.create_command_encoder()
         if isinstance(step, Dispatch):
             compute = encoder.begin_compute_pass()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codegen.profile import Profile
-from codegen.program import Copy, Dispatch, Fill, KernelCode, Program
+from codegen.program import Copy, Dispatch, Fill, KernelCode, Program, walk
 
 from .errors import ProgramError
 
@@ -21,7 +21,7 @@ def check_program(program: Program, limits: Mapping[str, int], profile: Profile)
     _check_slots(program)
     for kernel in program.kernels:
         _check_kernel(kernel, limits, profile)
-    for step in program.steps:
+    for step in walk(program.steps):
         match step:
             case Dispatch():
                 _check_dispatch(program, step, limits)

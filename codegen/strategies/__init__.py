@@ -16,6 +16,7 @@ from .column import build_column
 from .dot import build_dot
 from .map import build_map
 from .row import build_row
+from .update import build_update
 
 BUILDERS: dict[str, Callable[[Frame, Profile], Kernel]] = {
     "map": build_map,
@@ -23,6 +24,7 @@ BUILDERS: dict[str, Callable[[Frame, Profile], Kernel]] = {
     "column": build_column,
     "dot": build_dot,
     "attention": build_attention,
+    "update": build_update,
 }
 
 __all__ = ["BUILDERS", "Kernel"]

@@ -13,6 +13,9 @@ from ..build import attributed, building, current, describe_src, inline, lit_lik
 from ..graph import Eqn, Graph, Lit, Value, Var
 from .simplify import dce
 
+Env = dict[Var, Value]
+Saved = dict[Eqn, tuple[Value, ...]]
+
 
 def vjp_graph(graph: Graph, wrt: Sequence[int]) -> Graph:
     """(ins..., cts...) -> (outs..., cotangents of ins[i] for i in wrt).
@@ -22,12 +25,13 @@ def vjp_graph(graph: Graph, wrt: Sequence[int]) -> Graph:
     """
     with building() as builder:
         env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
-        active = _replay(graph, env, {graph.ins[i] for i in wrt})
+        saved: dict[Eqn, tuple[Value, ...]] = {}
+        active = _replay(graph, env, {graph.ins[i] for i in wrt}, saved)
         cts_in = [builder.input(v.aval) for v in graph.outs]
         cts = _seed(graph, env, cts_in, active)
         for eqn in reversed(graph.eqns):
             if any(v in cts for v in eqn.outs):
-                _pull_back(eqn, env, cts, active)
+                _pull_back(eqn, env, cts, active, saved)
         outs = [read(env, v) for v in graph.outs]
         found = [cts.get(graph.ins[i], lit_like(0, graph.ins[i])) for i in wrt]
         return dce(builder.close([*outs, *found]))
@@ -41,15 +45,20 @@ def grad_graph(graph: Graph, wrt: Sequence[int]) -> Graph:
         return builder.close(inline(vjp_graph(graph, wrt), [*ins, *seeds]))
 
 
-def _replay(graph: Graph, env: dict[Var, Value], wrt: set[Var]) -> set[Var]:
+def _replay(graph: Graph, env: Env, wrt: set[Var], saved: Saved) -> set[Var]:
     """Re-emit the forward equations; returns the Vars that depend on `wrt`."""
     active = set(wrt)
     builder = current()
     for eqn in graph.eqns:
+        ins = [read(env, v) for v in eqn.ins]
+        needed = any(v in active for v in eqn.ins)
         with attributed(eqn.src, eqn.scope):
-            outs = builder.emit(eqn.prim, [read(env, v) for v in eqn.ins], eqn.params)
+            if needed and eqn.prim.forward:
+                outs, saved[eqn] = eqn.prim.forward(*ins, **eqn.params)
+            else:
+                outs = builder.emit(eqn.prim, ins, eqn.params)
         env.update(zip(eqn.outs, outs, strict=True))
-        if any(v in active for v in eqn.ins):
+        if needed:
             active.update(v for v in eqn.outs if v.aval.dtype.is_float)
     return active
 
@@ -62,24 +71,30 @@ def _seed(graph: Graph, env, cts_in: list[Var], active: set[Var]) -> dict[Var, V
     return cts
 
 
-def _pull_back(eqn: Eqn, env: dict[Var, Value], cts: dict[Var, Value], active: set[Var]) -> None:
+def _pull_back(eqn: Eqn, env: Env, cts: Env, active: set[Var], saved: Saved) -> None:
     """Turn the cotangents of an equation's results into cotangents of its operands."""
     if not any(v in active for v in eqn.ins):
         return
     ct_outs = tuple(cts.pop(v, None) for v in eqn.outs)
-    outs = tuple(env[v] for v in eqn.outs)
-    ins = [read(env, v) for v in eqn.ins]
-    ct, out = (ct_outs, outs) if eqn.prim.multi else (ct_outs[0], outs[0])
     scope = f"grad({eqn.scope})" if eqn.scope else "grad"
     with attributed(eqn.src, scope):
         try:
-            found = eqn.prim.vjp(ct, out, *ins, **eqn.params)
+            found = _cotangents(eqn, ct_outs, env, saved)
         except TypeError as error:
             where = describe_src(eqn.src)
             raise TypeError(f"{str(error).removesuffix(where)}{where}") from None
         for v, c in zip(eqn.ins, found, strict=True):
             if c is not None and isinstance(v, Var) and v in active:
                 _accumulate(cts, v, c)
+
+
+def _cotangents(eqn: Eqn, cts: tuple[Value | None, ...], env: Env, saved: Saved) -> tuple:
+    ins = [read(env, v) for v in eqn.ins]
+    if eqn in saved:
+        return eqn.prim.backward(cts, saved[eqn], *ins, **eqn.params)
+    outs = tuple(env[v] for v in eqn.outs)
+    ct, out = (cts, outs) if eqn.prim.multi else (cts[0], outs[0])
+    return eqn.prim.vjp(ct, out, *ins, **eqn.params)
 
 
 def _accumulate(cts: dict[Var, Value], v: Var, ct: Value) -> None:

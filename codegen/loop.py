@@ -1,0 +1,61 @@
+"""Loops: one iteration of a `scan` as a graph over whole buffers.
+
+Invariant: an iteration reads its position from a counter in memory and leaves everything in place:
+the counter counts, the carry is overwritten, row `position` of each stacked result is written. The
+same commands can therefore be replayed any number of times without the host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ir.build import building, emit, inline, lit
+from ir.dtypes import i32
+from ir.graph import Aval, Eqn, Graph, Value, Var
+from ir.prims.index import dynamic_slice, dynamic_update
+from ir.prims.views import reshape_to
+
+
+@dataclass(frozen=True, eq=False)
+class Iteration:
+    """`graph` takes counter, consts, carry, xs and ys, and returns counter, carry and ys.
+
+    `donate` pairs each result with the input it overwrites; `fixed` counts the consts.
+    """
+
+    graph: Graph
+    donate: tuple[tuple[int, int], ...]
+    count: int
+    fixed: int
+    carry: int
+
+
+def iteration(eqn: Eqn) -> Iteration:
+    """One iteration of a scan equation."""
+    p = eqn.params
+    consts, carry = p["consts"], p["carry"]
+    with building() as builder:
+        counter = builder.input(Aval((), i32), "iteration")
+        given = [builder.input(v.aval, getattr(v, "hint", "")) for v in eqn.ins]
+        stacked = [builder.input(v.aval, "stacked") for v in eqn.outs[carry:]]
+        last = lit(p["length"] - 1, i32)
+        at = last - counter if p["reverse"] else counter
+        rows = [_row(x, at) for x in given[consts + carry :]]
+        outs = inline(p["body"], [*given[: consts + carry], *rows])
+        written = [_write(ys, y, at) for ys, y in zip(stacked, outs[carry:], strict=True)]
+        graph = builder.close([counter + 1, *outs[:carry], *written])
+    targets = [0, *range(1 + consts, 1 + consts + carry)]
+    targets += range(1 + len(given), 1 + len(given) + len(stacked))
+    donate = tuple((i, j) for j, i in enumerate(targets))
+    return Iteration(graph, donate, p["length"], consts, carry)
+
+
+def _row(x: Var, at: Value) -> Value:
+    zeros = [lit(0, i32)] * (x.aval.ndim - 1)
+    row = emit(dynamic_slice, x, at, *zeros, sizes=(1, *x.aval.shape[1:]))
+    return reshape_to(row, x.aval.shape[1:])
+
+
+def _write(ys: Var, y: Value, at: Value) -> Value:
+    zeros = [lit(0, i32)] * y.aval.ndim
+    return emit(dynamic_update, ys, reshape_to(y, (1, *y.aval.shape)), at, *zeros)
