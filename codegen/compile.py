@@ -138,6 +138,8 @@ def build_kernels(
         if key not in here:
             kernel = _kernel(region, key, profile, path_of, counts)
             here[key] = same.setdefault(_essence(kernel), kernel)
+            if here[key] is not kernel:  # its name is free again
+                counts[kernel_stem(region)] -= 1
         kernels.append(here[key])
     return kernels
 

@@ -126,10 +126,11 @@ def unique(wanted: Sequence[str]) -> tuple[str, ...]:
 
 
 def identifier(text: str) -> str:
-    """A lower-case WGSL identifier that no kernel declares."""
-    base = re.sub(r"\W+", "_", text.encode("ascii", "ignore").decode()).strip("_").lower() or "x"
-    free = base not in RESERVED and not _FAMILIES.fullmatch(base) and not base[0].isdigit()
-    return re.sub(r"__+", "_", base if free else f"x_{base}")
+    """A lower-case WGSL identifier that no kernel declares: `k_in` for `k`."""
+    plain = re.sub(r"\W+", "_", text.encode("ascii", "ignore").decode()).lower()
+    base = re.sub(r"__+", "_", plain).strip("_") or "x"
+    base = f"x_{base}" if base[0].isdigit() else base
+    return f"{base}_in" if base in RESERVED or _FAMILIES.fullmatch(base) else base
 
 
 def _candidates(base: str) -> Iterator[str]:

@@ -63,6 +63,7 @@ def run(page: Path) -> Iterator[tuple[Block, str]]:
             printed = execute(block, namespace, block.title or f"{page.stem}-{number}.py")
         elif block.is_output:
             yield block, fold(printed) if block.language == "wgsl" else printed
+    namespace.clear()  # functions and their globals hold each other, and with them device memory
 
 
 def execute(block: Block, namespace: dict[str, Any], name: str) -> str:
@@ -96,6 +97,8 @@ def fold(wgsl: str) -> str:
 def _repetition(alike: list[str], at: int) -> tuple[int, int]:
     """(lines of a group, how often it stands here): the longest repetition, or one line, once."""
     best = 1, 1
+    if alike[at].strip() == "}":  # the end of something else, not the start of a group
+        return best
     for period in range(1, _LONGEST_PERIOD + 1):
         group, times = alike[at : at + period], 1
         while alike[at + times * period : at + (times + 1) * period] == group:

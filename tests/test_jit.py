@@ -99,7 +99,9 @@ def test_arguments_and_results_are_pytrees():
 
 def test_results_that_need_no_kernel():
     x, table = jnp.ones(2), jnp.arange(2)
-    same, host, twice, again, constant = jit(lambda x, h: (x, h, x * 2, x * 2 + 0, table))(x, np.float32(5))
+    same, host, twice, again, constant = jit(lambda x, h: (x, h, x * 2, x * 2 + 0, table))(
+        x, np.float32(5)
+    )
     assert same is x and float(host) == 5 and constant is table
     assert twice.tolist() == again.tolist() == [2, 2]
     assert jit(lambda x: (x * 2,) * 2)(x)[1].tolist() == [2, 2]
@@ -152,7 +154,9 @@ def test_wrong_static_and_donated_options():
 
 
 def test_a_setting_that_is_not_static_names_the_argument():
-    with pytest.raises(TypeError, match=r"argument options\['mode'\] of f is a str.*static_argnames"):
+    with pytest.raises(
+        TypeError, match=r"argument options\['mode'\] of f is a str.*static_argnames"
+    ):
 
         def f(x, options):
             return x
@@ -172,8 +176,13 @@ def test_donated_arrays_are_deleted_and_say_so():
     for _ in range(3):
         state = step(state, 1.0)
     assert state["a"].tolist() == [-2] * 3 and old.is_deleted()
-    for use in (lambda: old + 1, lambda: np.asarray(old), lambda: step({"a": old, "b": old}, 1.0),
-                lambda: old.block_until_ready(), lambda: jit(lambda: old * 2)()):
+    for use in (
+        lambda: old + 1,
+        lambda: np.asarray(old),
+        lambda: step({"a": old, "b": old}, 1.0),
+        lambda: old.block_until_ready(),
+        lambda: jit(lambda: old * 2)(),
+    ):
         with pytest.raises(RuntimeError, match=r"Array has been deleted with shape=float32\[3\]\."):
             use()
     assert "deleted" in repr(old)
@@ -291,7 +300,11 @@ def test_stats():
     f(1.0)
     stats = f.stats()
     assert set(stats) == {
-        "kernels_per_step", "distinct_kernels", "trace_s", "compile_s", "peak_bytes",
+        "kernels_per_step",
+        "distinct_kernels",
+        "trace_s",
+        "compile_s",
+        "peak_bytes",
     }
     assert stats["trace_s"] > 0
 

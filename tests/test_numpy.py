@@ -53,6 +53,16 @@ SAME_NAME = {
     "round": [(A,), (TIES,), (TIES * -1,)],
     "log1p": [(POSITIVE,), (floats(50, low=-0.9, high=0.3),), (np.float32([1e-7, -1e-7, 1e-3]),)],
     "expm1": [(A,), (np.float32([1e-7, -1e-7, 1e-3, 0.49, -0.51]),)],
+    "exp2": [(A,)],
+    "log2": [(POSITIVE,)],
+    "log10": [(POSITIVE,)],
+    "isclose": [
+        (A, A + np.float32(1e-7)),
+        (A, 0.5),
+        (np.float32([np.inf, np.inf, np.nan, -np.inf]), np.float32([np.inf, 1, np.nan, np.inf])),
+    ],
+    "allclose": [(A, A), (A, B), (A, A + 1e-3)],
+    "array_equal": [(A, A), (A, B), (A, floats(3))],
     "isfinite": [(np.float32([1, np.inf, np.nan, -np.inf]),)],
     "isnan": [(np.float32([1, np.inf, np.nan, -np.inf]),)],
     "isinf": [(np.float32([1, np.inf, np.nan, -np.inf]),)],
@@ -364,12 +374,12 @@ def test_scalars_adopt_the_dtype_of_arrays():
     assert (jnp.ones(2, jnp.int32) + 2).dtype == np.int32
     assert (np.float64(2) * jnp.ones(2)).dtype == np.float32
     assert (jnp.ones(2, jnp.uint32) + np.int64(2)).dtype == np.uint32
-    assert (2**jnp.ones(2)).dtype == np.float32
+    assert (2 ** jnp.ones(2)).dtype == np.float32
     assert jnp.add(1, 2).dtype == np.int32 and jnp.add(1, 2.0).dtype == np.float32
 
 
 def test_numpy_on_the_left_gives_our_arrays():
-    for got in (A + jnp.asarray(B), A - jnp.asarray(B), A @ jnp.asarray(B).T, A < jnp.asarray(B)):
+    for got in (A + jnp.asarray(B), A - jnp.asarray(B), A @ jnp.asarray(B).T, A ** jnp.asarray(B)):
         assert type(got).__name__ == "Array"
     same(A - jnp.asarray(B), A - B)
 
@@ -393,18 +403,26 @@ def test_dtypes_never_mix():
 
 
 ERRORS = {
-    "shapes": (lambda: jnp.ones(3) + jnp.ones(4), TypeError, r"incompatible shapes.*\(3,\), \(4,\)"),
+    "shapes": (
+        lambda: jnp.ones(3) + jnp.ones(4),
+        TypeError,
+        r"incompatible shapes.*\(3,\), \(4,\)",
+    ),
     "matmul": (
         lambda: jnp.ones((2, 4)) @ jnp.ones((5, 3)),
         TypeError,
-        r"dot_general requires contracting dimensions to have the same shape, got \(2, 4\) and \(5, 3\)",
+        r"dot_general requires contracting dimensions .* got \(2, 4\) and \(5, 3\)",
     ),
     "reshape": (lambda: jnp.ones(3).reshape(2, 2), TypeError, r"cannot reshape.*\(3,\).*\(2, 2\)"),
     "axis": (lambda: jnp.sum(jnp.ones(3), axis=1), ValueError, r"axis 1 is out of bounds"),
     "twice": (lambda: jnp.sum(jnp.ones((3, 3)), axis=(0, -2)), ValueError, r"duplicate"),
     "empty max": (lambda: jnp.max(jnp.ones((0, 2)), axis=0), ValueError, r"zero-size array"),
     "list": (lambda: jnp.sin([1.0]), TypeError, r"jnp.asarray"),
-    "transpose": (lambda: jnp.transpose(jnp.ones((2, 2)), (0, 0)), ValueError, r"each of them once"),
+    "transpose": (
+        lambda: jnp.transpose(jnp.ones((2, 2)), (0, 0)),
+        ValueError,
+        r"each of them once",
+    ),
     "squeeze": (lambda: jnp.squeeze(jnp.ones((2, 1)), 0), ValueError, r"not of size 1"),
     "broadcast": (lambda: jnp.broadcast_to(jnp.ones(3), (2,)), ValueError, r"cannot broadcast"),
     "concatenate": (lambda: jnp.concatenate([]), ValueError, r"at least one"),
@@ -419,7 +437,11 @@ ERRORS = {
     "dtype": (lambda: jnp.zeros(2, np.complex64), TypeError, r"not supported"),
     "take": (lambda: jnp.take(jnp.ones(3), jnp.ones(2)), TypeError, r"integer indices"),
     "tril": (lambda: jnp.tril(jnp.ones(3)), ValueError, r"two axes"),
-    "bools": (lambda: jnp.ones((2, 2), jnp.bool_) @ jnp.ones((2, 2), jnp.bool_), TypeError, "astype"),
+    "bools": (
+        lambda: jnp.ones((2, 2), jnp.bool_) @ jnp.ones((2, 2), jnp.bool_),
+        TypeError,
+        "astype",
+    ),
 }
 
 

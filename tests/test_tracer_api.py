@@ -120,14 +120,19 @@ def test_higher_order():
         return jnp.sin(x) * x**3
 
     first = grad(f)
-    close(grad(first)(1.2), -np.sin(1.2) * 1.2**3 + 6 * 1.2**2 * np.cos(1.2) + 6 * 1.2 * np.sin(1.2))
+    close(
+        grad(first)(1.2), -np.sin(1.2) * 1.2**3 + 6 * 1.2**2 * np.cos(1.2) + 6 * 1.2 * np.sin(1.2)
+    )
     close(jit(grad(grad(grad(lambda x: x**4))))(2.0), 48.0)
     x = np.float32([0.3, -1.2, 2.0])
     hessian_times = grad(lambda x: jnp.sum(grad(lambda y: jnp.sum(nn.softmax(y) ** 2))(x) * x))
     step = 1e-3
     inner = grad(lambda y: jnp.sum(nn.softmax(y) ** 2))
     numeric = [
-        float(jnp.sum(inner(x + step * e) * (x + step * e)) - jnp.sum(inner(x - step * e) * (x - step * e)))
+        float(
+            jnp.sum(inner(x + step * e) * (x + step * e))
+            - jnp.sum(inner(x - step * e) * (x - step * e))
+        )
         / (2 * step)
         for e in np.eye(3, dtype=np.float32)
     ]
@@ -180,7 +185,9 @@ def test_stop_gradient_and_unused_arguments():
 
 def test_graphs_print_and_name_their_inputs():
     params = {"layers": [{"wq": np.ones((3, 2), np.float32)}]}
-    graph = graph_of(lambda p, x: x @ p["layers"][0]["wq"])(params, ShapeDtypeStruct((4, 3), "float32"))
+    graph = graph_of(lambda p, x: x @ p["layers"][0]["wq"])(
+        params, ShapeDtypeStruct((4, 3), "float32")
+    )
     assert isinstance(graph, Graph)
     assert [v.hint for v in graph.ins] == ["layers_0_wq", "x"]
     assert show(graph) == (
@@ -251,6 +258,9 @@ def test_lax():
     want = x.copy()
     want[1:, 2:] = 0
     close(lax.dynamic_update_slice(x, jnp.zeros((2, 2)), (jnp.array(1), 5)), want)
+    close(lax.dynamic_slice(x, (-1, np.int32(-4)), (1, 4)), x[2:])
+    with pytest.raises(TypeError, match="a start for each axis"):
+        lax.dynamic_slice(x, (0,), (1, 4))
     close(lax.select(x > 5, x, -x), np.where(x > 5, x, -x))
     close(lax.rsqrt(np.float32([4.0])), [0.5])
     close(lax.broadcasted_iota(np.int32, (2, 3), 1), [[0, 1, 2]] * 2)

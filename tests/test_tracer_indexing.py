@@ -90,11 +90,29 @@ def test_reading(name):
 
 
 # numpy's result for repeated positions is not defined alike, so these have none.
-WRITES = BASIC | {n: GATHER[n] for n in (
-    "second axis", "pair", "pair last", "pair apart", "last axis", "no rows",
-    "list", "outer", "all axes", "with int", "int apart", "scalar array", "unsigned",
-) if n in GATHER}
-DISTINCT = {"second axis": np.s_[:, np.int32([[0, 1], [3, 2]])], "rows": np.s_[np.int32([4, 0, -2])]}
+WRITES = BASIC | {
+    n: GATHER[n]
+    for n in (
+        "second axis",
+        "pair",
+        "pair last",
+        "pair apart",
+        "last axis",
+        "no rows",
+        "list",
+        "outer",
+        "all axes",
+        "with int",
+        "int apart",
+        "scalar array",
+        "unsigned",
+    )
+    if n in GATHER
+}
+DISTINCT = {
+    "second axis": np.s_[:, np.int32([[0, 1], [3, 2]])],
+    "rows": np.s_[np.int32([4, 0, -2])],
+}
 
 
 @pytest.mark.parametrize("name", {**WRITES, **DISTINCT})

@@ -71,7 +71,9 @@ def test_pointwise_at_the_edges():
 def test_over_an_axis(axis):
     want = softmax(WIDE, axis)
     np.testing.assert_allclose(np.asarray(nn.softmax(X, axis)), want, rtol=1e-5)
-    np.testing.assert_allclose(np.asarray(nn.log_softmax(X, axis)), np.log(want), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(nn.log_softmax(X, axis)), np.log(want), rtol=1e-5, atol=1e-6
+    )
     total = np.log(np.exp(WIDE).sum(axis))
     np.testing.assert_allclose(np.asarray(nn.logsumexp(X, axis)), total, rtol=1e-5)
     weights = np.cos(X)
@@ -104,7 +106,9 @@ def test_norms():
     np.testing.assert_allclose(np.asarray(nn.rms_norm(X, w)), rms, rtol=1e-5, atol=1e-6)
     centred = WIDE - WIDE.mean(-1, keepdims=True)
     want = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 0.1) * w + b
-    np.testing.assert_allclose(np.asarray(nn.layer_norm(X, w, b, eps=0.1)), want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(nn.layer_norm(X, w, b, eps=0.1)), want, rtol=1e-5, atol=1e-6
+    )
     with pytest.raises(TypeError, match=r"rms_norm of f32\[3, 5\].*f32\[4\].*\n.*test_tracer_nn"):
         nn.rms_norm(X, np.ones(4, np.float32))
 
@@ -131,19 +135,27 @@ def attention(q, k, v, scale, causal):
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("heads", [(4, 4), (4, 2), (3, 1)])
 def test_dot_product_attention(causal, heads):
-    q, k, v = floats(2, 3, heads[0], 4), floats(2, 5, heads[1], 4), floats(2, 5, heads[1], 4, seed=1)
+    q, k, v = (
+        floats(2, 3, heads[0], 4),
+        floats(2, 5, heads[1], 4),
+        floats(2, 5, heads[1], 4, seed=1),
+    )
     want = attention(q, k, v, 0.5, causal)
     got = nn.dot_product_attention(q, k, v, is_causal=causal)
     np.testing.assert_allclose(np.asarray(got), want, rtol=1e-4, atol=1e-5)
     single = nn.dot_product_attention(q[0], k[0], v[0], is_causal=causal)
     np.testing.assert_allclose(np.asarray(single), want[0], rtol=1e-4, atol=1e-5)
     got = nn.dot_product_attention(q, k, v, scale=0.1, is_causal=causal)
-    np.testing.assert_allclose(np.asarray(got), attention(q, k, v, 0.1, causal), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(got), attention(q, k, v, 0.1, causal), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_attention_names_the_shapes_at_odds():
     q, k = np.ones((1, 2, 3, 4), np.float32), np.ones((1, 2, 2, 4), np.float32)
-    with pytest.raises(TypeError, match=r"N a multiple of K, got f32\[1, 2, 3, 4\].*\n.*test_tracer_nn"):
+    with pytest.raises(
+        TypeError, match=r"N a multiple of K, got f32\[1, 2, 3, 4\].*\n.*test_tracer_nn"
+    ):
         nn.dot_product_attention(q, k, k)
 
 

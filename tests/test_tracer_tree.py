@@ -42,7 +42,10 @@ def test_dict_keys_are_sorted_and_none_is_empty():
 
 
 def test_map_and_reduce():
-    assert tree.map(lambda x, y: x + y, NESTED, NESTED) == {"b": [2, (4, None)], "a": Pair(6, {"x": 8})}
+    assert tree.map(lambda x, y: x + y, NESTED, NESTED) == {
+        "b": [2, (4, None)],
+        "a": Pair(6, {"x": 8}),
+    }
     assert tree.reduce(lambda a, b: a * b, NESTED) == 24
     assert tree.reduce(lambda a, b: a + b, NESTED, 100) == 110
     assert tree.map(len, [(1, 2), (3,)], is_leaf=lambda x: isinstance(x, tuple)) == [2, 1]

@@ -36,7 +36,7 @@ def value_and_grad(
     integer arguments and for results that are not scalar floats.
     """
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if current() is None:
             return run_now(lambda: wrapper(*args, **kwargs))
@@ -49,7 +49,7 @@ def grad(fun: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False)
     """The gradient alone: `value_and_grad` without the value; with `has_aux`, (gradient, aux)."""
     both = value_and_grad(fun, argnums, has_aux)
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         value, found = both(*args, **kwargs)
         return (found, value[1]) if has_aux else found
@@ -57,7 +57,9 @@ def grad(fun: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False)
     return wrapper
 
 
-def _value_and_grad(fun, argnums, has_aux: bool, args: tuple, kwargs: dict) -> tuple:
+def _value_and_grad(
+    fun: Callable, argnums: int | Sequence[int], has_aux: bool, args: tuple, kwargs: dict
+) -> tuple:
     chosen = _chosen(fun, argnums, len(args))
     leaves, in_tree = tree.flatten(tuple(args[i] for i in chosen))
     inputs = [_differentiable(leaf) for leaf in leaves]
@@ -222,7 +224,7 @@ def graph_of(fun: Callable) -> Callable[..., Graph]:
     Concrete arrays that `f` mentions are leading inputs of the graph.
     """
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def wrapper(*args: Any, **kwargs: Any) -> Graph:
         return _traced(fun, args, kwargs).graph
 

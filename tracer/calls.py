@@ -26,7 +26,11 @@ class Signature:
 
     in_tree: tree.Structure
     avals: tuple[Aval, ...]
-    statics: tuple[tuple[Any, Any], ...]
+    statics: tuple[tuple[Any, type, Any], ...]  # (position or name, type, value)
+
+    def agrees(self, in_tree: tree.Structure, statics: tuple) -> bool:
+        """Whether a call differs in the types of its leaves at most."""
+        return in_tree == self.in_tree and statics == self.statics
 
 
 @dataclass(frozen=True)
@@ -208,13 +212,15 @@ def hints(of: Roles, in_tree: tree.Structure) -> list[str]:
 def explain(of: Roles, old: Signature, new: Signature) -> str:
     """Which argument makes `new` differ from `old`, one line each."""
     lines = []
-    before = dict((n, v) for n, _, v in old.statics)
+    before = {n: v for n, _, v in old.statics}
     for name, _, value in new.statics:
         if name not in before or before[name] != value or type(before[name]) is not type(value):
             was = repr(before[name]) if name in before else "absent"
             lines.append(f"static argument {of.label(name)}: {was} -> {value!r}")
-    types = [dict(zip(map(of.path_label, tree.paths(s.in_tree)), s.avals, strict=True))
-             for s in (old, new)]
+    types = [
+        dict(zip(map(of.path_label, tree.paths(s.in_tree)), s.avals, strict=True))
+        for s in (old, new)
+    ]
     for label in dict.fromkeys([*types[0], *types[1]]):
         a, b = (t.get(label, "absent") for t in types)
         if a != b:

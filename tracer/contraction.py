@@ -16,6 +16,7 @@ from . import shaping
 from .array import aval_of, user_type
 from .creation import iota
 from .errors import located
+from .operands import same_dtype
 from .reductions import sum as reduce_sum
 from .staging import bind, operand
 
@@ -37,8 +38,7 @@ def matmul(x: Any, y: Any) -> Any:
 def _disagree(x: tuple[int, ...], y: tuple[int, ...]) -> Exception:
     return located(
         TypeError,
-        "dot_general requires contracting dimensions to have the same shape, "
-        f"got {x} and {y}",
+        f"dot_general requires contracting dimensions to have the same shape, got {x} and {y}",
     )
 
 
@@ -171,13 +171,13 @@ def _product(x: Any, a: str, y: Any, b: str, needed: set[str]) -> tuple[Any, str
     """One pairwise product; letters that nothing later needs are summed."""
     x, a = _sum_out(x, a, needed | set(b))
     y, b = _sum_out(y, b, needed | set(a))
-    out = "".join(c for c in a if c in needed) + "".join(
-        c for c in b if c in needed and c not in a
-    )
-    x, y = ew.same_dtype("dot", x, y)
+    out = "".join(c for c in a if c in needed) + "".join(c for c in b if c in needed and c not in a)
+    x, y = same_dtype("dot", x, y)
     kind = aval_of(x).dtype
     if kind is bool_:
-        raise located(TypeError, f"products of {user_type(aval_of(x))} need a number dtype: .astype")
+        raise located(
+            TypeError, f"products of {user_type(aval_of(x))} need a number dtype: .astype"
+        )
     if kind.is_float:
         return bind("dot", x, y, spec=f"{a},{b}->{out}"), out
     every = out + "".join(c for c in a if c in b and c not in out)

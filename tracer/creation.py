@@ -16,8 +16,9 @@ from ir.dtypes import DType, bool_, f32, i32
 from ir.dtypes import dtype as dtype_of
 
 from .array import Array, Tracer, aval_of
-from .elementwise import add, astype, equal, greater_equal, multiply, where
+from .elementwise import add, equal, greater_equal, multiply, where
 from .errors import located
+from .operands import astype
 from .staging import SCALARS, bind, filled, operand, spread
 
 

@@ -1,7 +1,7 @@
-"""Elementwise functions: numpy broadcasting and Python scalars end here.
+"""Elementwise functions.
 
-Invariant: arrays never change dtype silently. A Python scalar adopts the dtype of the arrays beside
-it if that dtype can hold it; two arrays of different dtypes are an error that names the cure.
+Invariant: functions that only floats have take integers as float32; all others keep the dtype of
+their arrays.
 """
 
 from __future__ import annotations
@@ -14,92 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import DType, bool_, f16, f32, i32, u32
-from ir.dtypes import dtype as dtype_of
+from ir.dtypes import f32, u32
 
-from .array import Array, aval_of, user_type
-from .errors import located
-from .staging import SCALARS, bind, filled, operand, scalar, spread
+from .array import Array, aval_of
+from .operands import as_bool, as_float, astype, broadcast, promote, same_dtype
+from .staging import SCALARS, bind, filled, operand
 
 _abs = abs
-
-
-# --- operands ---------------------------------------------------------------------------------
-
-
-def promote(name: str, *xs: Any) -> list:
-    """The operands with one dtype and one shape."""
-    return broadcast(name, *same_dtype(name, *xs))
-
-
-def same_dtype(name: str, *xs: Any) -> list:
-    """The operands with the dtype of the arrays among them; scalars adopt it."""
-    ready = [x if isinstance(x, SCALARS) else operand(x, name) for x in xs]
-    avals = [aval_of(x) for x in ready if not isinstance(x, SCALARS)]
-    if not avals:
-        kind = _widest([aval_of(x).dtype for x in ready])
-        return [scalar(x, kind) for x in ready]
-    kind = avals[0].dtype
-    if any(a.dtype is not kind for a in avals):
-        raise located(
-            TypeError,
-            f"{name} requires arrays of equal dtypes, got {' and '.join(map(user_type, avals))}; "
-            f"convert one with .astype({kind.np.name!r})",
-        )
-    return [_adopt(name, x, kind) if isinstance(x, SCALARS) else x for x in ready]
-
-
-def _widest(kinds: list[DType]) -> DType:
-    return next(k for k in (f32, f16, i32, u32, bool_) if k in kinds)
-
-
-def _adopt(name: str, value: Any, kind: DType) -> Any:
-    fits = kind.is_float or isinstance(value, (bool, np.bool_))
-    if kind.is_integer and isinstance(value, (int, np.integer)):
-        limits = np.iinfo(kind.np)
-        fits = limits.min <= value <= limits.max
-    if kind is bool_:
-        fits = isinstance(value, (bool, np.bool_))
-    if not fits:
-        raise located(
-            TypeError,
-            f"{name} of {kind.np.name} values with the {type(value).__name__} {value!r}, which "
-            f"{kind.np.name} does not hold; convert the array with .astype first",
-        )
-    return scalar(value, kind)
-
-
-def broadcast(name: str, *xs: Any) -> list:
-    """The operands repeated to their common shape."""
-    shapes = [aval_of(x).shape for x in xs]
-    try:
-        shape = np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise located(
-            TypeError,
-            f"{name} got incompatible shapes for broadcasting: {', '.join(map(str, shapes))}; "
-            "axes must be equal or 1, counted from the last",
-        ) from None
-    return [spread(x, shape) for x in xs]
-
-
-def as_float(x: Any) -> Any:
-    """Integers and bools as float32; floats unchanged."""
-    x = operand(x)
-    return x if aval_of(x).dtype.is_float else astype(x, f32)
-
-
-def as_bool(x: Any) -> Any:
-    x = operand(x)
-    return x if aval_of(x).dtype is bool_ else astype(x, bool_)
-
-
-def astype(x: Any, dtype: Any) -> Any:
-    """Convert. Floats to integers truncate; to bool tests != 0."""
-    x, kind = operand(x), dtype_of(dtype)
-    if aval_of(x).dtype is kind:
-        return x
-    return bind("cast", x, dtype=kind)
 
 
 def copy(x: Any) -> Any:
@@ -128,6 +49,19 @@ tanh = _float_function("tanh", "Hyperbolic tangent.")
 sqrt = _float_function("sqrt", "Square root.")
 rsqrt = _float_function("rsqrt", "1 / sqrt(x).")
 logistic = _float_function("logistic", "1 / (1 + exp(-x)).")
+
+
+def exp2(x: Any) -> Any:
+    """2 ** x."""
+    return exp(multiply(as_float(x), math.log(2)))
+
+
+def log2(x: Any) -> Any:
+    return multiply(log(x), 1 / math.log(2))
+
+
+def log10(x: Any) -> Any:
+    return multiply(log(x), 1 / math.log(10))
 
 
 def negative(x: Any) -> Any:
@@ -226,6 +160,17 @@ def _magnitude_bits(x: Any) -> Any:
     # Bit tests: devices may assume in float comparisons that NaN and infinities do not occur.
     bits = bind("bitcast", astype(as_float(x), f32), dtype=u32)
     return bitwise_and(bits, 0x7FFFFFFF)
+
+
+def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8) -> Any:
+    """|x - y| <= atol + rtol * |y|; infinities are close to themselves, NaN to nothing."""
+    x, y = promote("isclose", _exact(x), _exact(y))
+    near = less_equal(abs(subtract(x, y)), add(multiply(abs(y), rtol), atol))
+    return where(logical_and(isfinite(x), isfinite(y)), near, equal(x, y))
+
+
+def _exact(x: Any) -> Any:
+    return x if isinstance(x, SCALARS) else as_float(x)
 
 
 # --- functions of two arrays ------------------------------------------------------------------

@@ -1,13 +1,12 @@
-"""`x[index]` and `x.at[index]`: numpy's rules, with JAX's answer to positions out of range.
+"""`x[index]`: numpy's rules, with JAX's answer to positions out of range.
 
 Invariant: Python ints and slices are checked and become views; positions known only on the device
-clamp when read and are dropped when written. Negative positions count from the end.
+clamp. Negative positions count from the end.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -22,8 +21,8 @@ from . import shaping
 from .array import Array, Tracer, aval_of
 from .creation import iota
 from .errors import located
-from .reductions import max as reduce_max
-from .staging import SCALARS, bind, operand, scalar, visible
+from .operands import astype
+from .staging import SCALARS, bind, operand, scalar
 
 _INTS = (int, np.integer)
 
@@ -68,7 +67,9 @@ def plan(shape: tuple[int, ...], index: Any) -> Plan:
     fill = [slice(None)] * (len(shape) - used)
     given = given[:at] + fill + given[at + 1 :]
     items = [item for item in given if item is not None]
-    fixed = tuple(_bounded(item, d, n) for d, (item, n) in enumerate(zip(items, shape, strict=True)))
+    fixed = tuple(
+        _bounded(item, d, n) for d, (item, n) in enumerate(zip(items, shape, strict=True))
+    )
     return Plan(fixed, _new_axes(given, fixed))
 
 
@@ -131,7 +132,9 @@ def get(x: Any, index: Any) -> Any:
     where = plan(aval_of(x).shape, index)
     if not where.arrays:
         return _get_static(x, where)
-    static = tuple(slice(0, n, 1) if d in where.arrays else item for d, (item, n) in _axes(x, where))
+    static = tuple(
+        slice(0, n, 1) if d in where.arrays else item for d, (item, n) in _axes(x, where)
+    )
     x = _slice(x, static)
     items = list(where.items)
     for place in where.new:
@@ -174,13 +177,13 @@ def _slice(x: Any, spans: tuple[slice, ...]) -> Any:
     shape = aval_of(x).shape
     if all(s == slice(0, n, 1) for s, n in zip(spans, shape, strict=True)):
         return x
-    forward, turned = _forward(spans)
+    forward, turned = forward_spans(spans)
     start, limit, stride = zip(*forward, strict=True)
     x = bind("slice", x, start=start, limit=limit, stride=stride)
     return bind("rev", x, axes=turned) if turned else x
 
 
-def _forward(spans: tuple[slice, ...]) -> tuple[list[tuple[int, int, int]], tuple[int, ...]]:
+def forward_spans(spans: tuple[slice, ...]) -> tuple[list[tuple[int, int, int]], tuple[int, ...]]:
     """(start, limit, stride) with positive strides, and the axes to reverse afterwards."""
     forward, turned = [], []
     for d, s in enumerate(spans):
@@ -199,7 +202,7 @@ def _gather(x: Any, items: list) -> Any:
     """Rows of `x` at the array items; the other items are whole axes."""
     shape = aval_of(x).shape
     axes = [d for d, item in enumerate(items) if not isinstance(item, slice)]
-    ids = _flat_ids([items[d] for d in axes], [shape[d] for d in axes], clamp=True)
+    ids = flat_ids([items[d] for d in axes], [shape[d] for d in axes], clamp=True)
     rest = [d for d in range(len(shape)) if d not in axes]
     rows = shaping.transpose(x, [*axes, *rest])
     rows = shaping.reshape(rows, (prod(shape[d] for d in axes), *(shape[d] for d in rest)))
@@ -210,7 +213,7 @@ def _gather(x: Any, items: list) -> Any:
     return shaping.moveaxis(out, tuple(range(count)), tuple(range(first, first + count)))
 
 
-def _flat_ids(arrays: list, sizes: list[int], clamp: bool) -> Any:
+def flat_ids(arrays: list, sizes: list[int], clamp: bool) -> Any:
     """One row-major position for several positions; out of range it is clamped, or -1."""
     ids = [_wrapped(a, n) for a, n in zip(arrays, sizes, strict=True)]
     if len(ids) == 1:
@@ -240,8 +243,8 @@ def _wrapped(ids: Any, n: int) -> Any:
     if isinstance(ids, (int, np.ndarray)):
         host = np.asarray(ids, np.int64)
         return operand(np.where(host < 0, host + n, host).astype(np.int32))
-    if not aval_of(ids).dtype.np.kind == "i":
-        return ew.astype(ids, i32)
+    if aval_of(ids).dtype.np.kind != "i":
+        return astype(ids, i32)
     return ew.where(ew.less(ids, 0), ew.add(ids, n), ids)
 
 
@@ -281,139 +284,9 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
     return _gather(x, index)
 
 
-# --- writing ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class At:
-    """`x.at`: index it, then say what to write there."""
-
-    array: Any
-
-    def __getitem__(self, index: Any) -> Places:
-        return Places(self.array, index)
-
-
-@dataclass(frozen=True, eq=False)
-class Places:
-    """`x.at[index]`. Each method returns a changed copy; values broadcast to x[index]."""
-
-    array: Any
-    index: Any
-
-    def get(self) -> Any:
-        return get(self.array, self.index)
-
-    def set(self, values: Any) -> Any:
-        """`x` with `values` there; of values for one place, the last counts."""
-        return self._write(values, lambda old, new: new, _set_rows)
-
-    def add(self, values: Any) -> Any:
-        """`x` with `values` added there; all values for one place count."""
-        return self._write(values, ew.add, _add_rows)
-
-    def subtract(self, values: Any) -> Any:
-        return self.add(ew.negative(values))
-
-    def _write(self, values: Any, combine: Callable, rows: Callable) -> Any:
-        x, update = map(visible, ew.same_dtype("at", self.array, values))
-        if is_array(self.index) and aval_of(self.index).dtype is bool_:
-            mask = self._mask(x)
-            return ew.where(mask, combine(x, update), x)
-        where = plan(aval_of(x).shape, self.index)
-        if where.arrays:
-            return _write_rows(x, where, update, rows)
-        return _write_static(x, where, self.index, update, combine)
-
-    def _mask(self, x: Any) -> Any:
-        mask, rank = operand(self.index), aval_of(x).ndim
-        sizes = aval_of(mask).shape
-        if sizes != aval_of(x).shape[: len(sizes)]:
-            raise located(IndexError, f"mask of shape {sizes} does not fit {aval_of(x)}")
-        return shaping.reshape(mask, sizes + (1,) * (rank - len(sizes)))
-
-
-def _write_static(x: Any, where: Plan, index: Any, update: Any, combine: Callable) -> Any:
-    """Pad the values out to the shape of `x` and choose between the two."""
-    shape = aval_of(x).shape
-    spans = tuple(slice(i, i + 1, 1) if isinstance(i, int) else i for i in where.items)
-    forward, turned = _forward(spans)
-    window = tuple(len(range(*span)) for span in forward)
-    hosts = index if isinstance(index, tuple) else (index,)
-    result = np.broadcast_to(0, shape)[hosts].shape  # a view of one number: costs nothing
-    part = shaping.reshape(_fitted(update, result), window)
-    part = bind("rev", part, axes=turned) if turned else part
-    low = tuple(s for s, _, _ in forward)
-    widths = dict(
-        low=low,
-        high=tuple(n - _end(span, w) for n, span, w in zip(shape, forward, window, strict=True)),
-        interior=tuple(step - 1 for _, _, step in forward),
-    )
-    if window == shape:
-        return combine(x, part)
-    there = bind("pad", scalar(True, bool_, window), **widths, value=False)
-    return ew.where(there, combine(x, bind("pad", part, **widths, value=0)), x)
-
-
-def _end(span: tuple[int, int, int], count: int) -> int:
-    return span[0] + (count - 1) * span[2] + 1 if count else span[0]
-
-
-def _fitted(update: Any, shape: tuple[int, ...]) -> Any:
-    """`update` broadcast to `shape`; surplus leading axes of size 1 are dropped, as in numpy."""
-    have = aval_of(update).shape
-    extra = max(len(have) - len(shape), 0)
-    if extra and set(have[:extra]) == {1}:
-        update = shaping.reshape(update, have[extra:])
-    return shaping.broadcast_to(update, shape)
-
-
-def _write_rows(x: Any, where: Plan, update: Any, rows: Callable) -> Any:
-    """Bring the indexed axes to the front, as one, and the others behind them."""
-    shape = aval_of(x).shape
-    axes = where.arrays
-    rest = [d for d in range(len(shape)) if d not in axes]
-    if where.new or any(where.items[d] != slice(0, shape[d], 1) for d in rest):
-        raise located(
-            IndexError,
-            "x.at[...] with index arrays takes whole axes beside them; slice x first",
-        )
-    sizes = [shape[d] for d in axes]
-    ids = _flat_ids([where.items[d] for d in axes], sizes, clamp=False)
-    count = aval_of(ids).ndim
-    first = axes[0] if list(axes) == list(range(axes[0], axes[-1] + 1)) else 0
-    kept = tuple(shape[d] for d in rest)
-    update = _fitted(update, (*kept[:first], *aval_of(ids).shape, *kept[first:]))
-    update = shaping.moveaxis(update, tuple(range(first, first + count)), tuple(range(count)))
-    order = [*axes, *rest]
-    table = shaping.transpose(x, order)
-    flat = shaping.reshape(table, (prod(sizes), *(shape[d] for d in rest)))
-    done = shaping.reshape(rows(flat, ids, update), aval_of(table).shape)
-    return shaping.transpose(done, [order.index(d) for d in range(len(shape))])
-
-
-def _add_rows(x: Any, ids: Any, update: Any) -> Any:
-    return ew.add(x, bind("scatter_add", ids, update, size=aval_of(x).shape[0]))
-
-
-def _set_rows(x: Any, ids: Any, update: Any) -> Any:
-    """Each row finds the last position that names it: no order of writes to depend on."""
-    shape = aval_of(x).shape
-    count = prod(aval_of(ids).shape)
-    if not count or not shape[0]:
-        return x
-    ids = shaping.reshape(ids, (count,))
-    update = shaping.reshape(update, (count, *shape[1:]))
-    grid = (shape[0], count)
-    names = ew.equal(iota(grid, 0), shaping.broadcast_to(ids, grid))
-    last = reduce_max(ew.where(names, iota(grid, 1), -1), axis=1)
-    new = bind("take", update, last)
-    hit = shaping.reshape(ew.greater_equal(last, 0), (shape[0],) + (1,) * (len(shape) - 1))
-    return ew.where(hit, new, x)
-
-
-def as_position(i: Any) -> Any:
-    """An index as an int32 scalar operand."""
+def as_position(i: Any, size: int) -> Any:
+    """A start on an axis of `size` as an int32 scalar; negative ones count from the end."""
     if isinstance(i, SCALARS):
-        return scalar(operator.index(i), i32)
-    return ew.astype(i, i32)
+        at = operator.index(i)
+        return scalar(at + size if at < 0 else at, i32)
+    return _wrapped(operand(i), size)

@@ -21,15 +21,15 @@ from ir.dtypes import bool_
 from ir.graph import Aval, Graph, Lit, Var
 
 from . import settings, tree
-from .array import Array, interned
+from .array import Array
 from .calls import Names, Nums, Roles, Signature, checked_avals, explain, hints, leaf_aval, roles
+from .compiled import Compiled, as_stored, plan_results
 from .donation import pair
-from .errors import located
+from .lowered import Lowered
 from .staging import Traced, trace
 
 EXECUTABLES_KEPT = 1024
 _executables: OrderedDict[tuple, Any] = OrderedDict()
-_NONE = id(None)
 
 
 # --- the seam to the device -------------------------------------------------------------------
@@ -49,12 +49,7 @@ class DeviceExecutable:
 
     def upload(self, aval: Aval, host: np.ndarray) -> Any:
         """A Buffer holding a host array."""
-        return self.device.upload(_as_stored(aval, host))
-
-
-def _as_stored(aval: Aval, host: np.ndarray) -> np.ndarray:
-    """Bools are 32-bit words on the device."""
-    return host.astype(np.uint32) if aval.dtype is bool_ else host
+        return self.device.upload(as_stored(aval, host))
 
 
 def _make_executable(graph: Graph, donate: Sequence[tuple[int, int]], name: str = "main") -> Any:
@@ -106,120 +101,22 @@ def _frozen(host: np.ndarray) -> np.ndarray:
 
 def wait(buffers: Sequence[Any]) -> None:
     """Wait until all of these are computed."""
-    for device in {b.device for b in buffers if hasattr(b, "device") and b is not None
-                   and not isinstance(b, np.ndarray)}:
+    away = [b for b in buffers if b is not None and not isinstance(b, np.ndarray)]
+    for device in {b.device for b in away}:
         device.synchronize()
-
-
-# --- compiled calls ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A graph cut to what must be computed.
-
-    `results[j]` says where output j is: (True, k) the program's output k, (False, i) its input i,
-    which is handed on without a copy.
-    """
-
-    graph: Graph
-    results: tuple[tuple[bool, int], ...]
-
-
-def plan_results(graph: Graph) -> Plan:
-    """Outputs that repeat, or that are inputs, need no kernel."""
-    inputs = {v: i for i, v in enumerate(graph.ins)}
-    computed: dict[Any, int] = {}
-    results = []
-    for v in graph.outs:
-        if isinstance(v, Var) and v in inputs:
-            results.append((False, inputs[v]))
-        else:
-            results.append((True, computed.setdefault(v, len(computed))))
-    return Plan(Graph(graph.ins, graph.eqns, tuple(computed)), tuple(results))
-
-
-class Compiled:
-    """An executable with what a call needs: constants, donors, and the tree of its results."""
-
-    def __init__(self, traced: Traced, donated: Sequence[int], pairs: Sequence, name: str) -> None:
-        self.out_tree, self.constants = traced.out_tree, traced.constants
-        self.donated = tuple(donated)  # positions among the leaves
-        self._donated_set = frozenset(donated)
-        self.plan = plan_results(traced.graph)
-        self.pairs = tuple(pairs)
-        self.out_avals = tuple(interned(v.aval) for v in self.plan.graph.outs)
-        self.leaf_avals = traced.graph.in_avals[len(self.constants) :]
-        self.name = name
-        self.executable = executable_for(self.plan.graph, self.pairs, name)
-        self._simple = all(made for made, _ in self.plan.results) and len(self.out_avals) == len(
-            self.plan.results
-        )
-
-    def __call__(self, leaves: Sequence[Any]) -> Any:
-        """Run on argument leaves of the types it was traced for; donated arrays are deleted."""
-        # Hundreds of leaves pass here at every step: whole lists, no calls for each leaf.
-        inputs = [getattr(leaf, "_buffer", None) for leaf in leaves]
-        if self.constants:
-            inputs = [c._buffer for c in self.constants] + inputs
-        distinct = set(map(id, inputs))
-        if _NONE in distinct:
-            self._upload(leaves, inputs)
-        if len(distinct) != len(inputs) and self.donated:
-            self._check_shared(inputs)
-        outs = self.executable.run(inputs) if self.out_avals else []
-        arrays = list(map(Array, self.out_avals, outs))
-        if not self._simple:
-            arrays = self._assemble(arrays, leaves)
-        for leaf in [leaves[i] for i in self.donated]:
-            if type(leaf) is Array:
-                leaf._buffer = leaf._host = leaf._read = None
-        return tree.unflatten(self.out_tree, arrays)
-
-    def _upload(self, leaves: Sequence[Any], inputs: list) -> None:
-        """Fill in the inputs that are not on the device; donated ones get memory of their own."""
-        upload, first = self.executable.upload, len(self.constants)
-        for at, held in enumerate(inputs):
-            if held is not None:
-                continue
-            leaf = self.constants[at] if at < first else leaves[at - first]
-            if type(leaf) is Array:
-                inputs[at] = leaf.on_device(upload)
-                continue
-            aval = self.leaf_avals[at - first]
-            host = np.asarray(leaf, aval.dtype.np)
-            given = at - first in self._donated_set
-            inputs[at] = upload(aval, host) if given else _as_stored(aval, host)
-
-    def _check_shared(self, inputs: list) -> None:
-        """Nothing may be donated and read too."""
-        ids = [id(x) for x in inputs]
-        for i in self.donated:
-            at = len(self.constants) + i
-            if ids.count(ids[at]) > 1:
-                raise located(
-                    ValueError,
-                    f"{self.name} was given the same array twice, and donates one of them "
-                    f"({self.leaf_avals[i]}); pass a copy (.copy()) or do not donate it",
-                )
-
-    def _assemble(self, computed: list[Array], leaves: Sequence[Any]) -> list[Array]:
-        given = [*self.constants, *leaves]
-        first = len(self.constants)
-        found: list[Array] = []
-        for made, at in self.plan.results:
-            value = computed[at] if made else given[at]
-            if not made and not isinstance(value, Array):
-                value = Array.from_host(value, self.leaf_avals[at - first].dtype)
-            elif not made and at - first in self.donated:
-                value = Array(value.aval, value._buffer, value._host)
-            found.append(value)
-        return found
 
 
 def run_traced(traced: Traced) -> Any:
     """Compile (or find) and run a graph whose inputs are all constants."""
-    return Compiled(traced, (), (), "eager")(())
+    return compiled(traced, (), (), "eager")(())
+
+
+def compiled(
+    traced: Traced, donated: Sequence[int], pairs: Sequence[tuple[int, int]], name: str
+) -> Compiled:
+    """The traced function with its executable."""
+    plan = plan_results(traced.graph)
+    return Compiled(traced, plan, executable_for(plan.graph, pairs, name), donated, name)
 
 
 # --- jit --------------------------------------------------------------------------------------
@@ -245,7 +142,8 @@ class Jitted:
         self._entries: dict[Signature, Entry] = {}
         self._last: Entry | None = None
         self._why = "the function has not been called yet"
-        functools.update_wrapper(self, fun)
+        # Attributes stay behind: those of another Jitted would overwrite this one's.
+        functools.update_wrapper(self, fun, updated=())
 
     def __repr__(self) -> str:
         return f"<jit of {self._name}>"
@@ -270,9 +168,8 @@ class Jitted:
         except TypeError:
             avals = list(checked_avals(self._roles, in_tree, leaves))
         # Types are interned: equal lists compare by pointers, without hashing anything.
-        if last and avals == last.avals and in_tree == last.signature.in_tree:
-            if statics == last.signature.statics:
-                return last
+        if last and avals == last.avals and last.signature.agrees(in_tree, statics):
+            return last
         signature = Signature(in_tree, tuple(avals), statics)
         self._last = self._entries.get(signature) or self._add(signature)
         return self._last
@@ -306,13 +203,16 @@ class Jitted:
         paths = tree.paths(signature.in_tree)
         donated = [i for i, path in enumerate(paths) if self._roles.donates(path)]
         pairs = self._pairs(traced, paths, donated)
-        return Compiled(traced, donated, pairs, self._name)
+        return compiled(traced, donated, pairs, self._name)
 
     def _pairs(self, traced: Traced, paths: list, donated: list[int]) -> list[tuple[int, int]]:
         graph, first = traced.graph, len(traced.constants)
         returned = {v for v in graph.outs if isinstance(v, Var)}
-        donors = [(first + i, paths[i], graph.ins[first + i].aval) for i in donated
-                  if graph.ins[first + i] not in returned]
+        donors = [
+            (first + i, paths[i], graph.ins[first + i].aval)
+            for i in donated
+            if graph.ins[first + i] not in returned
+        ]
         results, seen = [], plan_results(graph).results
         for (made, at), path, v in zip(seen, tree.paths(traced.out_tree), graph.outs, strict=True):
             if made and not isinstance(v, Lit) and at not in [r[0] for r in results]:
@@ -368,53 +268,6 @@ class Jitted:
             host = np.asarray(leaf, aval.dtype.np)
             inputs.append(executable.upload(aval, host.copy()))
         return executable.profile(inputs)
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """A traced call: `.graph`, its text, and `.compile()`."""
-
-    _jitted: Jitted
-    _signature: Signature
-    _traced: Traced
-
-    @property
-    def graph(self) -> Graph:
-        """The traced graph; constants are its leading inputs."""
-        return self._traced.graph
-
-    def as_text(self) -> str:
-        from ir import show
-
-        return show(self.graph)
-
-    def compile(self) -> CompiledCall:
-        return CompiledCall(self._jitted._compile(self._signature, self._traced), self._signature)
-
-
-@dataclass(frozen=True)
-class CompiledCall:
-    """A compiled call; itself callable with arguments of the types it was lowered for."""
-
-    _call: Compiled
-    _signature: Signature
-
-    @property
-    def program(self) -> Any:
-        """The codegen Program (None on the oracle)."""
-        return self._call.executable.program
-
-    def as_text(self) -> str:
-        """The WGSL of every kernel."""
-        kernels = self.program.kernels if self.program else ()
-        return "\n".join(k.wgsl for k in kernels)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        leaves, in_tree = tree.flatten((args, kwargs))
-        avals = tuple(map(leaf_aval, leaves))
-        if in_tree != self._signature.in_tree or avals != self._signature.avals:
-            raise located(TypeError, "a compiled call takes arguments of the types it was lowered for")
-        return self._call(leaves)
 
 
 def _forget(call: Compiled) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 from ir.dtypes import dtype as dtype_of
 
 from . import tree
+from .array import aval_of
 from .creation import as_shape, iota
-from .elementwise import as_bool, astype, exp, log, rsqrt, same_dtype, tanh
+from .elementwise import exp, log, rsqrt, tanh
 from .errors import located
 from .indexing import as_position
 from .nn import erf
+from .operands import as_bool, astype, same_dtype
 from .staging import bind, operand
 
 
@@ -30,15 +32,28 @@ def select(condition: Any, on_true: Any, on_false: Any) -> Any:
 
 
 def dynamic_slice(x: Any, start_indices: Sequence[Any], slice_sizes: Sequence[int]) -> Any:
-    """x[start : start + size] on every axis; starts may be traced and shift so that it fits."""
-    starts = [as_position(i) for i in start_indices]
-    return bind("dynamic_slice", operand(x), *starts, sizes=as_shape(tuple(slice_sizes)))
+    """x[start : start + size] on every axis; starts may be traced and shift so that it fits.
+
+    Negative starts count from the end.
+    """
+    x = operand(x, "dynamic_slice")
+    starts = _positions(x, start_indices)
+    return bind("dynamic_slice", x, *starts, sizes=as_shape(tuple(slice_sizes)))
 
 
 def dynamic_update_slice(x: Any, update: Any, start_indices: Sequence[Any]) -> Any:
     """`x` with `update` at `start_indices`, which shift so that it fits."""
-    starts = [as_position(i) for i in start_indices]
-    return bind("dynamic_update", *same_dtype("dynamic_update_slice", x, update), *starts)
+    x, update = same_dtype("dynamic_update_slice", x, update)
+    return bind("dynamic_update", x, update, *_positions(x, start_indices))
+
+
+def _positions(x: Any, starts: Sequence[Any]) -> list:
+    shape = aval_of(x).shape
+    if len(starts) != len(shape):
+        raise located(
+            TypeError, f"a slice of shape {shape} needs a start for each axis, got {len(starts)}"
+        )
+    return [as_position(i, n) for i, n in zip(starts, shape, strict=True)]
 
 
 def convert_element_type(x: Any, dtype: Any) -> Any:

@@ -5,6 +5,7 @@ Invariant: nothing is computed here, so a method and the function of its name ca
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -14,15 +15,15 @@ def _jnp():
     return numpy
 
 
-def _forward(name: str):
-    def method(self, other):
+def _forward(name: str) -> Callable[[Any, Any], Any]:
+    def method(self: Any, other: Any) -> Any:
         return getattr(_jnp(), name)(self, other)
 
     return method
 
 
-def _backward(name: str):
-    def method(self, other):
+def _backward(name: str) -> Callable[[Any, Any], Any]:
+    def method(self: Any, other: Any) -> Any:
         return getattr(_jnp(), name)(other, self)
 
     return method
@@ -69,7 +70,7 @@ class Methods:
     @property
     def at(self):
         """`x.at[index].set(v)`, `.add(v)`, ...: a changed copy; the array itself never changes."""
-        from .indexing import At
+        from .writing import At
 
         return At(self)
 

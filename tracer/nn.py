@@ -17,6 +17,7 @@ from . import shaping
 from .array import aval_of
 from .creation import iota
 from .errors import located
+from .operands import as_float, astype
 from .reductions import logsumexp
 from .staging import bind, operand
 
@@ -33,7 +34,7 @@ def sigmoid(x: Any) -> Any:
 
 def silu(x: Any) -> Any:
     """x * sigmoid(x)."""
-    x = ew.as_float(x)
+    x = as_float(x)
     return ew.multiply(x, ew.logistic(x))
 
 
@@ -46,13 +47,13 @@ def tanh(x: Any) -> Any:
 
 def softplus(x: Any) -> Any:
     """log(1 + exp(x)), without overflow."""
-    x = ew.as_float(x)
+    x = as_float(x)
     return ew.add(ew.maximum(x, 0), ew.log1p(ew.exp(ew.negative(ew.abs(x)))))
 
 
 def gelu(x: Any, approximate: bool = True) -> Any:
     """x * P(N(0, 1) <= x) (Hendrycks and Gimpel, 2016); `approximate` uses their tanh formula."""
-    x = ew.as_float(x)
+    x = as_float(x)
     if not approximate:
         return x * 0.5 * (erf(x * math.sqrt(0.5)) + 1)
     inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
@@ -61,7 +62,7 @@ def gelu(x: Any, approximate: bool = True) -> Any:
 
 def erf(x: Any) -> Any:
     """The error function, to 1.5e-7 absolute (Abramowitz and Stegun 7.1.26)."""
-    x = ew.as_float(x)
+    x = as_float(x)
     size = ew.abs(x)
     t = 1 / (size * 0.3275911 + 1)
     terms = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
@@ -76,7 +77,7 @@ def erf(x: Any) -> Any:
 
 def softmax(x: Any, axis: int = -1) -> Any:
     """exp(x) / sum(exp(x)) along `axis`, without overflow."""
-    x = ew.as_float(x)
+    x = as_float(x)
     at = shaping.canonical_axis(axis, aval_of(x).ndim)
     rows = shaping.moveaxis(x, at, -1)
     return shaping.moveaxis(bind("softmax", rows), -1, at)
@@ -84,7 +85,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """x - logsumexp(x) along `axis`."""
-    x = ew.as_float(x)
+    x = as_float(x)
     return ew.subtract(x, logsumexp(x, axis, keepdims=True))
 
 
@@ -95,9 +96,9 @@ def one_hot(x: Any, num_classes: int, dtype: Any = f32, axis: int = -1) -> Any:
         raise located(TypeError, f"one_hot needs integer ids, got {aval_of(ids)}")
     shape = (*aval_of(ids).shape, num_classes)
     at = shaping.canonical_axis(axis, len(shape))
-    place = ew.astype(iota(shape, len(shape) - 1), aval_of(ids).dtype)
+    place = astype(iota(shape, len(shape) - 1), aval_of(ids).dtype)
     hot = ew.equal(place, shaping.expand_dims(ids, -1))
-    return shaping.moveaxis(ew.astype(hot, dtype_of(dtype)), -1, at)
+    return shaping.moveaxis(astype(hot, dtype_of(dtype)), -1, at)
 
 
 # --- of transformers --------------------------------------------------------------------------

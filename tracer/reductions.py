@@ -16,10 +16,8 @@ from .array import aval_of
 from .creation import iota
 from .elementwise import (
     add,
-    as_bool,
-    as_float,
-    astype,
     equal,
+    isclose,
     isfinite,
     multiply,
     sqrt,
@@ -28,6 +26,7 @@ from .elementwise import (
     where,
 )
 from .errors import located
+from .operands import as_bool, as_float, astype
 from .shaping import (
     broadcast_to,
     canonical_axes,
@@ -115,6 +114,19 @@ def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return equal(equal(found, 0), False)
 
 
+def allclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8) -> Any:
+    """Whether `isclose` holds everywhere."""
+    return all(isclose(x, y, rtol, atol))
+
+
+def array_equal(x: Any, y: Any) -> Any:
+    """Whether shapes and elements are equal."""
+    x, y = operand(x), operand(y)
+    if aval_of(x).shape != aval_of(y).shape:
+        return filled(False, bool_)
+    return all(equal(x, y))
+
+
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """int32 index of the first largest element along `axis` (default: of the flattened array)."""
     return _first(max, x, axis, keepdims)
@@ -193,9 +205,11 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 __all__ = [
     "all",
+    "allclose",
     "any",
     "argmax",
     "argmin",
+    "array_equal",
     "cumsum",
     "logsumexp",
     "max",

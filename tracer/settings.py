@@ -20,7 +20,7 @@ def debug() -> int:
 
 
 def backend() -> str:
-    """"device" (WebGPU), or "oracle" (numpy) under PICO_BACKEND=oracle."""
+    """ "device" (WebGPU), or "oracle" (numpy) under PICO_BACKEND=oracle."""
     return _chosen or _named(os.environ.get("PICO_BACKEND") or "device")
 
 

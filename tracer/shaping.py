@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy as np
 
 from .array import aval_of
 from .creation import as_shape
-from .elementwise import _adopt, same_dtype
 from .errors import located
+from .operands import adopt, same_dtype
 from .staging import SCALARS, bind, operand, spread
 
 
@@ -26,9 +27,7 @@ def canonical_axis(axis: Any, ndim: int) -> int:
     except TypeError as error:
         raise located(TypeError, f"an axis is a Python int, got {axis!r}") from error
     if not -ndim <= at < ndim:
-        raise located(
-            ValueError, f"axis {at} is out of bounds for array of dimension {ndim}"
-        )
+        raise located(ValueError, f"axis {at} is out of bounds for array of dimension {ndim}")
     return at % ndim
 
 
@@ -207,7 +206,7 @@ def split(x: Any, sections: Any, axis: int = 0) -> list:
     else:
         cuts = [n // sections * i for i in range(1, sections)]
     bounds = [0, *cuts, n]
-    return [slice_axis(x, at, lo, max(lo, hi)) for lo, hi in zip(bounds, bounds[1:], strict=False)]
+    return [slice_axis(x, at, lo, max(lo, hi)) for lo, hi in pairwise(bounds)]
 
 
 def tile(x: Any, reps: Any) -> Any:
@@ -260,6 +259,6 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
         raise located(ValueError, f"pad widths cannot be negative, got {pad_width}")
     if not np.isfinite(constant_values):
         raise located(ValueError, f"pad needs a finite value, got {constant_values}")
-    value = _adopt("pad", constant_values, aval.dtype).value
+    value = adopt("pad", constant_values, aval.dtype).value
     low, high = (tuple(pair[i] for pair in widths) for i in (0, 1))
     return bind("pad", x, low=low, high=high, interior=(0,) * aval.ndim, value=value)

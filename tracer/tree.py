@@ -39,9 +39,7 @@ def structure(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> Struct
     return optree.tree_structure(tree, is_leaf, namespace=NAMESPACE)
 
 
-def map(
-    fun: Callable, tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None
-) -> Any:
+def map(fun: Callable, tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None) -> Any:
     """`fun` of corresponding leaves. Raises ValueError if `rest` have other structures."""
     return optree.tree_map(fun, tree, *rest, is_leaf=is_leaf, namespace=NAMESPACE)
 

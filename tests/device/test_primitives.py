@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 
+from codegen.profile import Profile
 from ir import PRIMITIVES, evaluate
 from ir.passes.grad import vjp_graph
 
@@ -30,8 +31,9 @@ def quiet():
         yield
 
 
-def compare(graph, arrays, factor: float) -> None:
-    got = run(graph, *arrays)
+def compare(graph, arrays, factor: float, profile: Profile | None = None) -> None:
+    """Run on the adapter, compiled for its own or a narrower profile, against the oracle."""
+    got = run(graph, *arrays, profile=profile)
     for aval, g, w in zip(graph.out_avals, got, evaluate(graph, *arrays), strict=True):
         agree(*(_unseen(graph, x) for x in (g, w)), aval, factor)
 

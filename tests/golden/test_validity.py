@@ -87,12 +87,26 @@ def test_kernels_read_well(name, profile):
         assert max(map(len, text.splitlines())) < 600
         assert not re.search(r"[ \t]+$", text, re.MULTILINE)
         assert "\n\n\n" not in text
-        for line in text.splitlines():
-            let = re.match(r"\s*(?:let|var) (\w+)", line)
-            if let:
-                assert len(re.findall(rf"\b{let[1]}\b", text)) > 1, f"unused: {line}"
         for binding in kernel.bindings:
             assert len(re.findall(rf"\b{binding.name}\b", text)) > 1, f"unread: {binding.name}"
+
+
+def dead_lets(wgsl: str) -> list[str]:
+    """Declarations whose name occurs nowhere else in their function."""
+    found = []
+    for body in re.split(r"^(?=fn |@compute)", wgsl, flags=re.MULTILINE)[1:]:
+        for line in body.splitlines():
+            declared = re.match(r"\s*(?:let|var) (\w+)", line)
+            if declared and len(re.findall(rf"\b{declared[1]}\b", body)) == 1:
+                found.append(line.strip())
+    return found
+
+
+@each
+@of_each
+def test_kernels_have_no_dead_lets(name, profile):
+    dead = {line: k.wgsl for k in kernels(name, profile) for line in dead_lets(k.wgsl)}
+    assert not dead, "\n\n".join(f"unused: {line}\n{text}" for line, text in dead.items())
 
 
 @each
@@ -128,5 +142,5 @@ def test_compiles_are_reproducible(name):
 
 def test_float16_is_refused_where_the_adapter_lacks_it():
     sample = next(s for s in samples("exp") if s.avals == (Aval((5, 3), f16),))
-    with pytest.raises(CompileError, match="shader-f16.*astype"):
+    with pytest.raises(CompileError, match=r"shader-f16.*astype"):
         compile_graph(sample.graph(), WEBGPU_DEFAULT)

@@ -1,0 +1,374 @@
+// matmul_add_logistic_mul: 64 x 64, sums of 48, layout nn, tile 32 x 32, 32 deep
+//   a: f32[64, 64] = dot[spec='mk,kn->mn'] x weight
+//   b: f32[64, 64] = broadcast[dims=(1,)] bias
+//   c: f32[64, 64] = add a b
+//   d: f32[64, 64] = logistic c
+//   result: f32[64, 64] = mul c d
+// moves 41.2 kB, computes 406 kflop
+// from golden/programs.py:151
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> result: array<vec4<f32>>;
+
+fn load_a(row: u32, k: u32) -> vec4<f32> {
+  let k4 = k / 4u;
+  let x_0 = x[row * 12u + min(k4, 11u)];
+  return select(vec4<f32>(0.0), x_0, k4 < 12u);
+}
+
+fn load_b(k: u32, col: u32) -> vec4<f32> {
+  let col4 = col / 4u;
+  let weight_0 = weight[min(k, 47u) * 16u + col4];
+  return select(vec4<f32>(0.0), weight_0, k < 48u);
+}
+
+fn store_out(row: u32, col: u32, acc: vec4<f32>) {
+  let col4 = col / 4u;
+  let bias_0 = bias[col4];
+  let v0 = acc + bias_0;
+  result[row * 16u + col4] = v0 * (1.0 / (1.0 + exp(-v0)));
+}
+
+// Two buffers per operand, k outermost: the loads of a tile are in flight while the other is used.
+var<workgroup> a_tile0: array<vec4<f32>, 144>;
+var<workgroup> b_tile0: array<vec4<f32>, 128>;
+var<workgroup> a_tile1: array<vec4<f32>, 144>;
+var<workgroup> b_tile1: array<vec4<f32>, 128>;
+
+// A workgroup computes a 32 x 32 tile of out, 16 of k at a time; a thread owns 4 x 4 of it
+// as groups of 4 x 4, 32 rows and 32 columns apart.
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+  let tile = group;
+  let row0 = tile.y * 32u;
+  let col0 = tile.x * 32u;
+  let tx = t % 8u;
+  let ty = t / 8u;
+  let a_x = t / 4u;
+  let a_k = t % 4u * 4u;
+  let a_at = a_k * 9u + a_x / 4u;
+  var a_in0: vec4<f32>;
+  var a_in1: vec4<f32>;
+  let b_x = t % 8u * 4u;
+  let b_k = t / 8u;
+  let b_at = b_k * 8u + b_x / 4u;
+  var b_in0: vec4<f32>;
+  var b_in1: vec4<f32>;
+  var s0_0 = vec4<f32>();
+  var s1_0 = vec4<f32>();
+  var s2_0 = vec4<f32>();
+  var s3_0 = vec4<f32>();
+  a_in0 = load_a(row0 + a_x, a_k);
+  a_in1 = load_a(row0 + a_x + 16u, a_k);
+  b_in0 = load_b(b_k, col0 + b_x);
+  b_in1 = load_b(b_k + 8u, col0 + b_x);
+  a_tile0[a_at][a_x % 4u] = a_in0.x;
+  a_tile0[a_at + 9u][a_x % 4u] = a_in0.y;
+  a_tile0[a_at + 18u][a_x % 4u] = a_in0.z;
+  a_tile0[a_at + 27u][a_x % 4u] = a_in0.w;
+  a_tile0[a_at + 4u][a_x % 4u] = a_in1.x;
+  a_tile0[a_at + 13u][a_x % 4u] = a_in1.y;
+  a_tile0[a_at + 22u][a_x % 4u] = a_in1.z;
+  a_tile0[a_at + 31u][a_x % 4u] = a_in1.w;
+  b_tile0[b_at] = b_in0;
+  b_tile0[b_at + 64u] = b_in1;
+  workgroupBarrier();
+  for (var k = 0u; k < 48u; k += 32u) {
+    a_in0 = load_a(row0 + a_x, k + 16u + a_k);
+    a_in1 = load_a(row0 + a_x + 16u, k + 16u + a_k);
+    b_in0 = load_b(k + 16u + b_k, col0 + b_x);
+    b_in1 = load_b(k + 16u + b_k + 8u, col0 + b_x);
+    {
+      let a0 = a_tile0[ty];
+      let b0 = b_tile0[tx];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 9u];
+      let b0 = b_tile0[tx + 8u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 18u];
+      let b0 = b_tile0[tx + 16u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 27u];
+      let b0 = b_tile0[tx + 24u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 36u];
+      let b0 = b_tile0[tx + 32u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 45u];
+      let b0 = b_tile0[tx + 40u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 54u];
+      let b0 = b_tile0[tx + 48u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 63u];
+      let b0 = b_tile0[tx + 56u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 72u];
+      let b0 = b_tile0[tx + 64u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 81u];
+      let b0 = b_tile0[tx + 72u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 90u];
+      let b0 = b_tile0[tx + 80u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 99u];
+      let b0 = b_tile0[tx + 88u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 108u];
+      let b0 = b_tile0[tx + 96u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 117u];
+      let b0 = b_tile0[tx + 104u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 126u];
+      let b0 = b_tile0[tx + 112u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile0[ty + 135u];
+      let b0 = b_tile0[tx + 120u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    a_tile1[a_at][a_x % 4u] = a_in0.x;
+    a_tile1[a_at + 9u][a_x % 4u] = a_in0.y;
+    a_tile1[a_at + 18u][a_x % 4u] = a_in0.z;
+    a_tile1[a_at + 27u][a_x % 4u] = a_in0.w;
+    a_tile1[a_at + 4u][a_x % 4u] = a_in1.x;
+    a_tile1[a_at + 13u][a_x % 4u] = a_in1.y;
+    a_tile1[a_at + 22u][a_x % 4u] = a_in1.z;
+    a_tile1[a_at + 31u][a_x % 4u] = a_in1.w;
+    b_tile1[b_at] = b_in0;
+    b_tile1[b_at + 64u] = b_in1;
+    workgroupBarrier();
+    let more = k + 32u < 48u;
+    if (more) {
+      a_in0 = load_a(row0 + a_x, k + 32u + a_k);
+      a_in1 = load_a(row0 + a_x + 16u, k + 32u + a_k);
+      b_in0 = load_b(k + 32u + b_k, col0 + b_x);
+      b_in1 = load_b(k + 32u + b_k + 8u, col0 + b_x);
+    }
+    {
+      let a0 = a_tile1[ty];
+      let b0 = b_tile1[tx];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 9u];
+      let b0 = b_tile1[tx + 8u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 18u];
+      let b0 = b_tile1[tx + 16u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 27u];
+      let b0 = b_tile1[tx + 24u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 36u];
+      let b0 = b_tile1[tx + 32u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 45u];
+      let b0 = b_tile1[tx + 40u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 54u];
+      let b0 = b_tile1[tx + 48u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 63u];
+      let b0 = b_tile1[tx + 56u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 72u];
+      let b0 = b_tile1[tx + 64u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 81u];
+      let b0 = b_tile1[tx + 72u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 90u];
+      let b0 = b_tile1[tx + 80u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 99u];
+      let b0 = b_tile1[tx + 88u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 108u];
+      let b0 = b_tile1[tx + 96u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 117u];
+      let b0 = b_tile1[tx + 104u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 126u];
+      let b0 = b_tile1[tx + 112u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    {
+      let a0 = a_tile1[ty + 135u];
+      let b0 = b_tile1[tx + 120u];
+      s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
+      s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
+      s2_0 = fma(vec4<f32>(a0.z), b0, s2_0);
+      s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
+    }
+    if (more) {
+      a_tile0[a_at][a_x % 4u] = a_in0.x;
+      a_tile0[a_at + 9u][a_x % 4u] = a_in0.y;
+      a_tile0[a_at + 18u][a_x % 4u] = a_in0.z;
+      a_tile0[a_at + 27u][a_x % 4u] = a_in0.w;
+      a_tile0[a_at + 4u][a_x % 4u] = a_in1.x;
+      a_tile0[a_at + 13u][a_x % 4u] = a_in1.y;
+      a_tile0[a_at + 22u][a_x % 4u] = a_in1.z;
+      a_tile0[a_at + 31u][a_x % 4u] = a_in1.w;
+      b_tile0[b_at] = b_in0;
+      b_tile0[b_at + 64u] = b_in1;
+    }
+    workgroupBarrier();
+  }
+  store_out(row0 + ty * 4u, col0 + tx * 4u, s0_0);
+  store_out(row0 + ty * 4u + 1u, col0 + tx * 4u, s1_0);
+  store_out(row0 + ty * 4u + 2u, col0 + tx * 4u, s2_0);
+  store_out(row0 + ty * 4u + 3u, col0 + tx * 4u, s3_0);
+}

@@ -1,0 +1,244 @@
+"""The programs behind the golden kernels, one for each template and interesting hook.
+
+Their lines appear in the headers of the goldens: add new ones at the end of a section and run
+`pytest tests/golden --update-golden` after any edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tracer import ShapeDtypeStruct, lax, nn, value_and_grad
+from tracer import numpy as jnp
+
+
+@dataclass(frozen=True)
+class Case:
+    """`function` at `shapes` (with dtypes, "float32" unless given), compiled for `profile`.
+
+    `kernels` are the ones to keep, in order; by default the program must have just one.
+    """
+
+    name: str
+    profile: str
+    function: Callable[..., Any]
+    shapes: tuple[Any, ...]
+    donate: tuple[int, ...] = ()
+    kernels: tuple[str, ...] = ()
+
+    def args(self) -> tuple[ShapeDtypeStruct, ...]:
+        return tuple(_struct(shape) for shape in self.shapes)
+
+
+def _struct(spec: Any) -> ShapeDtypeStruct:
+    *shape, last = spec if spec else (None,)
+    if isinstance(last, str):
+        return ShapeDtypeStruct(tuple(shape), last)
+    return ShapeDtypeStruct(tuple(spec), "float32")
+
+
+# --- map ------------------------------------------------------------------------------------------
+
+
+def gated(gate, up):
+    return nn.silu(gate) * up
+
+
+def affine(x, scale, bias):
+    return x * scale + bias
+
+
+def joined(left, right):
+    return jnp.concatenate([left[:, 8:], right], axis=1)
+
+
+def padded(x):
+    return jnp.pad(x, ((1, 1), (4, 4)))
+
+
+def embedded(table, tokens):
+    return table[tokens]
+
+
+def rotated(x, cos, sin):
+    return nn.rope(x, cos, sin)
+
+
+def polar(angle, radius):
+    return radius * jnp.cos(angle), radius * jnp.sin(angle)
+
+
+def adamw(weight, mu, nu, gradient):
+    mu = 0.9 * mu + 0.1 * gradient
+    nu = 0.95 * nu + 0.05 * gradient * gradient
+    step = mu / (jnp.sqrt(nu) + 1e-8) + 0.1 * weight
+    return weight - 0.001 * step, mu, nu
+
+
+def transposed(x):
+    return x.T + 1.0
+
+
+def masked(scores):
+    rows, columns = jnp.arange(16)[:, None], jnp.arange(32)[None, :]
+    return jnp.where(columns <= rows + 16, scores, -1e9)
+
+
+def cached(cache, new, position):
+    return lax.dynamic_update_slice(cache, new, (position, 0))
+
+
+def halved(x, y):
+    return (x.astype("float32") * y.astype("float32")).astype("float16")
+
+
+# --- row ------------------------------------------------------------------------------------------
+
+
+def softmax(x):
+    return nn.softmax(x)
+
+
+def rms_norm(x, weight):
+    return nn.rms_norm(x, weight)
+
+
+def rms_norm_gradient(x, weight, cotangent):
+    return value_and_grad(lambda x: (nn.rms_norm(x, weight) * cotangent).sum())(x)[1]
+
+
+def cross_entropy(logits, labels):
+    return nn.cross_entropy(logits, labels)
+
+
+def cross_entropy_gradient(logits, labels):
+    return value_and_grad(lambda x: nn.cross_entropy(x, labels).sum())(logits)[1]
+
+
+def deviation(x):
+    return jnp.sqrt(((x - x.mean(-1, keepdims=True)) ** 2).mean(-1))
+
+
+def highest(x):
+    return x.max(axis=-1)
+
+
+# --- column ---------------------------------------------------------------------------------------
+
+
+def bias_gradient(cotangent):
+    return cotangent.sum(axis=0)
+
+
+# --- matmul ---------------------------------------------------------------------------------------
+
+
+def product(x, weight):
+    return x @ weight
+
+
+def residual(x, weight, before):
+    return before + x @ weight.T
+
+
+def weight_gradient(x, cotangent):
+    return x.T @ cotangent
+
+
+def activated(x, weight, bias):
+    return nn.silu(x @ weight + bias)
+
+
+def batched(x, y):
+    return jnp.einsum("bhmk,bhnk->bhmn", x, y)
+
+
+def updated(weight, x, cotangent):
+    return weight - 0.1 * (x.T @ cotangent)
+
+
+# --- attention ------------------------------------------------------------------------------------
+
+
+def attention(q, k, v):
+    return nn.dot_product_attention(q, k, v, is_causal=True)
+
+
+def attention_gradient(q, k, v, cotangent):
+    def total(q, k, v):
+        return (nn.dot_product_attention(q, k, v, is_causal=True) * cotangent).sum()
+
+    return value_and_grad(total, (0, 1, 2))(q, k, v)[1]
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+CPU, WEB, GPU = "lavapipe", "webgpu-default", "h100"
+HEADS = ((2, 32, 4, 16), (2, 32, 2, 16), (2, 32, 2, 16))
+BACKWARD = ("attention_dq", "attention_dkv")
+
+CASES = (
+    Case("map_vec4", WEB, gated, ((8, 64), (8, 64))),
+    Case("map_scalar", WEB, affine, ((5, 7), (5, 1), (7,))),
+    Case("map_concat", WEB, joined, ((6, 16), (6, 12))),
+    Case("map_pad", WEB, padded, ((6, 8),)),
+    Case("map_take", WEB, embedded, ((256, 32), (4, 16, "int32"))),
+    Case("map_rope", WEB, rotated, ((2, 16, 4, 32), (16, 16), (16, 16))),
+    Case("map_two_results", WEB, polar, ((100,), (100,))),
+    Case("map_in_place", WEB, adamw, ((64, 48),) * 4, donate=(0, 1, 2)),
+    Case("map_transpose", WEB, transposed, ((24, 40),)),
+    Case("map_mask", WEB, masked, ((16, 32),)),
+    Case("map_update", WEB, cached, ((32, 16), (1, 16), ("int32",)), donate=(0,)),
+    Case("map_f16", CPU, halved, ((8, 64, "float16"), (8, 64, "float16"))),
+    Case("row_softmax_serial", CPU, softmax, ((32, 48),)),
+    Case("row_softmax_shared", WEB, softmax, ((32, 512),)),
+    Case("row_softmax_f16", GPU, softmax, ((16, 256, "float16"),)),
+    Case("row_rms_norm", CPU, rms_norm, ((4, 16, 64), (64,))),
+    Case("row_rms_norm_backward", GPU, rms_norm_gradient, ((64, 256), (256,), (64, 256))),
+    Case("row_cross_entropy", WEB, cross_entropy, ((4, 16, 256), (4, 16, "int32"))),
+    Case("row_cross_entropy_backward", CPU, cross_entropy_gradient, ((32, 256), (32, "int32"))),
+    Case("row_two_phases", WEB, deviation, ((9, 21),)),
+    Case("row_max_long", CPU, highest, ((2, 1001),)),
+    Case("column_one_stage", CPU, bias_gradient, ((64, 48),)),
+    Case(
+        "column_two_stages",
+        WEB,
+        bias_gradient,
+        ((4096, 16),),
+        kernels=("column_sum", "column_sum_2"),
+    ),
+    Case("matmul_broadcast_nn", CPU, product, ((4, 32), (32, 64))),
+    Case("matmul_broadcast_nt", CPU, residual, ((2, 16, 32), (64, 32), (2, 16, 64))),
+    Case("matmul_broadcast_tn_odd", CPU, weight_gradient, ((37, 18), (37, 21))),
+    Case("matmul_broadcast_in_place", CPU, updated, ((32, 64), (16, 32), (16, 64)), donate=(0,)),
+    Case("matmul_tile_nn", WEB, activated, ((64, 48), (48, 64), (64,))),
+    Case("matmul_tile_nt_batched", WEB, batched, ((2, 3, 32, 16), (2, 3, 40, 16))),
+    Case("matmul_tile_tn_odd", WEB, weight_gradient, ((45, 37), (45, 33))),
+    Case("attention_cpu", CPU, attention, HEADS),
+    Case("attention_backward_cpu", CPU, attention_gradient, (*HEADS, HEADS[0]), kernels=BACKWARD),
+    Case("attention_web", WEB, attention, HEADS),
+    Case("attention_backward_gpu", GPU, attention_gradient, (*HEADS, HEADS[0]), kernels=BACKWARD),
+)
+
+
+# --- whole programs for the stages ----------------------------------------------------------------
+
+
+def two_layers(params, x, labels):
+    hidden = nn.rms_norm(jnp.tanh(x @ params["first"]), params["norm"])
+    return nn.cross_entropy(hidden @ params["second"], labels).mean()
+
+
+def descent(params, x, labels):
+    """One step of gradient descent on a small classifier."""
+    loss, gradient = value_and_grad(two_layers)(params, x, labels)
+    return {name: params[name] - 0.1 * gradient[name] for name in params}, loss
+
+
+def classifier():
+    """A builder in the form that the command line takes."""
+    params = {"first": (16, 32), "norm": (32,), "second": (32, 8)}
+    given = {name: _struct(shape) for name, shape in params.items()}
+    return descent, (given, _struct((8, 16)), _struct((8, "int32")))

@@ -1,0 +1,131 @@
+"""Calling a compiled graph: from argument leaves to device inputs, and from results to a tree.
+
+Invariant: what is donated is deleted, and nothing else changes; a result that repeats another, or
+is an input, costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ir.dtypes import bool_
+from ir.graph import Aval, Graph, Var
+
+from . import tree
+from .array import Array, interned
+from .errors import located
+from .staging import Traced
+
+_NONE = id(None)
+
+
+def as_stored(aval: Aval, host: np.ndarray) -> np.ndarray:
+    """Bools are 32-bit words on the device."""
+    return host.astype(np.uint32) if aval.dtype is bool_ else host
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A graph cut to what must be computed.
+
+    `results[j]` says where output j is: (True, k) the program's output k, (False, i) its input i,
+    which is handed on without a copy.
+    """
+
+    graph: Graph
+    results: tuple[tuple[bool, int], ...]
+
+
+def plan_results(graph: Graph) -> Plan:
+    """Outputs that repeat, or that are inputs, need no kernel."""
+    inputs = {v: i for i, v in enumerate(graph.ins)}
+    computed: dict[Any, int] = {}
+    results = []
+    for v in graph.outs:
+        if isinstance(v, Var) and v in inputs:
+            results.append((False, inputs[v]))
+        else:
+            results.append((True, computed.setdefault(v, len(computed))))
+    return Plan(Graph(graph.ins, graph.eqns, tuple(computed)), tuple(results))
+
+
+class Compiled:
+    """An executable with what a call needs: constants, donors, and the tree of its results."""
+
+    def __init__(
+        self, traced: Traced, plan: Plan, executable: Any, donated: Sequence[int], name: str
+    ) -> None:
+        self.out_tree, self.constants = traced.out_tree, traced.constants
+        self.donated = tuple(donated)  # positions among the leaves
+        self._donated_set = frozenset(donated)
+        self.plan, self.executable = plan, executable
+        self.out_avals = tuple(interned(v.aval) for v in self.plan.graph.outs)
+        self.leaf_avals = traced.graph.in_avals[len(self.constants) :]
+        self.name = name
+        self._simple = all(made for made, _ in self.plan.results) and len(self.out_avals) == len(
+            self.plan.results
+        )
+
+    def __call__(self, leaves: Sequence[Any]) -> Any:
+        """Run on argument leaves of the types it was traced for; donated arrays are deleted."""
+        # Hundreds of leaves pass here at every step: whole lists, no calls for each leaf.
+        inputs = [getattr(leaf, "_buffer", None) for leaf in leaves]
+        if self.constants:
+            inputs = [c._buffer for c in self.constants] + inputs
+        distinct = set(map(id, inputs))
+        if _NONE in distinct:
+            self._upload(leaves, inputs)
+        if len(distinct) != len(inputs) and self.donated:
+            self._check_shared(inputs)
+        outs = self.executable.run(inputs) if self.out_avals else []
+        arrays = list(map(Array, self.out_avals, outs))
+        if not self._simple:
+            arrays = self._assemble(arrays, leaves)
+        for leaf in [leaves[i] for i in self.donated]:
+            if type(leaf) is Array:
+                leaf._buffer = leaf._host = leaf._read = None
+        return tree.unflatten(self.out_tree, arrays)
+
+    def _upload(self, leaves: Sequence[Any], inputs: list) -> None:
+        """Fill in the inputs that are not on the device; donated ones get memory of their own."""
+        upload, first = self.executable.upload, len(self.constants)
+        for at, held in enumerate(inputs):
+            if held is not None:
+                continue
+            leaf = self.constants[at] if at < first else leaves[at - first]
+            if type(leaf) is Array:
+                inputs[at] = leaf.on_device(upload)
+                continue
+            aval = self.leaf_avals[at - first]
+            host = np.asarray(leaf, aval.dtype.np)
+            given = at - first in self._donated_set
+            inputs[at] = upload(aval, host) if given else as_stored(aval, host)
+
+    def _check_shared(self, inputs: list) -> None:
+        """Nothing may be donated and read too."""
+        ids = [id(x) for x in inputs]
+        for i in self.donated:
+            at = len(self.constants) + i
+            if ids.count(ids[at]) > 1:
+                raise located(
+                    ValueError,
+                    f"{self.name} was given the same array twice, and donates one of them "
+                    f"({self.leaf_avals[i]}); pass a copy (.copy()) or do not donate it",
+                )
+
+    def _assemble(self, computed: list[Array], leaves: Sequence[Any]) -> list[Array]:
+        given = [*self.constants, *leaves]
+        first = len(self.constants)
+        found: list[Array] = []
+        for made, at in self.plan.results:
+            value = computed[at] if made else given[at]
+            if not made and not isinstance(value, Array):
+                value = Array.from_host(value, self.leaf_avals[at - first].dtype)
+            elif not made and at - first in self.donated:
+                value = Array(value.aval, value._buffer, value._host)
+            found.append(value)
+        return found
