@@ -12,6 +12,7 @@ from ir.dtypes import dtype as dtype_of
 
 from . import tree
 from .array import aval_of
+from .control import associative_scan, cond, fori_loop, map, scan, switch
 from .creation import as_shape, iota
 from .elementwise import exp, log, rsqrt, tanh
 from .errors import located
@@ -74,6 +75,12 @@ def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int) -> Any:
 
 
 __all__ = [
+    "associative_scan",
+    "cond",
+    "fori_loop",
+    "map",
+    "scan",
+    "switch",
     "bitcast_convert_type",
     "broadcasted_iota",
     "convert_element_type",
