@@ -154,7 +154,7 @@ def is_suffix(axes: tuple[int, ...], ndim: int) -> bool:
 def _loop(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
     """No iterations, no loop."""
     p = eqn.params
-    if p["length"]:
+    if p.get("length") != 0:
         return None
     carried = ins[p["consts"] : p["consts"] + p["carry"]]
     return *carried, *(Lit(0, v.aval) for v in eqn.outs[p["carry"] :])

@@ -10,17 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ir.build import building, emit, inline, lit
-from ir.dtypes import i32
+from ir.dtypes import bool_, i32
 from ir.graph import Aval, Eqn, Graph, Value, Var
+from ir.prims.elementwise import and_, select
 from ir.prims.index import dynamic_slice, dynamic_update
-from ir.prims.views import reshape_to
+from ir.prims.views import broadcast_to, reshape_to
 
 
 @dataclass(frozen=True, eq=False)
 class Iteration:
     """`graph` takes counter, consts, carry, xs and ys, and returns counter, carry and ys.
 
-    `donate` pairs each result with the input it overwrites; `fixed` counts the consts.
+    `donate` pairs each result with the input it overwrites; `fixed` counts the consts, and `lead`
+    the loop's operands before them. A loop that runs until its flag drops has `count` 0, and the
+    flag in place of the counter.
     """
 
     graph: Graph
@@ -28,10 +31,33 @@ class Iteration:
     count: int
     fixed: int
     carry: int
+    lead: int = 0
 
 
 def iteration(eqn: Eqn) -> Iteration:
-    """One iteration of a scan equation."""
+    """One iteration of a scan or while_loop equation."""
+    return _scan(eqn) if eqn.prim.name == "scan" else _while(eqn)
+
+
+def _while(eqn: Eqn) -> Iteration:
+    """Iterations after the flag has dropped change nothing, so the host may look late."""
+    consts, carry = eqn.params["consts"], eqn.params["carry"]
+    with building() as builder:
+        flag = builder.input(Aval((), bool_), "flag")
+        given = [builder.input(v.aval, getattr(v, "hint", "")) for v in eqn.ins[1:]]
+        more, *new = inline(eqn.params["step"], given)
+        kept = [_if(flag, a, b) for a, b in zip(new, given[consts:], strict=True)]
+        graph = builder.close([emit(and_, flag, more), *kept])
+    targets = [0, *range(1 + consts, 1 + consts + carry)]
+    donate = tuple((i, j) for j, i in enumerate(targets))
+    return Iteration(graph, donate, 0, consts, carry, lead=1)
+
+
+def _if(flag: Value, a: Value, b: Value) -> Value:
+    return emit(select, broadcast_to(flag, a.aval.shape, ()), a, b)
+
+
+def _scan(eqn: Eqn) -> Iteration:
     p = eqn.params
     consts, carry = p["consts"], p["carry"]
     with building() as builder:

@@ -15,7 +15,7 @@ from ir.graph import Graph, Var
 from .fuse import Region
 from .header import work
 from .loop import Iteration
-from .program import Copy, Dispatch, Fill, Loop, Program, Slot, Step
+from .program import Copy, Dispatch, Fill, Loop, Program, Slot, Step, While
 from .strategies import Kernel
 
 ALIGN = 256  # size classes of buffers: small tensors of nearly equal size can share one
@@ -146,23 +146,24 @@ class _Planner:
         return Dispatch(number, slots, kernel.grid, nbytes, flops, scope)
 
     def _loop(self, region: Region, body: Body) -> list[Step]:
-        """The carry starts as a copy of its initial value; the counter starts at zero."""
+        """The carry starts as a copy of its initial value; a counter at zero, a flag as given."""
         one = body.iteration
-        operands = region.root.ins
+        first, operands = region.root.ins[: one.lead], region.root.ins[one.lead :]
         carried = region.root.outs[: one.carry]
         steps: list[Step] = [
             Copy(self.slot[init], self.slot[v], _bytes(v))
             for init, v in zip(operands[one.fixed :], carried, strict=False)
         ]
         counter = self.memory.temp(body.graph.ins[0])
-        steps.append(Fill(counter, 4))
+        steps += [Copy(self.slot[v], counter, 4) for v in first] or [Fill(counter, 4)]
         inner = list(map(self.slot.__getitem__, operands))
         inner[one.fixed : one.fixed + one.carry] = [self.slot[v] for v in carried]
         inner += [self.slot[v] for v in region.root.outs[one.carry :]]
         held = dict(zip(body.graph.ins, [counter, *inner], strict=True))
         donors = {body.graph.outs[j]: body.graph.ins[i] for i, j in one.donate}
         planner = _Planner(self.memory, body.graph, body.regions, donors, held)
-        steps.append(Loop(one.count, tuple(planner.steps(body.kernels))))
+        inside = tuple(planner.steps(body.kernels))
+        steps.append(Loop(one.count, inside) if one.count else While(counter, inside))
         for copy in planner.copies:
             self.memory.release(copy.src)
         self.memory.release(counter)

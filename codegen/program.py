@@ -80,24 +80,32 @@ class Loop:
     steps: tuple[Step, ...]
 
 
-Step = Dispatch | Copy | Fill | Loop
-_STEPS = {cls.__name__: cls for cls in (Dispatch, Copy, Fill, Loop)}
+@dataclass(frozen=True)
+class While:
+    """Run `steps` as long as the u32 in `slot` is not 0; running them after that changes nothing."""
+
+    slot: int
+    steps: tuple[Step, ...]
+
+
+Step = Dispatch | Copy | Fill | Loop | While
+_STEPS = {cls.__name__: cls for cls in (Dispatch, Copy, Fill, Loop, While)}
 
 
 def walk(steps: Iterable[Step]) -> Iterator[Step]:
     """All steps in order, each once; a Loop comes before its body."""
     for step in steps:
         yield step
-        if isinstance(step, Loop):
+        if isinstance(step, (Loop, While)):
             yield from walk(step.steps)
 
 
 def count_dispatches(steps: Iterable[Step]) -> int:
-    """Dispatches of one run, those of a loop once per iteration."""
+    """Dispatches of one run, those of a Loop once per iteration, those of a While once."""
     total = 0
     for step in steps:
-        if isinstance(step, Loop):
-            total += step.count * count_dispatches(step.steps)
+        if isinstance(step, (Loop, While)):
+            total += getattr(step, "count", 1) * count_dispatches(step.steps)
         else:
             total += isinstance(step, Dispatch)
     return total
@@ -159,13 +167,13 @@ def _kernel(data: dict) -> KernelCode:
 
 def _step_data(step: Step) -> dict:
     data = {"step": type(step).__name__, **asdict(step)}
-    if isinstance(step, Loop):
+    if isinstance(step, (Loop, While)):
         data["steps"] = [_step_data(s) for s in step.steps]
     return data
 
 
 def _step(data: dict) -> Step:
     cls = _STEPS[data.pop("step")]
-    if cls is Loop:
-        return Loop(data["count"], tuple(_step(s) for s in data["steps"]))
+    if "steps" in data:
+        data["steps"] = [_step(s) for s in data["steps"]]
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})

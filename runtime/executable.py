@@ -23,9 +23,11 @@ from .memory import breakdown, check_memory, free_ram
 from .replay import (
     Command,
     RawCommand,
+    Until,
     encode,
     encode_checked,
     encode_raw,
+    looks_at_data,
     raw,
     spans,
     switches,
@@ -33,6 +35,7 @@ from .replay import (
 from .timing import KernelTime, time_steps
 from .validate import check_program
 
+BURST = 8  # iterations of a while loop between two looks at its flag
 GROUPS_KEPT = 4  # per dispatch: outputs that live a step or two alternate between few buffers
 
 
@@ -207,10 +210,45 @@ class Executable:
         """Encode and submit: the first run through checked calls, later ones raw."""
         checked = self.device.check or not self._validated
         write, commands = (encode_checked, self._commands) if checked else (encode_raw, self._raw)
-        encoder = self.device.raw.create_command_encoder(label=self.program.name)
-        encode(encoder, self._spans, write, commands, buffers)
-        self.device.submit(encoder)
+        self._run(self._spans, write, commands, buffers)
         self._validated = True
+
+    def _run(self, plan: list, write, commands: Sequence, buffers: list) -> None:
+        """Submit a plan, stopping to look at the flags of its while loops."""
+        straight: list = []
+        for step in plan:
+            if not looks_at_data(step):
+                straight.append(step)
+                continue
+            self._encode(straight, write, commands, buffers)
+            straight = []
+            if isinstance(step, Until):
+                self._run_until(step, write, commands, buffers)
+            else:
+                for _ in range(step.count):
+                    self._run(step.body, write, commands, buffers)
+        if straight:
+            self._encode(straight, write, commands, buffers)
+
+    def _run_until(self, loop: Until, write, commands: Sequence, buffers: list) -> None:
+        # An inner while loop might not end on the stale state of a finished outer one.
+        burst = 1 if any(map(looks_at_data, loop.body)) else BURST
+        while self._flag(buffers[loop.slot]):
+            self._run(loop.body * burst, write, commands, buffers)
+
+    def _encode(self, plan: list, write, commands: Sequence, buffers: list) -> None:
+        """Encode and submit one stretch without a while loop."""
+        encoder = self.device.raw.create_command_encoder(label=self.program.name)
+        encode(encoder, plan, write, commands, buffers)
+        self.device.submit(encoder)
+
+    def _flag(self, buffer: wgpu.GPUBuffer) -> bool:
+        """Wait for the device and read the first word of a buffer."""
+        encoder = self.device.raw.create_command_encoder()
+        word = Buffer(self.device, 4)
+        encoder.copy_buffer_to_buffer(buffer, 0, word.raw, 0, 4)
+        self.device.submit(encoder)
+        return any(self.device.download(word, 4))
 
     # Measuring
 

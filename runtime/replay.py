@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from codegen.program import Copy, Dispatch, Fill, Loop, Program, Step, walk
+from codegen.program import Copy, Dispatch, Fill, Loop, Program, Step, While, walk
 
 from .buffer import pad
 from .device import Pipeline
 from .driver import NULL, dispatch_workgroups, set_bind_group, set_pipeline, wgpu
+from .errors import ProgramError
 
 
 class Command(NamedTuple):
@@ -46,21 +47,38 @@ class Repeat(NamedTuple):
     """A loop: its body's plan, `count` times."""
 
     count: int
-    body: list[Span | Copy | Fill | Repeat]
+    body: list[Span | Copy | Fill | Repeat | Until]
 
 
-def spans(program: Program) -> list[Span | Copy | Fill | Repeat]:
+class Until(NamedTuple):
+    """A while loop: its body's plan, and the slot whose zero ends it."""
+
+    slot: int
+    body: list
+
+
+def looks_at_data(step: Span | Copy | Fill | Repeat | Until) -> bool:
+    """Whether the host must read a flag to run this step."""
+    inner = isinstance(step, Repeat) and any(map(looks_at_data, step.body))
+    return inner or isinstance(step, Until)
+
+
+def spans(program: Program) -> list[Span | Copy | Fill | Repeat | Until]:
     """The steps, with each run of dispatches as one Span."""
     return _spans(program.steps, 0)[0]
 
 
 def _spans(steps: Sequence[Step], count: int) -> tuple[list, int]:
     """(plan, dispatches counted so far)."""
-    out: list[Span | Copy | Fill | Repeat] = []
+    out: list[Span | Copy | Fill | Repeat | Until] = []
     for step in steps:
         if isinstance(step, Loop):
             body, count = _spans(step.steps, count)
             out.append(Repeat(step.count, body))
+            continue
+        if isinstance(step, While):
+            body, count = _spans(step.steps, count)
+            out.append(Until(step.slot, body))
             continue
         if not isinstance(step, Dispatch):
             out.append(step)
@@ -80,6 +98,8 @@ def unroll(steps: Sequence[Step], start: int = 0) -> Iterator[tuple[int, Step]]:
             for _ in range(step.count):
                 yield from unroll(step.steps, start)
             start += sum(isinstance(inner, Dispatch) for inner in walk(step.steps))
+        elif isinstance(step, While):
+            raise ProgramError("a while_loop cannot be timed: its dispatches depend on data")
         else:
             yield start, step
             start += isinstance(step, Dispatch)
@@ -98,7 +118,7 @@ def _switches(steps: Sequence[Step]) -> list[bool]:
             last = step.kernel
             continue
         last = None
-        if isinstance(step, Loop):
+        if isinstance(step, (Loop, While)):
             flags += _switches(step.steps)
     return flags
 
@@ -129,7 +149,7 @@ def encode_raw(compute: wgpu.GPUComputePassEncoder, commands: Sequence[RawComman
 
 def encode(
     encoder: wgpu.GPUCommandEncoder,
-    plan: Sequence[Span | Copy | Fill | Repeat],
+    plan: Sequence[Span | Copy | Fill | Repeat | Until],
     write: Callable[[wgpu.GPUComputePassEncoder, Sequence], None],
     commands: Sequence,
     buffers: Sequence[wgpu.GPUBuffer],

@@ -86,14 +86,49 @@ def _length(xs: Sequence[Any], length: int | None) -> int:
     return sizes.pop()
 
 
-def _same_carry(old: list, old_tree: Any, new: list, new_tree: Any) -> None:
-    text = "scan body function carry input and carry output must have equal types"
+def _same_carry(
+    old: list, old_tree: Any, new: list, new_tree: Any, what: str = "scan body function"
+) -> None:
+    text = f"{what} carry input and carry output must have equal types"
     if new_tree != old_tree:
         raise located(TypeError, f"{text}; the structure was {old_tree} and became {new_tree}")
     for before, after in zip(old, new, strict=True):
         if aval_of(before) != aval_of(operand(after)):
             was, now = aval_of(before), aval_of(operand(after))
             raise located(TypeError, f"{text}; got {was} before and {now} after; use .astype")
+
+
+def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any) -> Any:
+    """val = body_fun(val) while cond_fun(val); the number of iterations may depend on data.
+
+    The host reads one flag every few iterations. Not differentiable in reverse mode.
+    """
+    if current() is None:
+        return run_now(lambda: while_loop(cond_fun, body_fun, init_val))
+    leaves, structure = _operands(init_val, "while_loop")
+
+    def step(*flat: Any) -> Any:
+        new, new_tree = tree.flatten(body_fun(tree.unflatten(structure, flat)))
+        _same_carry(leaves, structure, new, new_tree, "while_loop body function")
+        return [_flag(cond_fun(tree.unflatten(structure, new))), *new]
+
+    traced = trace(step, [aval_of(x) for x in leaves])
+    captured = [Tracer(v) for v in traced.captured]
+    outs = bind(
+        "while_loop", _flag(cond_fun(tree.unflatten(structure, leaves))), *captured, *leaves,
+        step=traced.graph, consts=len(captured), carry=len(leaves),
+    )  # fmt: skip
+    return tree.unflatten(structure, outs)
+
+
+def _flag(value: Any) -> Any:
+    from .operands import astype
+
+    x = operand(value, "while_loop")
+    if aval_of(x).shape or aval_of(x).dtype.name != "bool":
+        text = f"cond_fun must return a boolean scalar, but got pytree {aval_of(x)}"
+        raise located(TypeError, text)
+    return astype(x, "bool")
 
 
 def fori_loop(lower: int, upper: int, body_fun: Callable, init_val: Any) -> Any:

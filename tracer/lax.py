@@ -12,7 +12,7 @@ from ir.dtypes import dtype as dtype_of
 
 from . import tree
 from .array import aval_of
-from .control import associative_scan, cond, fori_loop, map, scan, switch
+from .control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from .creation import as_shape, iota
 from .elementwise import exp, log, rsqrt, tanh
 from .errors import located
@@ -81,6 +81,7 @@ __all__ = [
     "map",
     "scan",
     "switch",
+    "while_loop",
     "bitcast_convert_type",
     "broadcasted_iota",
     "convert_element_type",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..build import emit, inline, lit_like
+from ..dtypes import bool_
 from ..graph import Aval, Graph, Value, Var
 from ..prim import Primitive, register
 
@@ -151,3 +152,47 @@ class _Pullback:
         places = [self.consts + i for i in self.smooth_carry] + self.smooth_consts + self.smooth_xs
         found.update(zip(places, outs, strict=True))
         return tuple(found.get(i) for i in range(count))
+
+
+@register
+class while_loop(Primitive):
+    """flag, carry = step(consts, carry) while the flag holds; returns the last carry.
+
+    Operands: the first flag (bool), `consts` values, then the initial carry. The host looks at the
+    flag from time to time, so the number of iterations may depend on data; for the same reason it
+    has no derivative.
+    """
+
+    name = "while_loop"
+    kind = "loop"
+    multi = True
+
+    def typeof(self, flag: Aval, *avals: Aval, step: Graph, consts: int, carry: int):
+        if tuple(avals) != step.in_avals or len(avals) != consts + carry:
+            raise TypeError(f"while_loop's step takes {step.in_avals}, got {tuple(avals)}")
+        if (flag, *avals[consts:]) != step.out_avals or flag != Aval((), bool_):
+            raise TypeError(
+                "while_loop's body must return what it takes: "
+                f"{tuple(avals[consts:])} became {step.out_avals[1:]}"
+            )
+        return tuple(avals[consts:])
+
+    def eval(self, flag, *xs, step, consts, carry):
+        from ..interp import evaluate
+
+        wide = any(np.asarray(x).dtype == np.float64 for x in xs)
+        fixed, state = xs[:consts], list(xs[consts:])
+        while bool(flag):
+            flag, *state = evaluate(step, *fixed, *state, wide=wide)
+        return tuple(state)
+
+    def vjp(self, ct, out, *ins, **params):
+        raise TypeError(
+            "Reverse-mode differentiation does not work for lax.while_loop, whose number of "
+            "iterations is unknown; use lax.scan or lax.fori_loop with fixed bounds"
+        )
+
+    def flops(self, *avals, step, **params):
+        from .fused import total_flops
+
+        return total_flops(step)  # of one iteration: how many there are is not known
