@@ -14,6 +14,7 @@ from ir.dtypes import f32
 from ir.graph import Aval, Eqn, Graph, Lit, Value, Var
 from ir.passes.simplify import expand, simplify
 from ir.prim import PRIMITIVES
+from ir.prims.call import optimization_barrier
 from ir.prims.contract import dot
 from ir.prims.elementwise import eq, select
 from ir.prims.index import one_hot_rows
@@ -179,6 +180,7 @@ def as_buffers(graph: Graph) -> Graph:
                 outs = builder.emit(eqn.prim, ins, eqn.params)
             env.update(zip(eqn.outs, outs, strict=True))
         seen: set[Value] = set(env[v] for v in graph.ins)
+        seen.update(env[v] for e in graph.eqns if e.prim is optimization_barrier for v in e.outs)
         results = []
         for v in graph.outs:
             value = read(env, v)

@@ -30,7 +30,7 @@ def materialise(flow: Dataflow) -> None:
     for v in sorted(flow.stored - flow.inputs, key=flow.place.__getitem__):
         if v not in flow.owner:
             flow.open(v, flow.define(starts.get(v, v)))
-    for group in list(flow.groups):
+    for group in [g for g in flow.groups if g.kind != "loop"]:  # a loop binds nothing itself
         while len(group.reads) + len(group.outs) > flow.profile.storage_buffers:
             _split(flow, group)
 

@@ -87,7 +87,7 @@ def compile_step(config: Config) -> str:
         return "evaluated by numpy"
     check_fits(program)
     return (
-        f"compiled {len(program.dispatches)} kernels per step ({len(program.kernels)} distinct) "
+        f"compiled {program.dispatch_count} kernels per step ({len(program.kernels)} distinct) "
         f"in {time.perf_counter() - start:.1f} s; "
         f"{program.peak_bytes / 2**20:.0f} MiB on the device"
     )

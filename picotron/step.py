@@ -12,7 +12,8 @@ from typing import Any
 
 from picotron import model, optim
 from picotron.config import ModelConfig
-from tracer import tree, value_and_grad
+from tracer import lax, tree, value_and_grad
+from tracer import numpy as jnp
 
 State = dict[str, Any]
 
@@ -50,11 +51,15 @@ def make_eval_loss(config: ModelConfig) -> Callable[[Any, dict[str, Any]], Any]:
 
 
 def mean_gradient(params: Any, batch: dict[str, Any], config: ModelConfig) -> tuple[Any, Any]:
-    """Loss and gradient averaged over the leading axis of the batch."""
-    parts = batch["inputs"].shape[0]
+    """Loss and gradient averaged over the leading axis of the batch, one part after another."""
     loss_and_grad = value_and_grad(partial(model.loss, config=config))
-    total = None
-    for index in range(parts):
-        part = loss_and_grad(params, {name: rows[index] for name, rows in batch.items()})
-        total = part if total is None else tree.map(lambda a, b: a + b, total, part)
-    return total if parts == 1 else tree.map(lambda leaf: leaf * (1.0 / parts), total)
+    parts = batch["inputs"].shape[0]
+    if parts == 1:
+        return loss_and_grad(params, {name: rows[0] for name, rows in batch.items()})
+
+    def add(total: tuple[Any, Any], part: dict[str, Any]) -> tuple[tuple[Any, Any], None]:
+        return tree.map(lambda a, b: a + b, total, loss_and_grad(params, part)), None
+
+    zeros = jnp.zeros(()), tree.map(jnp.zeros_like, params)
+    total, _ = lax.scan(add, zeros, batch)
+    return tree.map(lambda leaf: leaf * (1.0 / parts), total)
