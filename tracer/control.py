@@ -16,7 +16,7 @@ from ir.graph import Aval
 from . import tree
 from .array import Tracer, aval_of
 from .errors import located
-from .staging import Traced, bind, operand, run_now, trace
+from .staging import Traced, bind, operand, run_now, trace, visible
 
 
 def scan(
@@ -185,7 +185,8 @@ def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
 
     if not branches:
         raise located(ValueError, "switch needs at least one branch")
-    results = [tree.flatten(branch(*operands)) for branch in branches]
+    given = tree.map(lambda x: visible(operand(x, "switch")), operands)
+    results = [tree.flatten(branch(*given)) for branch in branches]
     _same_branches(results)
     index = clip(operand(index, "switch"), 0, len(branches) - 1)
     chosen = list(results[-1][0])
