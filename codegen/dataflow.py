@@ -13,6 +13,7 @@ from ir.graph import Eqn, Graph, Lit, Value, Var
 
 from .legalize import is_suffix
 from .profile import Profile
+from .replays import without_barriers
 
 IN_PLACE = ("map", "dot")  # kinds whose invocations touch only the elements they write
 
@@ -29,6 +30,7 @@ class Group:
     reads: set[Var] = field(default_factory=set)
     first: int = 0  # least and greatest position of an equation that defines one of `outs`
     last: int = 0
+    replay: int = 0
 
 
 class Dataflow:
@@ -38,7 +40,10 @@ class Dataflow:
     """
 
     def __init__(self, graph: Graph, profile: Profile, donors: dict[Var, Var]) -> None:
-        self.graph, self.profile, self.donors = graph, profile, donors
+        replays = without_barriers(graph)
+        self.graph = graph = replays.graph
+        self.replay, self.held = replays.number, replays.held
+        self.profile, self.donors = profile, donors
         self.place = {v: i for i, e in enumerate(graph.eqns) for v in e.outs}
         self.inputs = set(graph.ins)
         self.results = {v for v in graph.outs if isinstance(v, Var)}
@@ -73,6 +78,7 @@ class Dataflow:
         self.owner.update((o, group) for o in group.outs)
         places = [self.place[o] for o in group.outs]
         group.first, group.last = min(places), max(places)
+        group.replay = max(self.replay.get(o, 0) for o in group.outs)
         group.reads = self.reads_of(group.outs, set(group.outs))
         return group
 

@@ -59,8 +59,17 @@ def _rewrite(graph: Graph, profile: Profile) -> Graph:
 def _legal(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
     if eqn.prim.kind != "loop" and all(v.aval.size == 0 for v in eqn.outs):
         return tuple(Lit(0, v.aval) for v in eqn.outs)
+    if eqn.prim is optimization_barrier:
+        return _barrier(ins)
     rule = _RULES.get(eqn.prim.kind)
     return rule(eqn, ins, profile) if rule else None
+
+
+def _barrier(ins: list[Value]) -> tuple[Value, ...]:
+    """Constants need none."""
+    held = [v for v in ins if isinstance(v, Var)]
+    stands = dict(zip(held, emit(optimization_barrier, *held), strict=True))
+    return tuple(stands.get(v, v) for v in ins)
 
 
 def _contract(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:

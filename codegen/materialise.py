@@ -25,6 +25,7 @@ def materialise(flow: Dataflow) -> None:
             flow.stored.update(v for v in eqn.outs if v not in ends)
             if eqn.prim.kind != "reduce":
                 flow.stored.update(_operand_roots(flow, eqn))
+    flow.stored.update(_roots(flow, flow.held))
     _store_shared(flow)
     starts = {end: start for start, end in ends.items()}
     for v in sorted(flow.stored - flow.inputs, key=flow.place.__getitem__):
@@ -87,14 +88,19 @@ def _operand_roots(flow: Dataflow, eqn: Eqn) -> Iterable[Var]:
     if eqn.prim.kind == "loop":  # its kernels read whole buffers
         yield from (v for v in eqn.ins if v not in flow.inputs)
         return
-    for v in eqn.ins:
+    attention = eqn.prim.kind == "composite"
+    yield from _roots(flow, eqn.ins, also_free=attention)
+
+
+def _roots(flow: Dataflow, values: Iterable[Value], also_free: bool = False) -> Iterable[Var]:
+    """What `values` are views of, unless it is an input or nearly free to compute."""
+    for v in values:
         while isinstance(v, Var) and v not in flow.inputs:
             inner = flow.define(v)
             if inner.prim.name not in SIMPLE_VIEWS:
                 break
             v = inner.ins[0]
-        attention = eqn.prim.kind == "composite"
-        if isinstance(v, Var) and v not in flow.inputs and (attention or not _free(flow, v)):
+        if isinstance(v, Var) and v not in flow.inputs and (also_free or not _free(flow, v)):
             yield v
 
 

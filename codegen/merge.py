@@ -1,7 +1,8 @@
 """Joining groups into kernels: rule 5 of fusion.
 
 Invariant: two groups merge only if each member reads the others at the very index it is computed
-at, no third group stands between them, and the result fits the binding limit.
+at, no third group stands between them, both belong to one replay, and the result fits the binding
+limit.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _near(group: Group, others: Iterable[Group]) -> list[Group]:
 def _try(flow: Dataflow, a: Group, b: Group) -> bool:
     """Merge b into a if that is legal and useful."""
     space = _joint(a, b)
-    if space is None:
+    if space is None or a.replay != b.replay:
         return False
     outs = a.outs + b.outs
     reads = (a.reads | b.reads) - set(outs)

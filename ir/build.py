@@ -124,6 +124,16 @@ def attributed(src: Src | None, scope: str) -> Iterator[None]:
         builder.src, builder.scope = saved
 
 
+@contextmanager
+def located(eqn: Eqn) -> Iterator[None]:
+    """A TypeError raised inside, by a rule of `eqn`, ends with the user's line."""
+    try:
+        yield
+    except TypeError as error:
+        where = describe_src(eqn.src)
+        raise TypeError(f"{str(error).removesuffix(where)}{where}") from None
+
+
 def build(fun: Callable, *avals: Aval) -> Graph:
     """Trace `fun`, a function of Vars returning a Value or a tuple of them, into a Graph."""
     with building() as builder:

@@ -1,7 +1,8 @@
 """The verifier: re-derives what the IR promises.
 
-Invariant checked: every Var is defined once and before its uses, and every equation's results have
-the types its primitive derives. Failure prints the neighbouring equations and the user's line.
+Invariant checked: every Var is defined once and before its uses, every equation's results have the
+types its primitive derives, and the same holds in graphs that are parameters. Failure prints the
+neighbouring equations and the user's line.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def check(graph: Graph) -> Graph:
     for v in graph.outs:
         if isinstance(v, Var) and v not in defined:
             raise GraphError(f"the graph returns a value of type {v.aval} that nothing defines")
+    for inner in graph.subgraphs():
+        check(inner)
     return graph
 
 

@@ -7,9 +7,10 @@ the composites that have a kernel of their own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from .graph import Aval, Value
+from .graph import Aval, Graph, Value
 
 KINDS = (
     "elementwise",  # out[i] = f(x[i], ...)
@@ -23,6 +24,8 @@ KINDS = (
     "composite",  # defined by an expansion in the other kinds; may have its own kernel
 )
 PRIMITIVES: dict[str, Primitive] = {}
+# In place of a cotangent: the operand must not be differentiated.
+CLOSED_OVER = object()
 
 
 class Primitive:
@@ -44,9 +47,27 @@ class Primitive:
         """Cotangents of `ins`, emitted as IR; None where the derivative is zero by definition."""
         raise TypeError(f"{self.name} has no derivative; wrap its operand in stop_gradient")
 
+    def callee(self, **params: Any) -> Graph | None:
+        """The graph that a call stands for; None of what is no call."""
+        return None
+
     # A primitive whose backward pass wants more than its operands and results defines, instead of
     # vjp, `forward(*ins, **params) -> (outs, saved)` and `backward(cts, saved, *ins, **params)`.
     forward = None
+
+    def batch(
+        self, ins: Sequence[Value], mask: tuple[bool, ...], size: int, **params: Any
+    ) -> Value | tuple[Value, ...]:
+        """The primitive for each of `size` members; operands in `mask` have a leading axis of them.
+
+        At least one operand is batched, and then every result that `batched` names leads with the
+        axis as well.
+        """
+        raise TypeError(f"{self.name} has no batching rule")
+
+    def batched(self, mask: tuple[bool, ...], results: int) -> tuple[bool, ...]:
+        """Which results of `batch` lead with the mapped axis."""
+        return (any(mask),) * results
 
     def flops(self, *avals: Aval, **params: Any) -> int:
         """Floating-point operations of one evaluation."""

@@ -1,7 +1,8 @@
 """The one textual form of a graph, and its parser.
 
 Invariant: names are invented in order, so equal graphs print equal text, and `parse(show(g))` has
-the key of `g`. Dumps, goldens and error messages all use this form.
+the key of `g`. Dumps, goldens and error messages all use this form. A graph that is a parameter
+prints inside its equation, indented, with names of its own.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ def _ref(v: Value, named: dict[Var, str]) -> str:
 
 
 def _param(value: Any) -> str:
+    if isinstance(value, Graph):
+        return show(value).replace("\n", "\n  ")
     return value.name if isinstance(value, DType) else repr(value)
 
 
@@ -61,6 +64,7 @@ def _param(value: Any) -> str:
 _TYPE = r"(\w+)\[([\d, ]*)\]"
 _OPERAND = re.compile(rf"\s*(?:(-?[\d.]+(?:e[+-]?\d+)?|inf|-inf|nan|True|False):{_TYPE}|(\w+))")
 _BINDER = re.compile(rf"(\w+): {_TYPE}")
+_NESTED = re.compile(r"(?<==)graph\([^{}]*\) \{[^{}]*\}")  # a parameter with no graph inside
 
 
 class ParseError(ValueError):
@@ -69,12 +73,23 @@ class ParseError(ValueError):
 
 def parse(text: str) -> Graph:
     """The graph that `show` printed. Raises ParseError naming the offending line."""
-    lines = [line.split("  # ")[0].strip() for line in text.strip().splitlines()]
+    text = "\n".join(line.split("  # ")[0].strip() for line in text.strip().splitlines())
+    inner: dict[str, Graph] = {}
+    while found := _NESTED.search(text):
+        name = f"graph_{len(inner)}"
+        inner[name] = _parse_flat(found.group(), inner)
+        text = text[: found.start()] + name + text[found.end() :]
+    return _parse_flat(text, inner)
+
+
+def _parse_flat(text: str, inner: dict[str, Graph]) -> Graph:
+    """Parse a graph whose graph parameters have been replaced by their names in `inner`."""
+    lines = text.splitlines()
     if len(lines) < 3 or not lines[0].startswith("graph(") or lines[-1] != "}":
         raise ParseError("a printed graph starts with `graph(...) {` and ends with `}`")
     env: dict[str, Var] = {}
     ins = [_bind(m, env) for m in _BINDER.finditer(lines[0])]
-    eqns = tuple(_parse_eqn(line, env) for line in lines[1:-2])
+    eqns = tuple(_parse_eqn(line, env, inner) for line in lines[1:-2])
     outs = _operands(_strip(lines[-2]), env)
     return Graph(tuple(ins), eqns, tuple(outs))
 
@@ -96,11 +111,11 @@ def _bind(match: re.Match, env: dict[str, Var]) -> Var:
     return env[name]
 
 
-def _parse_eqn(line: str, env: dict[str, Var]) -> Eqn:
+def _parse_eqn(line: str, env: dict[str, Var], inner: dict[str, Graph]) -> Eqn:
     from .prim import PRIMITIVES
 
     match = re.fullmatch(r"(.+?) = (\w+)((?:\[.*?\])?)((?: .*)?)", line)
-    split = match and _split_params(line, match.start(2) + len(match.group(2)))
+    split = match and _split_params(line, match.start(2) + len(match.group(2)), inner)
     if not match or match.group(2) not in PRIMITIVES:
         raise ParseError(f"not an equation: {line}")
     params, rest = split
@@ -109,7 +124,9 @@ def _parse_eqn(line: str, env: dict[str, Var]) -> Eqn:
     return Eqn(PRIMITIVES[match.group(2)], ins, outs, params)
 
 
-def _split_params(line: str, at: int) -> tuple[dict[str, Any], str]:
+def _split_params(
+    line: str, at: int, inner: dict[str, Graph]
+) -> tuple[dict[str, Any], str]:
     """The `[name=value, ...]` at position `at`, if any, and the operands after it."""
     if line[at : at + 1] != "[":
         return {}, line[at:]
@@ -119,10 +136,12 @@ def _split_params(line: str, at: int) -> tuple[dict[str, Any], str]:
         if depth == 0:
             break
     call = ast.parse(f"f({line[at + 1 : end]})", mode="eval").body
-    return {k.arg: _literal(k.value) for k in call.keywords}, line[end + 1 :]
+    return {k.arg: _literal(k.value, inner) for k in call.keywords}, line[end + 1 :]
 
 
-def _literal(node: ast.expr) -> Any:
+def _literal(node: ast.expr, inner: dict[str, Graph]) -> Any:
+    if isinstance(node, ast.Name) and node.id in inner:
+        return inner[node.id]
     if isinstance(node, ast.Name) and node.id in DTYPES:
         return DTYPES[node.id]
     text = ast.unparse(node)

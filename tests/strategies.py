@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+import ir
 from ir import PRIMITIVES, Aval, DType, bool_, f16, f32, i32, u32
 from ir.prims.elementwise import Compare, Elementwise
 
@@ -58,6 +59,14 @@ def _elementwise(prim: Elementwise) -> Callable[[Rng], Iterator[Sample]]:
         for dtype in accepted[1:]:
             for shape in ((), (5, 3)):
                 yield Sample(prim.name, (Aval(shape, dtype),) * prim.arity, {}, domains)
+
+    return make
+
+
+def _shift(name: str) -> Callable[[Rng], Iterator[Sample]]:
+    def make(rng: Rng) -> Iterator[Sample]:
+        for shape in shapes(rng):
+            yield Sample(name, (Aval(shape, u32),) * 2, {}, (plain, within(0, 32)))
 
     return make
 
@@ -330,11 +339,94 @@ def _attention(name: str) -> Callable[[Rng], Iterator[Sample]]:
     return make
 
 
+# --- calls and loops ------------------------------------------------------------------------------
+
+
+def _op(prim: str, /, *ins: ir.Value, **params) -> ir.Value:
+    return ir.emit(PRIMITIVES[prim], *ins, **params)
+
+
+def _wave(x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
+    product = _op("checkpoint_name", _op("sin", x) * y, name="product")
+    return _op("tanh", product), x + product
+
+
+def _wave_pair(x: Aval) -> dict[str, ir.Graph]:
+    """fwd and bwd of `_wave`; the residuals are the arguments."""
+
+    def bwd(x, y, ct_tanh, ct_sum):
+        t = _op("tanh", _op("sin", x) * y)
+        ct = ct_sum + ct_tanh * (1 - t * t)
+        return ct * _op("cos", x) * y + ct_sum, ct * _op("sin", x)
+
+    return {
+        "body": ir.build(_wave, x, x),
+        "fwd": ir.build(lambda *xs: (*_wave(*xs), *xs), x, x),
+        "bwd": ir.build(bwd, x, x, x, x),
+    }
+
+
+def _custom_vjp(rng: Rng) -> Iterator[Sample]:
+    for shape in shapes(rng):
+        x = Aval(shape, f32)
+        yield Sample("custom_vjp", (x, x), {**_wave_pair(x), "closed": 0})
+
+
+POLICIES = (("nothing",), ("everything",), ("dots",), ("unbatched dots",), ("names", "product"))
+POLICIES += (("names but", "product"), ("all but", "product"))
+
+
+def _remat(rng: Rng) -> Iterator[Sample]:
+    for k, shape in enumerate(shapes(rng)):
+        x = Aval(shape, f32)
+        params = {"body": ir.build(_wave, x, x), "policy": POLICIES[k % 7], "apart": k % 3 > 0}
+        yield Sample("remat", (x, x), params)
+
+
+def _checkpoint_name(rng: Rng) -> Iterator[Sample]:
+    for aval in mixed(rng):
+        yield Sample("checkpoint_name", (aval,), {"name": "a value"})
+
+
+def _optimization_barrier(rng: Rng) -> Iterator[Sample]:
+    for aval in mixed(rng):
+        yield Sample("optimization_barrier", (aval, Aval((5,), f32))[: int(rng.integers(1, 3))])
+
+
+def _walk(k: ir.Value, c: ir.Value, n: ir.Value, x: ir.Value) -> tuple[ir.Value, ...]:
+    return c * k + x, n + 1, c * x
+
+
+def _scan(rng: Rng) -> Iterator[Sample]:
+    for shape in shapes(rng):
+        x, count = Aval(shape, f32), Aval((), i32)
+        length = int(rng.integers(0, 4))
+        params = {"body": ir.build(_walk, x, x, count, x), "consts": 1, "carry": 2}
+        params |= {"length": length, "reverse": bool(rng.integers(2))}
+        xs = Aval((length, *shape), f32)
+        yield Sample("scan", (x, x, count, xs), params, (tame, plain, tame, plain))
+
+
+def _until(limit: ir.Value, x: ir.Value, n: ir.Value) -> tuple[ir.Value, ...]:
+    n = n + 1
+    return _op("lt", n, limit), x * 0.5 + 1, n
+
+
+def _while_loop(rng: Rng) -> Iterator[Sample]:
+    count = Aval((), i32)
+    for shape in shapes(rng):
+        x = Aval(shape, f32)
+        params = {"step": ir.build(_until, count, x, count), "consts": 1, "carry": 2}
+        avals = (Aval((), bool_), count, x, count)
+        yield Sample("while_loop", avals, params, (plain, within(0, 6), plain, within(-3, 6)))
+
+
 SAMPLES: dict[str, Callable[[Rng], Iterator[Sample]]] = {
     name: (_compare if isinstance(p, Compare) else _elementwise)(p)
     for name, p in PRIMITIVES.items()
     if isinstance(p, Elementwise)
 }
+SAMPLES |= {"shl": _shift("shl"), "shr": _shift("shr")}
 SAMPLES |= {"select": _select, "cast": _cast, "bitcast": _bitcast}
 SAMPLES |= {"broadcast": _broadcast, "reshape": _reshape, "transpose": _transpose}
 SAMPLES |= {"slice": _slice, "pad": _pad, "concat": _concat, "rev": _rev, "iota": _iota}
@@ -344,6 +436,9 @@ SAMPLES |= {"dynamic_slice": _dynamic_slice, "dynamic_update": _dynamic_update}
 SAMPLES |= {"softmax": _softmax, "rms_norm": _norm("rms_norm", 1)}
 SAMPLES |= {"layer_norm": _norm("layer_norm", 2), "rope": _rope, "cross_entropy": _cross_entropy}
 SAMPLES |= {n: _attention(n) for n in ("attention", "attention_dq", "attention_dkv")}
+SAMPLES |= {"custom_vjp": _custom_vjp, "remat": _remat, "checkpoint_name": _checkpoint_name}
+SAMPLES |= {"optimization_barrier": _optimization_barrier, "scan": _scan}
+SAMPLES |= {"while_loop": _while_loop}
 COMPOSITES = tuple(n for n, p in PRIMITIVES.items() if p.kind == "composite")
 
 

@@ -32,7 +32,8 @@ def test_every_equation_parses_back(sample):
 def test_backward_and_expanded_graphs_parse_back(name):
     sample = samples(name)[-1]
     round_trip(expand(sample.graph()))
-    round_trip(vjp_graph(sample.graph(), smooth(sample)))
+    if name != "while_loop":  # which has no derivative
+        round_trip(vjp_graph(sample.graph(), smooth(sample)))
 
 
 @settings(max_examples=40, deadline=None)

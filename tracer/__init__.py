@@ -12,12 +12,17 @@ from .api import (
     eval_shape,
     grad,
     graph_of,
+    make_jaxpr,
     named_scope,
     value_and_grad,
     vjp,
 )
 from .array import Array, Tracer
+from .batching import vmap
 from .calls import ShapeDtypeStruct
+from .checkpointing import checkpoint, checkpoint_name, checkpoint_policies, remat
+from .custom import custom_jvp, custom_vjp
+from .forward import float0, hessian, jacfwd, jacrev, jvp, linearize
 from .jit import clear_caches, jit
 from .lax import stop_gradient
 from .settings import use_backend
@@ -27,21 +32,35 @@ __all__ = [
     "ShapeDtypeStruct",
     "Tracer",
     "block_until_ready",
+    "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
     "clear_caches",
+    "custom_jvp",
+    "custom_vjp",
     "device_get",
     "device_put",
     "errors",
     "eval_shape",
+    "float0",
     "grad",
     "graph_of",
+    "hessian",
+    "jacfwd",
+    "jacrev",
     "jit",
+    "jvp",
     "lax",
+    "linearize",
+    "make_jaxpr",
     "named_scope",
     "nn",
     "numpy",
+    "remat",
     "stop_gradient",
     "tree",
     "use_backend",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]

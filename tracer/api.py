@@ -20,7 +20,7 @@ from ir.passes.grad import grad_graph, vjp_graph
 
 from . import tree
 from .array import Array, Tracer, aval_of
-from .calls import ShapeDtypeStruct, checked_avals, hints, roles
+from .calls import Nums, ShapeDtypeStruct, checked_avals, hints, roles
 from .errors import located
 from .jit import wait
 from .staging import Traced, inline_traced, operand, run_now, trace
@@ -60,7 +60,7 @@ def grad(fun: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False)
 def _value_and_grad(
     fun: Callable, argnums: int | Sequence[int], has_aux: bool, args: tuple, kwargs: dict
 ) -> tuple:
-    chosen = _chosen(fun, argnums, len(args))
+    chosen = chosen_arguments(fun, argnums, len(args))
     leaves, in_tree = tree.flatten(tuple(args[i] for i in chosen))
     inputs = [_differentiable(leaf) for leaf in leaves]
     aux_trees = []
@@ -70,7 +70,7 @@ def _value_and_grad(
         for i, part in zip(chosen, tree.unflatten(in_tree, tracers), strict=True):
             given[i] = part
         out = fun(*given, **kwargs)
-        value, aux = _with_aux(fun, out) if has_aux else (out, None)
+        value, aux = with_aux(fun, out) if has_aux else (out, None)
         aux_leaves, aux_tree = tree.flatten(aux)
         aux_trees.append(aux_tree)
         return [_scalar(value), *aux_leaves]
@@ -84,7 +84,7 @@ def _value_and_grad(
     return value, found[0] if isinstance(argnums, int) else found
 
 
-def _chosen(fun: Callable, argnums: int | Sequence[int], count: int) -> list[int]:
+def chosen_arguments(fun: Callable, argnums: int | Sequence[int], count: int) -> list[int]:
     given = [argnums] if isinstance(argnums, int) else list(argnums)
     for i in given:
         if not -count <= i < count:
@@ -109,7 +109,7 @@ def _differentiable(leaf: Any) -> Any:
     return x
 
 
-def _with_aux(fun: Callable, out: Any) -> tuple[Any, Any]:
+def with_aux(fun: Callable, out: Any) -> tuple[Any, Any]:
     if not isinstance(out, tuple) or len(out) != 2:
         raise located(
             TypeError,
@@ -149,7 +149,7 @@ def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
 
     def body(*tracers: Any) -> Any:
         out = fun(*tree.unflatten(in_tree, tracers))
-        value, aux = _with_aux(fun, out) if has_aux else (out, None)
+        value, aux = with_aux(fun, out) if has_aux else (out, None)
         values, out_tree = tree.flatten(value)
         aux_leaves, aux_tree = tree.flatten(aux)
         out_trees.append(out_tree)
@@ -206,13 +206,13 @@ def _pull_back(traced: Traced, inputs: list, cts: list) -> list:
 # --- graphs and shapes ------------------------------------------------------------------------
 
 
-def _traced(fun: Callable, args: tuple, kwargs: dict) -> Traced:
-    of = roles(fun, None, None, None, None)
-    leaves, in_tree = tree.flatten((args, kwargs))
+def _traced(fun: Callable, args: tuple, kwargs: dict, static_argnums: Nums = None) -> Traced:
+    of = roles(fun, static_argnums, None, None, None)
+    leaves, in_tree, statics = of.split(args, kwargs)
     avals = checked_avals(of, in_tree, leaves)
 
     def body(*tracers: Any) -> Any:
-        given, named = tree.unflatten(in_tree, tracers)
+        given, named = of.join(in_tree, tracers, statics)
         return fun(*given, **named)
 
     return trace(body, avals, hints(of, in_tree))
@@ -231,9 +231,28 @@ def graph_of(fun: Callable) -> Callable[..., Graph]:
     return wrapper
 
 
+def make_jaxpr(
+    fun: Callable, static_argnums: Nums = None, return_shape: bool = False
+) -> Callable[..., Any]:
+    """`graph_of` under JAX's name; the IR takes the place of a jaxpr.
+
+    With `return_shape`, the result is a pair of the graph and what `eval_shape` gives.
+    """
+
+    @wraps(fun, updated=())
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        traced = _traced(fun, args, kwargs, static_argnums)
+        return (traced.graph, _types(traced)) if return_shape else traced.graph
+
+    return wrapper
+
+
 def eval_shape(fun: Callable, *args: Any, **kwargs: Any) -> Any:
     """The result of `fun` as a pytree of ShapeDtypeStructs; nothing is computed."""
-    traced = _traced(fun, args, kwargs)
+    return _types(_traced(fun, args, kwargs))
+
+
+def _types(traced: Traced) -> Any:
     types = [ShapeDtypeStruct(a.shape, a.dtype) for a in traced.graph.out_avals]
     return tree.unflatten(traced.out_tree, types)
 

@@ -198,6 +198,7 @@ greater = _binary("lt", "greater", swap=True)
 greater_equal = _binary("le", "greater_equal", swap=True)
 bitwise_and = _binary("and_", "bitwise_and", "Of bools or integers.")
 bitwise_or = _binary("or_", "bitwise_or", "Of bools or integers.")
+bitwise_xor = _binary("xor_", "bitwise_xor", "Of bools or integers.")
 fmod = _binary("rem", "fmod", "Remainder with the sign of the dividend.")
 
 
@@ -208,11 +209,6 @@ def not_equal(x: Any, y: Any) -> Any:
 def invert(x: Any) -> Any:
     """Bitwise not; logical not of bools."""
     return bind("not_", operand(x))
-
-
-def bitwise_xor(x: Any, y: Any) -> Any:
-    """Of bools or integers."""
-    return bitwise_and(bitwise_or(x, y), invert(bitwise_and(x, y)))
 
 
 def logical_and(x: Any, y: Any) -> Any:

@@ -89,6 +89,17 @@ def register_dataclass(
     return cls
 
 
+def broadcast_prefix(prefix: Any, tree: Any) -> list:
+    """For each leaf of `tree`, the leaf of `prefix` above it, of which None is one.
+
+    Raises ValueError if `prefix` is no prefix of `tree`.
+    """
+    options = {"none_is_leaf": True, "namespace": NAMESPACE}
+    found = optree.broadcast_prefix(prefix, tree, **options)
+    places = optree.tree_leaves(tree, **options)
+    return [entry for entry, leaf in zip(found, places, strict=True) if leaf is not None]
+
+
 # --- naming leaves --------------------------------------------------------------------------------
 
 
@@ -108,6 +119,7 @@ def hint(path: Path) -> str:
 
 
 __all__ = [
+    "broadcast_prefix",
     "flatten",
     "keystr",
     "leaves",

@@ -9,25 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..build import attributed, building, current, describe_src, inline, lit_like, read
+from ..build import attributed, building, current, describe_src, inline, lit_like, located, read
 from ..graph import Eqn, Graph, Lit, Value, Var
+from ..prim import CLOSED_OVER
 from .simplify import dce
 
 Env = dict[Var, Value]
 Saved = dict[Eqn, tuple[Value, ...]]
 
 
-def vjp_graph(graph: Graph, wrt: Sequence[int]) -> Graph:
+def vjp_graph(graph: Graph, wrt: Sequence[int], seeds: int | None = None) -> Graph:
     """(ins..., cts...) -> (outs..., cotangents of ins[i] for i in wrt).
 
-    The cotangent inputs have the types of the outputs. An input the outputs do not depend on gets a
-    zero cotangent. Raises TypeError, naming the user's line, at a primitive without a derivative.
+    The cotangent inputs have the types of the outputs, or of the first `seeds` of them. An input
+    that these do not depend on gets a zero cotangent. Raises TypeError, naming the user's line, at
+    a primitive without a derivative.
     """
     with building() as builder:
         env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
         saved: dict[Eqn, tuple[Value, ...]] = {}
         active = _replay(graph, env, {graph.ins[i] for i in wrt}, saved)
-        cts_in = [builder.input(v.aval) for v in graph.outs]
+        cts_in = [builder.input(v.aval) for v in graph.outs[:seeds]]
         cts = _seed(graph, env, cts_in, active)
         for eqn in reversed(graph.eqns):
             if any(v in cts for v in eqn.outs):
@@ -54,7 +56,8 @@ def _replay(graph: Graph, env: Env, wrt: set[Var], saved: Saved) -> set[Var]:
         needed = any(v in active for v in eqn.ins)
         with attributed(eqn.src, eqn.scope):
             if needed and eqn.prim.forward:
-                outs, saved[eqn] = eqn.prim.forward(*ins, **eqn.params)
+                with located(eqn):
+                    outs, saved[eqn] = eqn.prim.forward(*ins, **eqn.params)
             else:
                 outs = builder.emit(eqn.prim, ins, eqn.params)
         env.update(zip(eqn.outs, outs, strict=True))
@@ -65,7 +68,7 @@ def _replay(graph: Graph, env: Env, wrt: set[Var], saved: Saved) -> set[Var]:
 
 def _seed(graph: Graph, env, cts_in: list[Var], active: set[Var]) -> dict[Var, Value]:
     cts: dict[Var, Value] = {}
-    for out, ct in zip(graph.outs, cts_in, strict=True):
+    for out, ct in zip(graph.outs, cts_in, strict=False):
         if isinstance(out, Var) and out in active:
             _accumulate(cts, out, ct)
     return cts
@@ -78,14 +81,21 @@ def _pull_back(eqn: Eqn, env: Env, cts: Env, active: set[Var], saved: Saved) -> 
     ct_outs = tuple(cts.pop(v, None) for v in eqn.outs)
     scope = f"grad({eqn.scope})" if eqn.scope else "grad"
     with attributed(eqn.src, scope):
-        try:
+        with located(eqn):
             found = _cotangents(eqn, ct_outs, env, saved)
-        except TypeError as error:
-            where = describe_src(eqn.src)
-            raise TypeError(f"{str(error).removesuffix(where)}{where}") from None
         for v, c in zip(eqn.ins, found, strict=True):
-            if c is not None and isinstance(v, Var) and v in active:
+            if c is CLOSED_OVER:
+                _refuse_closed_over(eqn, v, active)
+            elif c is not None and isinstance(v, Var) and v in active:
                 _accumulate(cts, v, c)
+
+
+def _refuse_closed_over(eqn: Eqn, v: Value, active: set[Var]) -> None:
+    if v in active:
+        raise TypeError(
+            f"Detected differentiation of a {eqn.prim.name} function with respect to a closed-over "
+            f"value of type {v.aval}; pass it as an argument{describe_src(eqn.src)}"
+        )
 
 
 def _cotangents(eqn: Eqn, cts: tuple[Value | None, ...], env: Env, saved: Saved) -> tuple:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..build import attributed, building, read
+from ..build import attributed, building, inline, read
 from ..dtypes import highest
 from ..graph import Eqn, Graph, Lit, Value, Var
 
@@ -178,7 +178,8 @@ _FOLDS: dict[str, Callable] = {
 def expand(graph: Graph, keep: Callable[[Eqn], bool] = lambda eqn: False) -> Graph:
     """Replace composites by their expansions, except those that `keep` accepts.
 
-    `stop_gradient` disappears here too: expansion is for code generation, after differentiation.
+    Calls are expanded through and through. What only transformations read disappears here too:
+    expansion is for code generation, after differentiation.
     """
     with building() as builder:
         env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
@@ -189,9 +190,15 @@ def expand(graph: Graph, keep: Callable[[Eqn], bool] = lambda eqn: False) -> Gra
         return builder.close([read(env, v) for v in graph.outs])
 
 
+_MARKS = ("stop_gradient", "checkpoint_name")  # identities that mean something to transformations
+
+
 def _expanded(eqn: Eqn, ins: list[Value], keep: Callable[[Eqn], bool], builder) -> tuple:
-    if eqn.prim.name == "stop_gradient":
+    if eqn.prim.name in _MARKS:
         return (ins[0],)
+    callee = eqn.prim.callee(**eqn.params)
+    if callee is not None:
+        return tuple(inline(expand(callee, keep), ins))
     if eqn.prim.kind != "composite" or keep(eqn):
         return builder.emit(eqn.prim, ins, eqn.params)
     outs = eqn.prim.expand(*ins, **eqn.params)

@@ -9,6 +9,7 @@ are two swaps of the string, so a transformer needs no transposes in its backwar
 from __future__ import annotations
 
 from functools import lru_cache
+from string import ascii_letters
 
 import numpy as np
 
@@ -65,6 +66,12 @@ class dot(Primitive):
     def eval(self, x, y, *, spec):
         wide = [v.astype(np.float32) if v.dtype == np.float16 else v for v in (x, y)]
         return np.einsum(spec, *wide, optimize=True).astype(x.dtype)
+
+    def batch(self, ins, mask, size, *, spec):
+        a, b, o = parse(spec)
+        new = next(c for c in ascii_letters if c not in spec)
+        a, b = (new + s if m else s for s, m in zip((a, b), mask, strict=True))
+        return emit(dot, *ins, spec=f"{a},{b}->{new}{o}")
 
     def vjp(self, ct, out, x, y, *, spec):
         a, b, o = parse(spec)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..build import emit, inline, lit_like
-from ..dtypes import bool_
+from ..dtypes import bool_, i32
 from ..graph import Aval, Graph, Value, Var
 from ..prim import Primitive, register
+from .lead import front, inward, lead, lead_all
 
 
 @register
@@ -75,6 +76,23 @@ class scan(Primitive):
         )  # fmt: skip
         return pull.place(outs, len(ins))
 
+    def batch(self, ins, mask, size, *, body, consts, carry, length, reverse):
+        from ..passes.batch import batch_some
+
+        varies = _varying(body, mask, size, consts, carry)
+        last = consts + carry
+        inits = zip(ins[consts:last], mask[consts:last], varies, strict=True)
+        inits = [lead(v, m, size) if wanted else v for v, m, wanted in inits]
+        xs = [inward(v, 1) if m else v for v, m in zip(ins[last:], mask[last:], strict=True)]
+        wanted = (*varies, *(True for _ in body.outs[carry:]))
+        body = batch_some(body, (*mask[:consts], *varies, *mask[last:]), wanted, size)
+        outs = emit(
+            scan, *ins[:consts], *inits, *xs,
+            body=body, consts=consts, carry=carry, length=length, reverse=reverse,
+        )  # fmt: skip
+        carries = lead_all(outs[:carry], varies, size)
+        return *carries, *(front(y, 1) for y in outs[carry:])
+
     def _results(self, body: Graph, carry: int, length: int) -> list[Aval]:
         ys = body.out_avals[carry:]
         return [*body.out_avals[:carry], *(Aval((length, *y.shape), y.dtype) for y in ys)]
@@ -83,6 +101,19 @@ class scan(Primitive):
         from .fused import total_flops
 
         return length * total_flops(body)
+
+
+def _varying(body: Graph, mask, size: int, consts: int, carry: int) -> tuple[bool, ...]:
+    """Which carries differ between members: what one iteration makes differ, the next one sees."""
+    from ..passes.batch import batch_graph
+
+    varies = tuple(mask[consts : consts + carry])
+    while True:
+        _, led = batch_graph(body, (*mask[:consts], *varies, *mask[consts + carry :]), size)
+        grown = tuple(a or b for a, b in zip(varies, led[:carry], strict=True))
+        if grown == varies:
+            return varies
+        varies = grown
 
 
 def _element(aval: Aval, length: int) -> Aval:
@@ -192,7 +223,60 @@ class while_loop(Primitive):
             "iterations is unknown; use lax.scan or lax.fori_loop with fixed bounds"
         )
 
+    def batch(self, ins, mask, size, *, step, consts, carry):
+        from ..passes.batch import batch_some
+
+        flag, fixed, inits = ins[0], ins[1 : consts + 1], ins[consts + 1 :]
+        # A flag is to a step what a carry is to the next iteration.
+        varies = _varying(_with_flag(step), (*mask[1 : consts + 1], *mask[:1], *mask[consts + 1 :]),
+                          size, consts, carry + 1)  # fmt: skip
+        alone = varies[0]
+        varies = (True,) * carry if alone else varies[1:]
+        inits = zip(inits, mask[consts + 1 :], varies, strict=True)
+        inits = [lead(v, m, size) if wanted else v for v, m, wanted in inits]
+        step = batch_some(step, (*mask[1 : consts + 1], *varies), (alone, *varies), size)
+        if alone:
+            flag = lead(flag, mask[0], size)
+            step, inits, flag = _each_until_done(step, consts), [flag, *inits], _any(flag)
+        outs = emit(while_loop, flag, *fixed, *inits, step=step, consts=consts, carry=len(inits))
+        return tuple(lead_all(outs[1:] if alone else outs, varies, size))
+
     def flops(self, *avals, step, **params):
         from .fused import total_flops
 
         return total_flops(step)  # of one iteration: how many there are is not known
+
+
+def _with_flag(step: Graph) -> Graph:
+    """A step that also takes the flag, and ignores it: of the form of a scan's body."""
+    consts = len(step.ins) - len(step.outs) + 1
+    ignored = Var(step.outs[0].aval)
+    return Graph((*step.ins[:consts], ignored, *step.ins[consts:]), step.eqns, step.outs)
+
+
+def _each_until_done(step: Graph, consts: int) -> Graph:
+    """A batched step whose members each stop by themselves: (any flag, flags, carries)."""
+    from ..build import building
+    from .elementwise import and_, select
+    from .views import broadcast_to
+
+    with building() as builder:
+        fixed = [builder.input(v.aval, v.hint) for v in step.ins[:consts]]
+        flags = builder.input(step.outs[0].aval)
+        old = [builder.input(v.aval, v.hint) for v in step.ins[consts:]]
+        still, *new = inline(step, [*fixed, *old])
+        moved = []
+        for before, after in zip(old, new, strict=True):
+            going = broadcast_to(flags, before.aval.shape, (0,))
+            moved.append(emit(select, going, after, before))
+        still = emit(and_, flags, still)
+        return builder.close([_any(still), still, *moved])
+
+
+def _any(flags: Value) -> Value:
+    """bool[]: whether any of bool[n] holds."""
+    from .elementwise import cast, lt
+    from .reduce import reduce_max
+
+    most = emit(reduce_max, emit(cast, flags, dtype=i32), axes=(0,))
+    return emit(lt, lit_like(0, most), most)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..build import emit, lit_like
-from ..dtypes import DType, bool_
+from ..dtypes import DType, bool_, u32
 from ..graph import Aval, Value
 from ..prim import Primitive, register
+from .lead import lead_all
 
 FLOAT, NUMBER, LOGIC, ANY = "float", "number", "bool or integer", "any"
 _ACCEPTS = {
@@ -46,6 +47,9 @@ class Elementwise(Primitive):
         if not _ACCEPTS[self.accepts](first.dtype):
             raise TypeError(f"{self.name} accepts {self.accepts} values, got {_list(avals)}")
         return Aval(first.shape, self.result(first.dtype))
+
+    def batch(self, ins, mask, size, **params):
+        return emit(self, *lead_all(ins, mask, size), **params)
 
     def result(self, operand: DType) -> DType:
         return operand
@@ -241,6 +245,47 @@ class or_(Logic):
 
     def eval(self, x, y):
         return x | y
+
+
+@register
+class xor_(Logic):
+    name = "xor_"
+
+    def eval(self, x, y):
+        return x ^ y
+
+
+class Shift(Binary):
+    """Operands are u32; `y` is below 32, as devices do not agree on what larger ones do."""
+
+    def typeof(self, *avals: Aval) -> Aval:
+        out = super().typeof(*avals)
+        if out.dtype is not u32:
+            raise TypeError(f"{self.name} shifts u32 values, got {out}; use bitcast")
+        return out
+
+    def vjp(self, ct, out, *ins):
+        return None, None
+
+
+@register
+class shl(Shift):
+    """x * 2**y modulo 2**32."""
+
+    name = "shl"
+
+    def eval(self, x, y):
+        return np.left_shift(x, y & 31)
+
+
+@register
+class shr(Shift):
+    """x // 2**y."""
+
+    name = "shr"
+
+    def eval(self, x, y):
+        return np.right_shift(x, y & 31)
 
 
 @register

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ..build import build, emit, inline, lit_like
+from ..build import build, emit, inline, lit, lit_like
 from ..dtypes import i32, lowest
 from ..graph import Aval, Value
 from ..prim import Primitive, register
 from .contract import dot
 from .elementwise import cast, eq, exp, le, log, rsqrt, select
 from .index import one_hot_rows
+from .lead import front, inward, lead, lead_all, merge, split
 from .reduce import reduce_max, spread, sum
 from .views import broadcast_to, iota, reshape_to, rev
 
@@ -49,6 +50,13 @@ class Composite(Primitive):
         found = inline(backward, [*ins, *cts], attribute=False)[len(outs) :]
         by_place = dict(zip(smooth, found, strict=True))
         return tuple(by_place.get(i) for i in range(len(ins)))
+
+    def batch(self, ins, mask, size, **params):
+        from ..passes.batch import batch_all
+
+        avals = [Aval(v.aval.shape[m:], v.aval.dtype) for v, m in zip(ins, mask, strict=True)]
+        outs = inline(batch_all(self.expansion(avals, params), mask, size), ins, attribute=False)
+        return tuple(outs) if self.multi else outs[0]
 
     def flops(self, *avals, **params):
         graph = self.expansion(avals, params)
@@ -109,6 +117,9 @@ class softmax(Composite):
         e = emit(exp, x - _rows(emit(reduce_max, x, axes=_last(x)), x))
         return e / _rows(_total(e, _last(e)), e)
 
+    def batch(self, ins, mask, size):
+        return emit(softmax, *ins)
+
     def vjp(self, ct, out, x):
         return ((ct - _rows(_total(ct * out, _last(x)), x)) * out,)
 
@@ -127,6 +138,13 @@ class rms_norm(Composite):
 
     def expand(self, x, weight, *, eps):
         return x * _rows(_inverse_rms(x, eps), x) * _columns(weight, x)
+
+    def batch(self, ins, mask, size, *, eps):
+        x, weight = ins
+        if not mask[1]:
+            return emit(rms_norm, x, weight, eps=eps)
+        unit = emit(rms_norm, x, _plain(1, x), eps=eps)
+        return lead(unit, mask[0], size) * _each_row(weight, x, mask[0], size)
 
     def vjp(self, ct, out, x, weight, *, eps):
         scale = _rows(_inverse_rms(x, eps), x)
@@ -156,11 +174,31 @@ class layer_norm(Composite):
         unit, _ = _standardise(x, eps)
         return unit * _columns(weight, x) + _columns(bias, x)
 
+    def batch(self, ins, mask, size, *, eps):
+        x, weight, bias = ins
+        if not any(mask[1:]):
+            return emit(layer_norm, x, weight, bias, eps=eps)
+        unit = emit(layer_norm, x, _plain(1, x), _plain(0, x), eps=eps)
+        scale, shift = (lead(v, m, size) for v, m in zip(ins[1:], mask[1:], strict=True))
+        scale, shift = (_each_row(v, x, mask[0], size) for v in (scale, shift))
+        return lead(unit, mask[0], size) * scale + shift
+
     def vjp(self, ct, out, x, weight, bias, *, eps):
         unit, scale = _standardise(x, eps)
         g = ct * _columns(weight, x)
         gx = (g - _rows(_mean(g), x) - unit * _rows(_mean(g * unit), x)) * scale
         return gx, _total(ct * unit, _lead(x)), _total(ct, _lead(x))
+
+
+def _plain(value: float, x: Value) -> Value:
+    """A weight or bias that changes nothing."""
+    return lit(value, x.aval.dtype, x.aval.shape[-1:])
+
+
+def _each_row(w: Value, x: Value, batched: bool, size: int) -> Value:
+    """A vector a member, repeated over all rows of the member's x."""
+    shape = x.aval.shape if batched else (size, *x.aval.shape)
+    return broadcast_to(w, shape, (0, len(shape) - 1))
 
 
 def _standardise(x: Value, eps: float) -> tuple[Value, Value]:
@@ -189,6 +227,15 @@ class rope(Composite):
         halves = pairs.aval.shape
         wide = [broadcast_to(t, halves, (1, 4)) for t in (cos, sin)]
         return reshape_to(pairs * wide[0] + swapped * wide[1], x.aval.shape)
+
+    def batch(self, ins, mask, size):
+        # The members become further rows of the batch, or, with tables of their own, positions.
+        if not any(mask[1:]):
+            return split(emit(rope, merge(ins[0]), *ins[1:]), *ins[0].aval.shape[:2])
+        x, cos, sin = lead_all(ins, mask, size)
+        rows, positions = x.aval.shape[1:3]
+        out = emit(rope, merge(inward(x, 1), 1), merge(cos), merge(sin))
+        return front(reshape_to(out, (rows, size, positions, *x.aval.shape[3:])), 1)
 
     def vjp(self, ct, out, x, cos, sin):
         pairs, swapped = self._pairs(x)
@@ -223,6 +270,9 @@ class cross_entropy(Composite):
         top, total = self._partition(logits)
         return top + emit(log, total) - gold
 
+    def batch(self, ins, mask, size):
+        return emit(cross_entropy, *lead_all(ins, mask, size))
+
     def vjp(self, ct, out, logits, labels):
         top, total = self._partition(logits)
         p = emit(exp, logits - _rows(top, logits)) / _rows(total, logits)
@@ -250,6 +300,12 @@ class Attention(Composite):
     """
 
     has_kernel = True
+
+    def batch(self, ins, mask, size, **params):
+        ins = lead_all(ins, mask, size)
+        members = ins[0].aval.shape[:2]
+        outs = emit(self, *map(merge, ins), **params)
+        return tuple(split(o, *members) for o in outs) if self.multi else split(outs, *members)
 
     def check(self, q: Aval, k: Aval, v: Aval) -> None:
         _need_float("attention", q, k, v)

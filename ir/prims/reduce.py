@@ -12,6 +12,7 @@ from ..build import emit, lit_like
 from ..dtypes import bool_, highest, i32, lowest
 from ..graph import Aval, Value
 from ..prim import Primitive, register
+from .lead import behind
 from .views import broadcast_to
 
 
@@ -27,6 +28,9 @@ class Reduce(Primitive):
         if list(axes) != sorted(set(axes)) or any(not 0 <= a < x.ndim for a in axes):
             raise TypeError(f"{self.name} of {x} over axes {axes}: no such axes")
         return Aval(tuple(n for d, n in enumerate(x.shape) if d not in axes), x.dtype)
+
+    def batch(self, ins, mask, size, *, axes):
+        return emit(self, *ins, axes=behind(axes))
 
     def flops(self, x: Aval, **params) -> int:
         return x.size

@@ -16,6 +16,7 @@ from ..build import emit, lit_like
 from ..dtypes import DType, bool_
 from ..graph import Aval, Value
 from ..prim import Primitive, register
+from .lead import behind, lead_all
 
 
 class View(Primitive):
@@ -65,6 +66,9 @@ class broadcast(View):
     def index(self, coords, x: Aval, *, shape, dims):
         return [coords[d] if n > 1 else 0 for n, d in zip(x.shape, dims, strict=True)]
 
+    def batch(self, ins, mask, size, *, shape, dims):
+        return emit(broadcast, *ins, shape=(size, *shape), dims=(0, *behind(dims)))
+
     def vjp(self, ct, out, x, *, shape, dims):
         kept = dict(zip(dims, x.aval.shape, strict=True))
         axes = tuple(d for d, n in enumerate(shape) if kept.get(d, 1) == 1 and n != 1)
@@ -86,6 +90,9 @@ class reshape(View):
 
     def index(self, coords, x: Aval, *, shape):
         return unflatten(flatten(coords, shape), x.shape)
+
+    def batch(self, ins, mask, size, *, shape):
+        return emit(reshape, *ins, shape=(size, *shape))
 
     def vjp(self, ct, out, x, *, shape):
         return (reshape_to(ct, x.aval.shape),)
@@ -110,6 +117,9 @@ class transpose(View):
         for i, p in enumerate(perm):
             back[p] = coords[i]
         return back
+
+    def batch(self, ins, mask, size, *, perm):
+        return emit(transpose, *ins, perm=(0, *behind(perm)))
 
     def vjp(self, ct, out, x, *, perm):
         return (emit(transpose, ct, perm=tuple(perm.index(i) for i in range(len(perm)))),)
@@ -137,6 +147,9 @@ class slice(View):
 
     def index(self, coords, x: Aval, *, start, limit, stride):
         return [c * s + lo for c, lo, s in zip(coords, start, stride, strict=True)]
+
+    def batch(self, ins, mask, size, *, start, limit, stride):
+        return emit(slice, *ins, start=(0, *start), limit=(size, *limit), stride=(1, *stride))
 
     def vjp(self, ct, out, x, *, start, limit, stride):
         high = []
@@ -172,6 +185,9 @@ class pad(Primitive):
         out[tuple(builtins.slice(lo, lo + n * s, s) if n else builtins.slice(0, 0) for lo, n, s in spans)] = x
         return out
 
+    def batch(self, ins, mask, size, *, value, **widths):
+        return emit(pad, *ins, value=value, **{name: (0, *w) for name, w in widths.items()})
+
     def vjp(self, ct, out, x, *, low, high, interior, value):
         sizes = x.aval.shape
         stride = tuple(i + 1 for i in interior)
@@ -202,6 +218,9 @@ class concat(Primitive):
     def eval(self, *xs, axis):
         return np.concatenate(xs, axis)
 
+    def batch(self, ins, mask, size, *, axis):
+        return emit(concat, *lead_all(ins, mask, size), axis=axis + 1)
+
     def vjp(self, ct, out, *xs, axis):
         cts, offset = [], 0
         for x in xs:
@@ -230,6 +249,9 @@ class rev(View):
 
     def index(self, coords, x: Aval, *, axes):
         return [(n - 1) - c if d in axes else c for d, (n, c) in enumerate(zip(x.shape, coords, strict=True))]
+
+    def batch(self, ins, mask, size, *, axes):
+        return emit(rev, *ins, axes=behind(axes))
 
     def vjp(self, ct, out, x, *, axes):
         return (emit(rev, ct, axes=axes),)

@@ -43,8 +43,12 @@ class Sample:
         return [np.asarray(make(rng, a)).astype(a.dtype.np).reshape(a.shape) for make, a in pairs]
 
     def __str__(self) -> str:
-        params = ",".join(f"{k}={v}" for k, v in self.params.items())
+        params = ",".join(f"{k}={_brief(v)}" for k, v in self.params.items())
         return f"{self.prim}[{params}]({', '.join(map(str, self.avals))})".replace(" ", "")
+
+
+def _brief(param: Any) -> object:
+    return f"graph({len(param.eqns)})" if isinstance(param, ir.Graph) else param
 
 
 # --- domains --------------------------------------------------------------------------------------

@@ -90,6 +90,9 @@ ELEMENTWISE: dict[str, Callable] = {
     "le": lambda x, y: x <= y,
     "and_": lambda x, y: x & y,
     "or_": lambda x, y: x | y,
+    "xor_": lambda x, y: (x | y) & ~(x & y),
+    "shl": lambda x, y: (x.astype(np.uint64) * 2 ** y.astype(np.uint64)).astype(np.uint32),
+    "shr": lambda x, y: (x.astype(np.uint64) // 2 ** y.astype(np.uint64)).astype(np.uint32),
     "not_": _not,
     "select": lambda c, x, y: x if c else y,
     "neg": lambda x: -x,
@@ -306,6 +309,26 @@ def _attention_dkv(q, k, v, do, lse, delta, *, causal, scale) -> tuple[Array, Ar
     return dk, dv
 
 
+def _wave(x, y, **params) -> tuple[Array, Array]:
+    product = np.sin(x) * y
+    return np.tanh(product), x + product
+
+
+def _scan(k, c, n, xs, *, body, consts, carry, length, reverse) -> tuple[Array, ...]:
+    ys = np.zeros(xs.shape)
+    for i in range(length)[::-1] if reverse else range(length):
+        ys[i] = c * xs[i]
+        c, n = c * k + xs[i], n + 1
+    return c, n, ys
+
+
+def _while_loop(flag, limit, x, n, *, step, consts, carry) -> tuple[Array, ...]:
+    while flag:
+        x, n = x * 0.5 + 1, n + 1
+        flag = n < limit
+    return x, n
+
+
 REFERENCE: dict[str, Callable] = {name: _each(fun) for name, fun in ELEMENTWISE.items()}
 REFERENCE |= {
     "bitcast": _bitcast,
@@ -333,6 +356,12 @@ REFERENCE |= {
     "attention": _attention,
     "attention_dq": _attention_dq,
     "attention_dkv": _attention_dkv,
+    "custom_vjp": _wave,
+    "remat": _wave,
+    "checkpoint_name": lambda x, name: (x,),
+    "optimization_barrier": lambda *xs: xs,
+    "scan": _scan,
+    "while_loop": _while_loop,
 }
 _NEEDS_DTYPE = ("reduce_max", "reduce_min")
 

@@ -18,12 +18,13 @@ from ir.passes.simplify import expand, simplify
 from ..strategies import COMPOSITES, all_samples, samples, smooth
 from .numeric import check_vjp
 
+NO_DERIVATIVE = ("while_loop",)
 BY_DEFINITION_ZERO = ("stop_gradient", "isfinite", "bitcast")
 SMOOTH = [
     s
     for s in all_samples()
     if smooth(s)
-    and s.prim not in BY_DEFINITION_ZERO
+    and s.prim not in BY_DEFINITION_ZERO + NO_DERIVATIVE
     and any(a.dtype.is_float for a in s.graph().out_avals)
 ]
 NAMES = tuple(dict.fromkeys(s.prim for s in SMOOTH))
@@ -103,6 +104,13 @@ def test_backward_graphs_are_well_formed_and_simplify(sample):
         strict=True,
     ):
         np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", NO_DERIVATIVE)
+def test_what_has_no_derivative_says_so(name):
+    sample = samples(name)[-1]
+    with pytest.raises(TypeError, match="differentiation does not work"):
+        vjp_graph(sample.graph(), smooth(sample))
 
 
 # --- conventions ----------------------------------------------------------------------------------

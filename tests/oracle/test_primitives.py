@@ -43,8 +43,8 @@ def test_primitive_declares_its_rules(name):
     prim = PRIMITIVES[name]
     assert prim.kind in KINDS
     rules = {"typeof", "expand" if prim.kind == "composite" else "eval"}
-    if prim.kind != "source":  # what has no operands has no derivative
-        rules.add("vjp")
+    if prim.kind != "source":  # what has no operands has no derivative, and is never batched
+        rules |= {"batch", "forward" if prim.forward else "vjp"}
     defaults = vars(Primitive) | {"expand": Composite.expand}
     missing = {r for r in rules if getattr(type(prim), r) is defaults[r]}
     assert not missing

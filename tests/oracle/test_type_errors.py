@@ -74,7 +74,7 @@ CASES: tuple[tuple[str, tuple[str, ...], dict, str], ...] = (
     ("dynamic_slice", ("f32[5]", "i32[]"), {"sizes": (6,)}, "does not fit"),
     ("dynamic_slice", ("f32[5]", "f32[]"), {"sizes": (2,)}, "integer scalar"),
     ("dynamic_slice", ("f32[5, 4]", "i32[]"), {"sizes": (2,)}, "each axis"),
-    ("dynamic_update", ("f32[5]", "i32[2]", "i32[]"), {}),
+    ("dynamic_update", ("f32[5]", "i32[2]", "i32[]"), {}, "dtypes differ"),
     ("dynamic_update", ("f32[5]", "f32[6]", "i32[]"), {}, "does not fit"),
     ("softmax", ("i32[3]",), {}, "float dtype"),
     ("softmax", ("f32[3, 0]",), {}, "last axis with elements"),
@@ -107,6 +107,19 @@ def _attention_cases():
             yield name, named, {"causal": True, "scale": 1.0}, re.escape(text)
 
 
+def _graph_cases():
+    """Operands that are not what the graph among the params takes."""
+    for name, says in {
+        "remat": "of a graph of",
+        "custom_vjp": "of a graph of",
+        "scan": "body takes",
+        "while_loop": "step takes",
+    }.items():
+        sample = samples(name)[4]
+        operands = _with(tuple(map(str, sample.avals)), 1, "f32[2, 77]")
+        yield name, operands, dict(sample.params), says
+
+
 # What users know these as, and the faults that lie between several operands.
 CALLED = {
     "rev": "flip",
@@ -117,7 +130,8 @@ CALLED = {
 }
 AT_ODDS = ("incompatible shapes", "contracting dimensions", "leading axes", "cannot concatenate")
 AT_ODDS += ("one float dtype", "weight and bias", "tables")
-ALL = (*CASES, *_attention_cases())
+ALL = (*CASES, *_attention_cases(), *_graph_cases())
+ANYTHING = {"cast", "checkpoint_name", "optimization_barrier"}
 
 
 @pytest.mark.parametrize(("name", "operands", "params", "says"), ALL)
@@ -137,7 +151,7 @@ def test_every_primitive_has_a_case():
     covered = {case[0] for case in ALL}
     shared = {n for n, p in PRIMITIVES.items() if type(p).typeof is Elementwise.typeof}
     inherited = {"reduce_min"} | shared
-    assert set(PRIMITIVES) - covered - inherited == {"cast"}  # which accepts everything
+    assert set(PRIMITIVES) - covered - inherited == ANYTHING
 
 
 @pytest.mark.parametrize("name", [n for n, p in PRIMITIVES.items() if isinstance(p, Elementwise)])

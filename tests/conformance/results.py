@@ -1,0 +1,65 @@
+"""The record of what the suites found, `results.json`, which FEATURES.md is generated from.
+
+Invariant: a suite's section is written only by a complete run of it on the default backend, and
+holds nothing of the machine it ran on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PATH = HERE / "results.json"
+
+
+def load() -> dict:
+    """The recorded sections by suite; empty before the first recorded run."""
+    return json.loads(PATH.read_text()) if PATH.exists() else {}
+
+
+def save(suite: str, section: dict) -> None:
+    """Replace the section of one suite."""
+    found = {**load(), suite: section}
+    PATH.write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def clean(reason: str) -> str:
+    """A reason without absolute paths, addresses and run-dependent numbers of elements."""
+    reason = re.sub(r"/[\w./-]*/", "", reason)
+    return re.sub(r" at 0x[0-9a-f]+", "", reason)[:240]
+
+
+def causes(failures: dict[str, str]) -> list[tuple[str, list[str]]]:
+    """(cause, names of what failed by it), the most frequent first.
+
+    A missing name or argument is a cause by itself; differences of values are one cause each.
+    """
+    by_cause: dict[str, list[str]] = {}
+    for name, reason in failures.items():
+        by_cause.setdefault(_cause(reason), []).append(name)
+    return sorted(by_cause.items(), key=lambda item: (-len(item[1]), item[0]))
+
+
+def _cause(reason: str) -> str:
+    kept = re.sub(r"^(value|jit|gradient|eager): ", "", reason)
+    if kept.startswith(("missing:", "argument:")):
+        return kept
+    return re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "#", kept)
+
+
+def report(title: str, run: int, failures: dict[str, str]) -> str:
+    """The counts and every failure with its reason, grouped by cause."""
+    lines = [f"{title}: {run - len(failures)} of {run} pass"]
+    for cause, names in causes(failures):
+        lines.append(f"  {len(names)} x {cause}")
+        lines += [f"      {name}: {failures[name]}" for name in names]
+    return "\n".join(lines)
+
+
+def tally(failures: dict[str, str]) -> dict[str, int]:
+    """How many failures there are of each kind (the word before the first colon)."""
+    kinds = Counter(re.sub(r"^(jit|gradient): ", "", r).split(":")[0] for r in failures.values())
+    return dict(sorted(kinds.items()))

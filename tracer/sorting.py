@@ -1,0 +1,323 @@
+"""Sorting and what follows from it.
+
+Invariant: an order is found among integers alone (`ordering`): every element becomes an i32 whose
+order is that of the values, paired with its position, so that no two pairs are equal and every sort
+is stable. Values then move by that permutation, which is what makes sorting differentiable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ir.dtypes import bool_, f32, highest, i32, u32
+
+from . import elementwise as ew
+from . import shaping
+from .array import aval_of, user_type
+from .bits import bits_of, from_bits
+from .creation import iota
+from .errors import located
+from .indexing import take_along_axis
+from .operands import as_float, astype
+from .reductions import sum as reduce_sum
+from .staging import bind, operand
+from .whole import one_program
+
+BLOCK = 512  # up to here counting smaller elements costs less than merging
+Pair = tuple[Any, Any]  # i32 keys and i32 positions, of one shape
+
+
+# --- the order of integers ------------------------------------------------------------------------
+
+
+def sort_key(x: Any) -> Any:
+    """i32 numbers in the order of `x`: -0.0 equals 0.0, and NaN comes after everything."""
+    kind = aval_of(x).dtype
+    if kind is bool_ or kind is i32:
+        return astype(x, i32)
+    if kind is u32:
+        return from_bits(ew.bitwise_xor(x, np.uint32(0x80000000)), i32)
+    bits = from_bits(bits_of(astype(x, f32)), i32)
+    size = ew.bitwise_and(bits, 0x7FFFFFFF)
+    signed = ew.where(ew.less(bits, 0), ew.negative(size), size)
+    return ew.where(ew.greater(size, 0x7F800000), 0x7FFFFFFE, signed)
+
+
+def ordering(keys: Any) -> Any:
+    """i32 positions that sort i32 `keys` along the last axis, equal ones in their first order."""
+    shape = aval_of(keys).shape
+    n = shape[-1]
+    if n <= 1:
+        return iota(shape, len(shape) - 1)
+    if n <= BLOCK:
+        return _ordered_by_counting((keys, iota(shape, len(shape) - 1)))[1]
+    size = 1 << (n - 1).bit_length()
+    padded = _padded(keys, size)
+    pair = padded, iota(aval_of(padded).shape, len(shape) - 1)
+    blocks = (*shape[:-1], size // BLOCK, BLOCK)
+    pair = _ordered_by_counting(tuple(shaping.reshape(x, blocks) for x in pair))
+    pair = tuple(shaping.reshape(x, aval_of(padded).shape) for x in pair)
+    width = BLOCK
+    while width < size:
+        width *= 2
+        pair = _merged(pair, width)
+    return shaping.slice_axis(pair[1], len(shape) - 1, 0, n)
+
+
+def _padded(keys: Any, size: int) -> Any:
+    """The highest value behind the last element: later in position, it stays behind all others."""
+    rank, n = aval_of(keys).ndim, aval_of(keys).shape[-1]
+    none = (0,) * rank
+    high = (*none[1:], size - n)
+    return bind("pad", keys, low=none, high=high, interior=none, value=highest(i32))
+
+
+def _before(a: Pair, b: Pair) -> Any:
+    """Whether pair a comes before pair b."""
+    tie = ew.logical_and(ew.equal(a[0], b[0]), ew.less(a[1], b[1]))
+    return ew.logical_or(ew.less(a[0], b[0]), tie)
+
+
+def _ordered_by_counting(pair: Pair) -> Pair:
+    """Sort the last axis: the place of a pair is the number of pairs before it."""
+    rank = aval_of(pair[0]).ndim
+    this = tuple(shaping.expand_dims(x, rank) for x in pair)
+    others = tuple(shaping.expand_dims(x, rank - 1) for x in pair)
+    places = reduce_sum(astype(_before(others, this), i32), rank)
+    shape = aval_of(places).shape
+    target = iota((*shape, shape[-1]), rank - 1)
+    here = ew.equal(shaping.expand_dims(places, rank - 1), target)
+    return tuple(
+        reduce_sum(ew.where(here, shaping.expand_dims(x, rank - 1), 0), rank) for x in pair
+    )
+
+
+def _merged(pair: Pair, width: int) -> Pair:
+    """Blocks of `width`, whose halves are in order, in order (Batcher's bitonic merge, 1968).
+
+    The first step compares mirror images, so that every step puts the smaller pair first.
+    """
+    pair = _exchanged(pair, width, mirrored=True)
+    half = width // 4
+    while half:
+        pair = _exchanged(pair, 2 * half, mirrored=False)
+        half //= 2
+    return pair
+
+
+def _exchanged(pair: Pair, width: int, mirrored: bool) -> Pair:
+    """Each element of a block meets its partner in the other half; the lower half keeps the less."""
+    shape = aval_of(pair[0]).shape
+    blocks = (*shape[:-1], shape[-1] // width, 2, width // 2)
+    axes = (len(blocks) - 2, len(blocks) - 1) if mirrored else (len(blocks) - 2,)
+    mine = tuple(shaping.reshape(x, blocks) for x in pair)
+    theirs = tuple(bind("rev", x, axes=axes) for x in mine)
+    low = ew.equal(iota(blocks, len(blocks) - 2), 0)
+    keep = ew.equal(_before(mine, theirs), low)
+    kept = (ew.where(keep, a, b) for a, b in zip(mine, theirs, strict=True))
+    # Without a barrier the steps would be fused, each computing the one before it twice.
+    return bind("optimization_barrier", *(shaping.reshape(x, shape) for x in kept))
+
+
+# --- for users --------------------------------------------------------------------------------
+
+
+def _line(x: Any, axis: int | None, name: str) -> tuple[Any, int]:
+    """`x`, flattened if `axis` is None, with the axis to sort last; and where that axis was."""
+    x = operand(x, name)
+    x = shaping.ravel(x) if axis is None else x
+    at = shaping.canonical_axis(-1 if axis is None else axis, aval_of(x).ndim)
+    return shaping.moveaxis(x, at, -1), at
+
+
+def _order(x: Any, descending: bool) -> Any:
+    keys = sort_key(x)
+    return ordering(ew.invert(keys) if descending else keys)
+
+
+def reordered(x: Any, order: Any) -> Any:
+    """x[..., order] row by row along the last axis, for positions that are in range.
+
+    Short rows of floats are picked by comparing positions: that is fast in both directions, where
+    the derivative of a gather would compare the positions of all rows with each other.
+    """
+    rank, n = aval_of(x).ndim, aval_of(x).shape[-1]
+    if n > BLOCK or not aval_of(x).dtype.is_float:
+        return take_along_axis(x, order, -1)
+    count = aval_of(order).shape[-1]
+    place = iota((*aval_of(x).shape[:-1], count, n), rank)
+    here = ew.equal(place, shaping.expand_dims(order, rank))
+    return reduce_sum(ew.where(here, shaping.expand_dims(x, rank - 1), 0), rank)
+
+
+@one_program
+def sort(
+    x: Any, axis: int | None = -1, stable: bool = True, descending: bool = False
+) -> Any:
+    """`x` in order along `axis` (None: flattened); NaN counts as the largest.
+
+    Always stable. The gradient follows each value to where it came from.
+    """
+    rows, at = _line(x, axis, "sort")
+    return shaping.moveaxis(reordered(rows, _order(rows, descending)), -1, at)
+
+
+@one_program
+def argsort(
+    x: Any, axis: int | None = -1, stable: bool = True, descending: bool = False
+) -> Any:
+    """int32 positions that sort `x` along `axis` (None: flattened); equal values keep their order."""
+    rows, at = _line(x, axis, "argsort")
+    return shaping.moveaxis(_order(rows, descending), -1, at)
+
+
+@one_program
+def lexsort(keys: Any, axis: int = -1) -> Any:
+    """int32 positions that sort by the last of `keys`, ties by the one before it, and so on."""
+    if not len(keys):
+        raise located(TypeError, "lexsort needs at least one key")
+    rows = [_line(k, axis, "lexsort") for k in keys]
+    order = _order(rows[0][0], False)
+    for row, _ in rows[1:]:
+        order = take_along_axis(order, _order(take_along_axis(row, order, -1), False), -1)
+    return shaping.moveaxis(order, -1, rows[0][1])
+
+
+@one_program
+def top_k(x: Any, k: int, axis: int = -1) -> tuple[Any, Any]:
+    """(values, int32 positions) of the `k` largest along `axis`, largest first, ties by position.
+
+    Raises ValueError unless 0 <= k <= size of the axis.
+    """
+    rows, at = _line(x, axis, "top_k")
+    n = aval_of(rows).shape[-1]
+    if not 0 <= k <= n:
+        raise located(ValueError, f"top_k needs 0 <= k <= {n}, the size of axis {at}, got k={k}")
+    order = shaping.slice_axis(_order(rows, True), aval_of(rows).ndim - 1, 0, k)
+    return tuple(shaping.moveaxis(v, -1, at) for v in (reordered(rows, order), order))
+
+
+@one_program
+def sort_operands(operands: Any, dimension: int = -1, num_keys: int = 1) -> Any:
+    """lax.sort: one array in order, or a tuple of arrays in the order of its first `num_keys`."""
+    if not isinstance(operands, (tuple, list)):
+        return sort(operands, dimension)
+    if not 1 <= num_keys <= len(operands):
+        raise located(ValueError, f"sort of {len(operands)} operands by {num_keys} keys")
+    order = lexsort(tuple(operands[:num_keys])[::-1], dimension)
+    rows = [_line(x, dimension, "sort") for x in operands]
+    places = shaping.moveaxis(order, rows[0][1], -1)
+    return tuple(shaping.moveaxis(reordered(x, places), -1, at) for x, at in rows)
+
+
+# --- order statistics -------------------------------------------------------------------------
+
+_METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+@one_program
+def quantile(
+    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
+) -> Any:
+    """Values below which the fractions `q` lie along `axis`; NaN if there is a NaN among them.
+
+    The axes of `q` come first in the result. Raises ValueError for unknown methods.
+    """
+    return _quantile(x, q, axis, method, keepdims, skip_nan=False)
+
+
+@one_program
+def nanquantile(
+    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
+) -> Any:
+    """`quantile` of the elements that are not NaN; NaN if there is none."""
+    return _quantile(x, q, axis, method, keepdims, skip_nan=True)
+
+
+def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: bool) -> Any:
+    if method not in _METHODS:
+        raise located(ValueError, f"quantile has the methods {', '.join(_METHODS)}, got {method!r}")
+    x = as_float(x)
+    q = astype(operand(q), aval_of(x).dtype)
+    axes = shaping.canonical_axes(axis, aval_of(x).ndim)
+    old = aval_of(x).shape
+    kept = [d for d in range(len(old)) if d not in axes]
+    rows = shaping.reshape(
+        shaping.transpose(x, [*kept, *axes]),
+        (*(old[d] for d in kept), int(np.prod([old[d] for d in axes]))),
+    )
+    if not aval_of(rows).shape[-1]:
+        raise located(ValueError, f"quantile of {user_type(aval_of(x))} over an empty axis")
+    out = _interpolated(rows, q, method, skip_nan)
+    ones = tuple(1 if d in axes else n for d, n in enumerate(old))
+    return shaping.reshape(out, (*aval_of(q).shape, *ones)) if keepdims else out
+
+
+def _interpolated(rows: Any, q: Any, method: str, skip_nan: bool) -> Any:
+    """Between the two elements of the sorted rows that enclose each q."""
+    rank, n = aval_of(rows).ndim, aval_of(rows).shape[-1]
+    kind = aval_of(rows).dtype
+    missing = reduce_sum(astype(ew.isnan(rows), i32), rank - 1)
+    ordered = reordered(rows, _order(rows, False))
+    count = ew.subtract(n, missing) if skip_nan else missing * 0 + n
+    flat = shaping.reshape(q, (-1,) + (1,) * (rank - 1))
+    place = flat * astype(ew.maximum(count - 1, 0), kind)
+    places = (astype(ew.clip(p, 0, n - 1), i32) for p in _enclosing(place, method))
+    ends = (reordered(ordered, shaping.moveaxis(p, 0, -1)) for p in places)
+    below, above = (shaping.moveaxis(x, -1, 0) for x in ends)
+    weight = 0.5 if method == "midpoint" else place - ew.floor(place)
+    out = below
+    if method in ("linear", "midpoint"):
+        # Equal ends are taken as they are: between infinities nothing could be interpolated.
+        out = ew.where(ew.equal(below, above), below, below + (above - below) * weight)
+    spoilt = ew.equal(count, 0) if skip_nan else ew.greater(missing, 0)
+    out = ew.where(spoilt, np.nan, out)
+    return shaping.reshape(out, (*aval_of(q).shape, *aval_of(rows).shape[:-1]))
+
+
+def _enclosing(place: Any, method: str) -> tuple[Any, Any]:
+    if method == "nearest":
+        place = ew.round(place)
+    low, high = ew.floor(place), ew.ceil(place)
+    return {"lower": (low, low), "higher": (high, high)}.get(method, (low, high))
+
+
+def percentile(
+    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
+) -> Any:
+    """`quantile` of q / 100."""
+    return quantile(x, ew.divide(q, 100.0), axis, method, keepdims)
+
+
+def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The middle element along `axis`, or the mean of the two; NaN if there is a NaN."""
+    return quantile(x, 0.5, axis, "midpoint", keepdims)
+
+
+def nanmedian(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """`median` of the elements that are not NaN."""
+    return nanquantile(x, 0.5, axis, "midpoint", keepdims)
+
+
+def nanpercentile(
+    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
+) -> Any:
+    """`nanquantile` of q / 100."""
+    return nanquantile(x, ew.divide(q, 100.0), axis, method, keepdims)
+
+
+__all__ = [
+    "argsort",
+    "lexsort",
+    "median",
+    "nanmedian",
+    "nanpercentile",
+    "nanquantile",
+    "percentile",
+    "quantile",
+    "sort",
+    "sort_operands",
+    "top_k",
+]
