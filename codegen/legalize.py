@@ -165,7 +165,7 @@ def as_kernel_outputs(graph: Graph) -> Graph:
             with attributed(eqn.src, eqn.scope):
                 outs = builder.emit(eqn.prim, [read(env, v) for v in eqn.ins], eqn.params)
             env.update(zip(eqn.outs, outs, strict=True))
-        seen: set[Value] = set(env[v] for v in graph.ins)
+        seen: set[Value] = {env[v] for v in graph.ins}
         results = []
         for v in graph.outs:
             value = read(env, v)

@@ -44,7 +44,7 @@ def plan_text(program: Program, kernel: str | None = None) -> str:
     numbered = list(enumerate(program.steps))
     if kernel is not None:
         numbered = [(n, s) for n, s in numbered if _runs(program, s, kernel)]
-    head = ("step", "what", "grid", "reads", "writes", "bytes", "flops", "scope")
+    head = ("step", "what", "grid", "bytes", "flops", "scope", "writes", "reads")
     rows = [_step_row(program, n, step) for n, step in numbered]
     shown = sorted({slot for _, step in numbered for slot in _touched(step)})
     if kernel is None:
@@ -54,7 +54,7 @@ def plan_text(program: Program, kernel: str | None = None) -> str:
             f"{program.name}: {len(program.steps)} steps, {len(program.kernels)} kernels, "
             f"{len(program.slots)} slots, {quantity(program.peak_bytes, 'B')}",
             "",
-            *aligned([head, *rows], "rllllrrl"),
+            *aligned([head, *rows], "rllrrlll"),
             "",
             *aligned([("slot", "kind", "bytes", "holds"), *_slot_rows(program, shown)], "rlrl"),
             "",
@@ -73,34 +73,17 @@ def _touched(step: Step) -> tuple[int, ...]:
 
 
 def _step_row(program: Program, number: int, step: Step) -> tuple[str, ...]:
+    moved = quantity(step.nbytes, "B")
     if isinstance(step, Copy):
-        return (
-            str(number),
-            "copy",
-            "",
-            f"s{step.src}",
-            f"s{step.dst}",
-            quantity(step.nbytes, "B"),
-            "",
-            "",
-        )
+        return str(number), "copy", "", moved, "", "", f"s{step.dst}", f"s{step.src}"
     if not isinstance(step, Dispatch):
-        return (
-            str(number),
-            "fill with zeros",
-            "",
-            "",
-            f"s{step.slot}",
-            quantity(step.nbytes, "B"),
-            "",
-            "",
-        )
+        return str(number), "fill with zeros", "", moved, "", "", f"s{step.slot}", ""
     kernel = program.kernels[step.kernel]
     pairs = list(zip(step.slots, kernel.bindings, strict=True))
     reads = " ".join(f"s{s}" for s, b in pairs if b.access == "read")
     writes = " ".join(f"s{s}" for s, b in pairs if b.access == "read_write")
-    cost = quantity(step.nbytes, "B"), quantity(step.flops, "flop")
-    return str(number), kernel.name, cross(step.grid), reads, writes, *cost, step.scope
+    cost = moved, quantity(step.flops, "flop")
+    return str(number), kernel.name, cross(step.grid), *cost, step.scope, writes, reads
 
 
 def _slot_rows(program: Program, shown: Sequence[int]) -> list[tuple[str, ...]]:

@@ -1,8 +1,9 @@
 """Device memory: buffers, their pool, and reads that do not stall.
 
-Invariant: a wgpu buffer is never destroyed while anything can still name it. A `Buffer` that is
-garbage collected hands its memory to the pool; queue order makes reuse safe, because commands that
-still use the old contents were submitted before those that write the new ones.
+Invariant: a wgpu buffer is never destroyed while anything can still name it: the pool refers to
+every one it made until it lets go of it. A `Buffer` that is garbage collected hands its memory to
+the pool; queue order makes reuse safe, because commands that still use the old contents were
+submitted before those that write the new ones.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Buffer:
     def __del__(self) -> None:
         # An allocation that failed leaves an object without memory.
         if hasattr(self, "serial"):
-            self.device.pool.give(Memory(self.raw, self.serial))
+            self.device.pool.give(self.serial)
 
     def __repr__(self) -> str:
         return f"Buffer({self.nbytes} bytes on {self.device.info.name})"
@@ -116,8 +117,11 @@ class BufferPool:
 
     def __init__(self, device: wgpu.GPUDevice, max_bytes: int) -> None:
         self._device, self._max = device, max_bytes
-        self._free: OrderedDict[int, list[Memory]] = OrderedDict()
-        self._returned: deque[Memory] = deque()
+        # A Buffer in a reference cycle is finalized together with all that only it refers to, the
+        # wgpu buffer included, which then is dead. Hence these references, and numbers below.
+        self._memory: dict[int, Memory] = {}
+        self._free: OrderedDict[int, list[int]] = OrderedDict()
+        self._returned: deque[int] = deque()
         self._lock = threading.Lock()
         self.live_bytes = self.free_bytes = self.peak_bytes = 0
         self.created = self.epoch = 0
@@ -132,9 +136,13 @@ class BufferPool:
             self.peak_bytes = max(self.peak_bytes, self.live_bytes)
         return memory
 
-    def give(self, memory: Memory) -> None:
-        """Take memory back. Called by finalizers, which may run inside `take`: only appends."""
-        self._returned.append(memory)
+    def give(self, serial: int) -> None:
+        """Take the memory of this number back.
+
+        Called by finalizers, which may run inside `take` or while the interpreter shuts down, when
+        the names of this module are gone: it only appends.
+        """
+        self._returned.append(serial)
 
     def in_use(self) -> int:
         """Bytes of memory that is not free."""
@@ -150,9 +158,9 @@ class BufferPool:
 
     def _collect(self) -> None:
         while self._returned:
-            memory = self._returned.popleft()
-            size = memory.raw.size
-            self._free.setdefault(size, []).append(memory)
+            serial = self._returned.popleft()
+            size = self._memory[serial].raw.size
+            self._free.setdefault(size, []).append(serial)
             self.live_bytes -= size
             self.free_bytes += size
         excess = self.live_bytes + self.free_bytes - self.peak_bytes - SLACK_BYTES
@@ -164,14 +172,16 @@ class BufferPool:
             return None
         self._free.move_to_end(size)
         self.free_bytes -= size
-        return self._free[size].pop()
+        return self._memory[self._free[size].pop()]
 
     def _release(self, nbytes: int) -> int:
         """Drop the least recently used sizes until `nbytes` are gone."""
         before = self.free_bytes
         while self._free and before - self.free_bytes < nbytes:
-            size, memories = self._free.popitem(last=False)
-            self.free_bytes -= size * len(memories)
+            size, serials = self._free.popitem(last=False)
+            self.free_bytes -= size * len(serials)
+            for serial in serials:
+                del self._memory[serial]
         self.epoch += before != self.free_bytes
         return before - self.free_bytes
 
@@ -195,7 +205,9 @@ class BufferPool:
     def _new(self, size: int) -> Memory:
         raw = self._device.create_buffer(size=size, usage=STORAGE)
         self.created += 1
-        return Memory(raw, next(_serials))
+        memory = Memory(raw, next(_serials))
+        self._memory[memory.serial] = memory
+        return memory
 
 
 class StagingRing:

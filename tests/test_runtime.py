@@ -194,7 +194,7 @@ class FakeDevice:
 def test_the_pool_reuses_by_size_and_names_memory_for_ever():
     pool = BufferPool(FakeDevice(), 1 << 30)
     first, second = pool.take(1000), pool.take(1000)
-    pool.give(first)
+    pool.give(first.serial)
     assert pool.take(900) is first
     assert first.serial != second.serial
     assert pool.take(2000).raw.size == 2048
@@ -204,9 +204,9 @@ def test_the_pool_reuses_by_size_and_names_memory_for_ever():
 def test_the_pool_keeps_its_footprint_near_the_peak(monkeypatch):
     monkeypatch.setattr(buffer_module, "SLACK_BYTES", 1024)
     pool = BufferPool(FakeDevice(), 1 << 30)
-    pool.give(pool.take(4096))
+    pool.give(pool.take(4096).serial)
     epoch = pool.epoch
-    pool.give(pool.take(8192))  # 4096 + 8192 is over the peak of 8192 and the slack
+    pool.give(pool.take(8192).serial)  # 4096 + 8192 is over the peak of 8192 and the slack
     assert (pool.in_use(), pool.free_bytes) == (0, 8192)
     assert pool.epoch > epoch
     assert pool.trim() == 8192
@@ -215,7 +215,7 @@ def test_the_pool_keeps_its_footprint_near_the_peak(monkeypatch):
 def test_a_full_device_raises_after_the_free_memory_was_let_go():
     fake_device = FakeDevice(room=10_240)
     pool = BufferPool(fake_device, 1 << 30)
-    pool.give(pool.take(8192))
+    pool.give(pool.take(8192).serial)
     with pytest.raises(runtime.OutOfMemoryError, match="no memory left"):
         pool.take(4096)
     assert pool.free_bytes == 0

@@ -74,7 +74,7 @@ CASES: tuple[tuple[str, tuple[str, ...], dict, str], ...] = (
     ("dynamic_slice", ("f32[5]", "i32[]"), {"sizes": (6,)}, "does not fit"),
     ("dynamic_slice", ("f32[5]", "f32[]"), {"sizes": (2,)}, "integer scalar"),
     ("dynamic_slice", ("f32[5, 4]", "i32[]"), {"sizes": (2,)}, "each axis"),
-    ("dynamic_update", ("f32[5]", "i32[2]", "i32[]"), {}),
+    ("dynamic_update", ("f32[5]", "i32[2]", "i32[]"), {}, "dtypes differ"),
     ("dynamic_update", ("f32[5]", "f32[6]", "i32[]"), {}, "does not fit"),
     ("softmax", ("i32[3]",), {}, "float dtype"),
     ("softmax", ("f32[3, 0]",), {}, "last axis with elements"),
