@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ir.check import check
@@ -56,7 +57,8 @@ def _legalize(c: Compilation) -> None:
 
 
 def _fuse(c: Compilation) -> None:
-    c.regions = fuse(c.graph, c.profile, c.donate)
+    with _limits():
+        c.regions = fuse(c.graph, c.profile, c.donate)
 
 
 def _render(c: Compilation) -> None:
@@ -103,6 +105,15 @@ def compile_graph(
     """
     c = run_passes(Compilation(name, profile, graph, tuple(donate)), verify)
     return c.program
+
+
+@contextmanager
+def _limits() -> Iterator[None]:
+    """What no group, tile or loop of the profile can hold is the user's to change."""
+    try:
+        yield
+    except ValueError as error:
+        raise CompileError(str(error)) from error
 
 
 def _check_types(graph: Graph, profile: Profile) -> None:
@@ -179,8 +190,10 @@ def _kernel(
         while len(_KERNELS) >= _KEEP:
             _KERNELS.pop(next(iter(_KERNELS)))
         _check_bindings(frame, profile)
-        _KERNELS[full] = kernel = BUILDERS[region.kind](frame, profile)
+        with _limits():
+            kernel = BUILDERS[region.kind](frame, profile)
         _check_kernel(kernel, profile)
+        _KERNELS[full] = kernel  # what is refused once is refused every time
     return _KERNELS[full]
 
 

@@ -20,7 +20,7 @@ IN_PLACE = ("map", "dot")  # kinds whose invocations touch only the elements the
 
 @dataclass(eq=False)
 class Group:
-    """A kernel in the making. `rows` x `width` is its iteration space (width 1 unless kind "row")."""
+    """A kernel in the making. It iterates over `rows` x `width` (width 1 unless kind "row")."""
 
     kind: str  # "map" | "row" | "column" | "dot" | "attention" | "update" | "loop"
     outs: list[Var]
@@ -86,7 +86,7 @@ class Dataflow:
         """Equations that computing `values` runs, in order; `own` values are computed, not read."""
         places: set[int] = set()
         seen: set[Var] = set()
-        stack = [v for v in values]
+        stack = list(values)
         while stack:
             v = stack.pop()
             if isinstance(v, Lit) or v in seen or (v not in own and self.in_memory(v)):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .compile import statements
 from .header import quantity
-from .program import Dispatch, KernelCode, Program
+from .program import Dispatch, KernelCode, Loop, Program, Step, While
 from .target import UsageError
 
 
@@ -121,11 +121,14 @@ def _totals(program: Program) -> dict[str, int]:
 def _schedule(program: Program, kept: list[tuple[KernelCode, KernelCode]], side: int) -> tuple:
     """The steps with kernels numbered alike in both programs, and what the slots are."""
     number = {pair[side].name: n for n, pair in enumerate(kept)}
-    steps = tuple(
-        replace(s, kernel=number[program.kernels[s.kernel].name], scope="")
-        if isinstance(s, Dispatch)
-        else s
-        for s in program.steps
-    )
+
+    def renumbered(step: Step) -> Step:
+        if isinstance(step, Dispatch):
+            return replace(step, kernel=number[program.kernels[step.kernel].name], scope="")
+        if isinstance(step, (Loop, While)):
+            return replace(step, steps=tuple(map(renumbered, step.steps)))
+        return step
+
+    steps = tuple(map(renumbered, program.steps))
     slots = tuple((s.nbytes, s.kind, s.data) for s in program.slots)
     return steps, slots, program.in_slots, program.out_slots

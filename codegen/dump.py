@@ -6,7 +6,7 @@ of a source path only the file and its folder. `program.json` holds all that is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ir.dtypes import bool_
@@ -17,6 +17,7 @@ from ir.show import show, show_eqn
 from .compile import Compilation, run_passes
 from .fuse import Region
 from .header import place
+from .plan import Body
 from .profile import Profile
 from .program import Program
 from .table import plan_text
@@ -80,10 +81,7 @@ def _clear(folder: Path) -> None:
 
 def graph_text(graph: Graph) -> str:
     """The graph with the user's line behind each equation; `ir.parse` reads it back."""
-    head, *lines = show(graph).splitlines()
-    for at, eqn in enumerate(graph.eqns):
-        lines[at] += f"  # {place(eqn.src)}" if eqn.src else ""
-    return "\n".join([head, *lines, ""])
+    return show(graph, place) + "\n"
 
 
 def _trace_text(target: Target, done: Compilation, kernel: str | None) -> str:
@@ -96,16 +94,24 @@ def _trace_text(target: Target, done: Compilation, kernel: str | None) -> str:
 
 
 def _fuse_text(target: Target, done: Compilation, kernel: str | None) -> str:
-    graph, fresh = done.stages["fuse"], fresh_names()
+    return "\n".join(_groups(done.stages["fuse"], done.regions, done.kernels, kernel, ""))
+
+
+def _groups(graph: Graph, regions, kernels, kernel: str | None, within: str) -> Iterator[str]:
+    """The groups of a graph; those of a loop's body are numbered within the loop's."""
+    fresh = fresh_names()
     named = {v: next(fresh) for v in (*graph.ins, *(v for e in graph.eqns for v in e.outs))}
-    pairs = zip(done.regions, done.kernels, strict=True)
-    chosen = [
-        (n, r, k.code.name) for n, (r, k) in enumerate(pairs) if kernel in (None, k.code.name)
-    ]
-    return "\n".join(_region_text(n, region, name, named) for n, region, name in chosen)
+    for n, (region, made) in enumerate(zip(regions, kernels, strict=True)):
+        number = f"{within}{n}"
+        if isinstance(made, Body):
+            if kernel is None:
+                yield _region_text(number, region, "none: a loop", named)
+            yield from _groups(made.graph, made.regions, made.kernels, kernel, f"{number}.")
+        elif kernel in (None, made.code.name):
+            yield _region_text(number, region, made.code.name, named)
 
 
-def _region_text(number: int, region: Region, kernel: str, named: dict[Var, str]) -> str:
+def _region_text(number: str, region: Region, kernel: str, named: dict[Var, str]) -> str:
     space = f"{region.rows} x {region.width}" if region.width > 1 else str(region.rows)
     lines = [f"group {number}: {region.kind} over {space}, kernel {kernel}"]
     lines += [f"  in   {named[v]}: {v.aval}{_hint(v)}" for v in region.ins]

@@ -188,7 +188,7 @@ def as_buffers(graph: Graph) -> Graph:
                     ins = [_copy(v) if isinstance(v, Lit) else v for v in ins]
                 outs = builder.emit(eqn.prim, ins, eqn.params)
             env.update(zip(eqn.outs, outs, strict=True))
-        seen: set[Value] = set(env[v] for v in graph.ins)
+        seen: set[Value] = {env[v] for v in graph.ins}
         seen.update(env[v] for e in graph.eqns if e.prim is optimization_barrier for v in e.outs)
         results = []
         for v in graph.outs:

@@ -176,8 +176,9 @@ def matmul_config(record: Matmul, profile: Profile) -> MatmulConfig:
     candidates = list(_broadcasts(record, profile) if cpu else _tiles(record, profile))
     if not candidates:
         raise ValueError(
-            f"Matmul {record.m}x{record.n} over k={record.k} fits no tile of profile "
-            f"'{profile.name}'; split k into several products and add them."
+            f"Matmul {record.m}x{record.n} over k={record.k} fits no tile within the workgroup "
+            f"memory ({profile.workgroup_bytes} bytes), the invocations and the loop iterations of "
+            f"profile '{profile.name}'; split k into several products and add them."
         )
     return min(candidates, key=lambda pair: pair[1])[0]
 

@@ -35,7 +35,7 @@ class KernelCode:
 
 @dataclass(frozen=True)
 class Slot:
-    """A buffer of the program. kind: "input" | "output" | "temp" | "constant" (`data` holds its bytes, hex)."""
+    """A buffer. kind: "input" | "output" | "temp" | "constant" (`data` holds its bytes, hex)."""
 
     nbytes: int
     kind: str
@@ -113,7 +113,10 @@ def count_dispatches(steps: Iterable[Step]) -> int:
 
 @dataclass(frozen=True)
 class Program:
-    """`in_slots[i]`/`out_slots[j]` hold argument i and result j; a donated result shares its donor's slot."""
+    """`in_slots[i]` and `out_slots[j]` hold argument i and result j.
+
+    A donated result shares its donor's slot.
+    """
 
     name: str
     kernels: tuple[KernelCode, ...]

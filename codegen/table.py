@@ -6,10 +6,10 @@ where they are estimates (bytes, operations).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .header import quantity
-from .program import Copy, Dispatch, Program, Step
+from .program import Copy, Dispatch, Loop, Program, Step, While, walk
 
 
 def kernels_table(program: Program) -> str:
@@ -41,11 +41,12 @@ def _kernel_row(program: Program, number: int) -> tuple[str, ...]:
 
 def plan_text(program: Program, kernel: str | None = None) -> str:
     """The steps and the slots; with `kernel`, its steps and the slots they touch."""
-    numbered = list(enumerate(program.steps))
+    numbered = list(enumerate(walk(program.steps)))
     if kernel is not None:
         numbered = [(n, s) for n, s in numbered if _runs(program, s, kernel)]
-    head = ("step", "what", "grid", "reads", "writes", "bytes", "flops", "scope")
-    rows = [_step_row(program, n, step) for n, step in numbered]
+    head = ("step", "what", "grid", "bytes", "flops", "scope", "writes", "reads")
+    depths = list(_depths(program.steps))
+    rows = [_indented(_step_row(program, n, step), depths[n]) for n, step in numbered]
     shown = sorted({slot for _, step in numbered for slot in _touched(step)})
     if kernel is None:
         shown = list(range(len(program.slots)))
@@ -54,12 +55,24 @@ def plan_text(program: Program, kernel: str | None = None) -> str:
             f"{program.name}: {len(program.steps)} steps, {len(program.kernels)} kernels, "
             f"{len(program.slots)} slots, {quantity(program.peak_bytes, 'B')}",
             "",
-            *aligned([head, *rows], "rllllrrl"),
+            *aligned([head, *rows], "rllrrlll"),
             "",
             *aligned([("slot", "kind", "bytes", "holds"), *_slot_rows(program, shown)], "rlrl"),
             "",
         ]
     )
+
+
+def _indented(row: tuple[str, ...], depth: int) -> tuple[str, ...]:
+    return row[0], "  " * depth + row[1], *row[2:]
+
+
+def _depths(steps: Sequence[Step], depth: int = 0) -> Iterator[int]:
+    """How many loops each step stands in, in the order of `walk`."""
+    for step in steps:
+        yield depth
+        if isinstance(step, (Loop, While)):
+            yield from _depths(step.steps, depth + 1)
 
 
 def _runs(program: Program, step: Step, kernel: str) -> bool:
@@ -69,38 +82,27 @@ def _runs(program: Program, step: Step, kernel: str) -> bool:
 def _touched(step: Step) -> tuple[int, ...]:
     if isinstance(step, Dispatch):
         return step.slots
+    if isinstance(step, Loop):
+        return ()
     return (step.src, step.dst) if isinstance(step, Copy) else (step.slot,)
 
 
 def _step_row(program: Program, number: int, step: Step) -> tuple[str, ...]:
+    if isinstance(step, Loop):
+        return str(number), f"{step.count} times", "", "", "", "", "", ""
+    if isinstance(step, While):
+        return str(number), "while not zero", "", "", "", "", "", f"s{step.slot}"
+    moved = quantity(step.nbytes, "B")
     if isinstance(step, Copy):
-        return (
-            str(number),
-            "copy",
-            "",
-            f"s{step.src}",
-            f"s{step.dst}",
-            quantity(step.nbytes, "B"),
-            "",
-            "",
-        )
+        return str(number), "copy", "", moved, "", "", f"s{step.dst}", f"s{step.src}"
     if not isinstance(step, Dispatch):
-        return (
-            str(number),
-            "fill with zeros",
-            "",
-            "",
-            f"s{step.slot}",
-            quantity(step.nbytes, "B"),
-            "",
-            "",
-        )
+        return str(number), "fill with zeros", "", moved, "", "", f"s{step.slot}", ""
     kernel = program.kernels[step.kernel]
     pairs = list(zip(step.slots, kernel.bindings, strict=True))
     reads = " ".join(f"s{s}" for s, b in pairs if b.access == "read")
     writes = " ".join(f"s{s}" for s, b in pairs if b.access == "read_write")
-    cost = quantity(step.nbytes, "B"), quantity(step.flops, "flop")
-    return str(number), kernel.name, cross(step.grid), reads, writes, *cost, step.scope
+    cost = moved, quantity(step.flops, "flop")
+    return str(number), kernel.name, cross(step.grid), *cost, step.scope, writes, reads
 
 
 def _slot_rows(program: Program, shown: Sequence[int]) -> list[tuple[str, ...]]:

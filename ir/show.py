@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from itertools import count, product
 from string import ascii_lowercase
 from typing import Any
 
 from .dtypes import DTYPES, DType
-from .graph import Aval, Eqn, Graph, Lit, Value, Var
+from .graph import Aval, Eqn, Graph, Lit, Src, Value, Var
 
 
 def names():
@@ -26,8 +27,8 @@ def names():
                 yield name
 
 
-def show(graph: Graph, where: bool = False) -> str:
-    """Print a graph. `where` appends each equation's source line as a comment."""
+def show(graph: Graph, where: Callable[[Src], str] | None = None) -> str:
+    """Print a graph. `where` spells each equation's source line, appended as a comment."""
     fresh, named = names(), {}
     for v in graph.ins:
         named[v] = next(fresh)
@@ -35,7 +36,7 @@ def show(graph: Graph, where: bool = False) -> str:
     lines = [f"graph({head}) {{"]
     for eqn in graph.eqns:
         named.update((v, next(fresh)) for v in eqn.outs)
-        note = f"  # {eqn.src}" if where and eqn.src else ""
+        note = f"  # {where(eqn.src)}" if where and eqn.src else ""
         lines.append(f"  {show_eqn(eqn, named)}{note}")
     lines.append(f"  return {', '.join(_ref(v, named) for v in graph.outs)}")
     return "\n".join([*lines, "}"])

@@ -120,7 +120,7 @@ def _guarded(arguments: list[str]) -> int:
         return 1
     except Exception as error:
         if isinstance(error, device_errors()):
-            return _fail(error, 1)
+            return _fail(error, getattr(error, "exit_code", 1))
         raise
 
 

@@ -74,15 +74,23 @@ class Reporter:
         self.note(f"Step: {step:<5d} | Validation loss: {loss:.4f}")
 
     def log(self, record: Record) -> None:
-        """Append to log.jsonl; a full disk turns the log off instead of ending the run."""
+        """Append to log.jsonl; a full disk turns the log off instead of ending the run.
+
+        JSON has no NaN: what is not a number, such as the speed after one step, is left out.
+        """
         if self._log is None:
             return
+        known = {key: value for key, value in record.items() if not _is_odd(value)}
         try:
             with self._log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(json.dumps(known, allow_nan=False) + "\n")
         except OSError as error:
             self.note(f"cannot write {self._log}: {error.strerror}; going on without a log")
             self._log = None
+
+
+def _is_odd(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _progress(console: Console) -> Progress:

@@ -17,9 +17,10 @@ from picotron import checkpoint, dataset, model, optim
 from picotron.checkpoint import TrainingState
 from picotron.device import adapter_name
 from picotron.errors import CheckpointError, DivergedError
+from picotron.folder import claimed
 from picotron.generate import Generator
 from picotron.interrupt import Interrupt
-from picotron.prepare import Run, make_run_folder
+from picotron.prepare import Run
 from picotron.report import Clock, Reporter, plot_losses, readable
 from picotron.step import make_eval_loss, make_train_step
 from tracer import jit, tree
@@ -53,14 +54,14 @@ class Trainer:
     def run(self) -> int:
         """Train to the end or to a signal, then save; returns 0, 130 or 143.
 
-        Raises DivergedError for a loss that is not finite, CheckpointError if the last save fails.
+        Raises DivergedError for a loss that is not finite, CheckpointError if the last save fails,
+        RunInUseError if another trainer is at work in the folder.
         """
         adapter = adapter_name()  # fails, if it does, before anything is written
-        if self.folder is None:
-            self.folder = make_run_folder(self.config)
-        self.reporter.log_to(self.folder / "log.jsonl")
-        self._introduce(adapter)
-        with Interrupt() as interrupt:
+        with Interrupt() as interrupt, claimed(self.folder, self.config) as self.folder:
+            self._check_current()
+            self.reporter.log_to(self.folder / "log.jsonl")
+            self._introduce(adapter)
             for step in range(self.step, self.config.training.total_train_steps):
                 self._advance(step)
                 if interrupt.signal:
@@ -71,6 +72,14 @@ class Trainer:
             if interrupt.signal:
                 self.reporter.note(f"stopped and saved at step {self.step}")
             return interrupt.exit_code
+
+    def _check_current(self) -> None:
+        """Between reading the checkpoint and getting the folder another trainer may have ended."""
+        newest = checkpoint.newest(self._checkpoints)
+        if newest and newest.name != f"step-{self._saved_step:06d}":
+            raise CheckpointError(
+                f"another trainer went on to {newest} while this one was starting; start it again"
+            )
 
     def _introduce(self, adapter: str) -> None:
         count = model.parameter_count(self.config.model)

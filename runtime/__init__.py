@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         NoAdapterError,
         OutOfMemoryError,
         ProgramError,
+        UnknownAdapterError,
     )
     from .executable import Executable
     from .timing import KernelTime
@@ -42,6 +43,7 @@ __all__ = [
     "PendingRead",
     "ProgramError",
     "SoftwareAdapterWarning",
+    "UnknownAdapterError",
     "adapters",
     "choose",
     "default_device",

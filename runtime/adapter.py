@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from codegen.profile import Profile
 
 from .driver import enumerate_adapters, wgpu
-from .errors import CURE_NO_ADAPTER, NoAdapterError
+from .errors import CURE_NO_ADAPTER, NoAdapterError, UnknownAdapterError
 
 KINDS = {"DiscreteGPU": "discrete", "IntegratedGPU": "integrated", "CPU": "cpu"}
 SOFTWARE = ("llvmpipe", "lavapipe", "swiftshader", "softpipe", "basic render")
@@ -85,7 +85,7 @@ def choose(infos: Sequence[AdapterInfo], override: str | None = None) -> tuple[A
     named = [info for info in ranked if matches(info, override)]
     if not named:
         known = ", ".join(f"{info.index}: {info}" for info in infos)
-        raise NoAdapterError(f"no adapter matches {override!r}; there are {known}")
+        raise UnknownAdapterError(f"no adapter matches {override!r}; there are {known}")
     return named[0], f"asked for by adapter={override!r}"
 
 

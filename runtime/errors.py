@@ -16,6 +16,12 @@ class NoAdapterError(RuntimeError):
     """No usable adapter, or none that the override names."""
 
 
+class UnknownAdapterError(NoAdapterError):
+    """There are adapters, but the override names none of them."""
+
+    exit_code = 2  # a command line's for a wrong flag
+
+
 class DeviceLostError(RuntimeError):
     """The device is gone; only a new process can go on, from the last checkpoint."""
 

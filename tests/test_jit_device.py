@@ -155,6 +155,29 @@ def test_indexing_and_writing():
         np.testing.assert_array_equal(a, b)
 
 
+def test_arrays_follow_a_change_of_backend():
+    def made():
+        x = jnp.arange(3.0) - 1
+        return {"f32": x * 2, "f16": x.astype(jnp.float16), "bool": x > 0, "empty": x[:0] + 1}
+
+    def used(a):
+        return a["f32"] + 1, a["f16"] * 2, ~a["bool"], a["empty"] * 2
+
+    want = [-1, 1, 3], [-2, 0, 2], [True, True, False], []
+    old, taking = jit(used), jit(used, donate_argnums=0)
+    for first, then in (("device", "oracle"), ("oracle", "device")):
+        use_backend(first)
+        state = made()
+        closed = jit(lambda state=state: used(state))
+        assert tuple(v.tolist() for v in old(state)) == want, "compiled before the change"
+        use_backend(then)
+        for call in (used, jit(used), old):
+            assert tuple(v.tolist() for v in call(state)) == want
+        assert tuple(v.tolist() for v in closed()) == want
+        assert tuple(v.tolist() for v in taking(state)) == want
+        assert state["f32"].is_deleted()
+
+
 def test_what_it_tells():
     f = jit(lambda x: jnp.tanh(x) @ x)
     x = jnp.ones((8, 8)) * 0.5

@@ -22,7 +22,7 @@ from ..tiles import (
 )
 from ..wgsl import choose_vec
 from .base import LANE, Kernel
-from .functions import function, loader
+from .functions import function, loader, with_lets
 
 # operands and results by primitive: four head elements at (batch, s, head, d), or one row value
 _READS = {
@@ -62,9 +62,14 @@ def build_attention(frame: Frame, profile: Profile) -> Kernel:
         name=frame.name,
     )
     code = KernelCode(
-        frame.name, f"attention_{what}", wgsl, attention_workgroup(record, config), frame.bindings(),
-        attention_shared_bytes(record, config), attention_loop_iterations(record, config),
-    )  # fmt: skip
+        frame.name,
+        f"attention_{what}",
+        wgsl,
+        attention_workgroup(record, config),
+        frame.bindings(),
+        attention_shared_bytes(record, config),
+        attention_loop_iterations(record, config),
+    )
     return Kernel(code, attention_grid(record, config))
 
 
@@ -122,10 +127,10 @@ class _Hooks:
         else:
             writer.declare_vector(value)
             writer.store4(self.kept[name], at, value, LANE)
-        lets = [] if row else ["  let d4 = d / 4u;"]
+        lets = [] if row else ["let d4 = d / 4u;"]
         kind = "f32" if row else "vec4<f32>"
         params = [*(f"{p}: u32" for p in params), f"val: {kind}"]
-        return function(f"store_{name}", params, "", [*lets, *writer.lines])
+        return function(f"store_{name}", params, "", with_lets(lets, writer.lines))
 
     def __getattr__(self, name: str):
         if name.startswith("store_"):

@@ -29,7 +29,7 @@ class Kernel:
 
 
 def finish(frame: Frame, template: str, wgsl: str, threads: int, groups: int, **extra) -> Kernel:
-    """A kernel of `groups` workgroups along one axis (folded into two where a dispatch needs it)."""
+    """A kernel of `groups` workgroups along one axis, folded into two where a dispatch needs it."""
     code = KernelCode(frame.name, template, wgsl, (threads, 1, 1), frame.bindings(), **extra)
     return Kernel(code, fold((groups, 1, 1)))
 

@@ -15,10 +15,11 @@ from ..profile import Profile
 from ..render import render
 from ..wgsl import choose_vec, value_type
 from .base import LANE, Kernel, accumulators, ceil_div, finish, group_index, shape_text, threads_for
+from .functions import mentioned
 
 
 def build_column(frame: Frame, profile: Profile) -> Kernel:
-    """A kernel over the results; every reduction of the region has the same operand shape and axes."""
+    """A kernel over the results; its reductions have equal operand shapes and axes."""
     region = frame.region
     eqns = [e for e in region.graph.eqns if e.out in region.outs]
     out = region.outs[0].aval
@@ -48,6 +49,7 @@ def build_column(frame: Frame, profile: Profile) -> Kernel:
         inner.lines.append(f"    {a.name} = {a.combine(a.name, text)};")
     threads = threads_for(count, 8 if profile.kind == "cpu" else 64)
     groups = ceil_div(count, threads)
+    stores = _stores(frame, sums, vec, i, wide)
     wgsl = render(
         "column",
         header=frame.header(f"{shape_text(out)} results over columns of {region.width}"),
@@ -58,10 +60,11 @@ def build_column(frame: Frame, profile: Profile) -> Kernel:
         sums=sums,
         wide=wide,
         value_type=value_type,
+        indexed=mentioned("i", [*outer.lines, *inner.lines, *stores]),
         before=outer.lines,
         length=region.width,
         body=["    " + line.strip() for line in inner.lines],
-        stores=_stores(frame, sums, vec, i, wide),
+        stores=stores,
     )
     return finish(frame, "column", wgsl, threads, groups, loop_iterations=region.width)
 

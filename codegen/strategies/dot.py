@@ -32,15 +32,14 @@ from ..tiles import (
 )
 from ..wgsl import choose_vec
 from .base import LANE, Kernel, write_stores
-from .functions import function, guarded, loader
-
+from .functions import function, guarded, loader, with_lets
 
 LIGHT = 8  # lines of a store function that a CPU driver compiles dozens of times in no time
 
 
 @dataclass(frozen=True)
 class Axes:
-    """The einsum's letters by role, and their sizes. `a` and `b` are the operands as the tile sees them."""
+    """The einsum's letters by role, and their sizes; `a` and `b` as the tile sees them."""
 
     batch: str
     m: str
@@ -58,7 +57,7 @@ class Axes:
 
 
 def axes_of(eqn: Eqn) -> Axes:
-    """Roles of a contraction's axes; operands swap so that the innermost result axis is one of n."""
+    """Roles of the axes; operands swap so that the innermost result axis is one of n."""
     a, b, out = parse(eqn.params["spec"])
     batch, m, n, k = roles(eqn.params["spec"])
     x, y = eqn.ins
@@ -73,9 +72,10 @@ def build_dot(frame: Frame, profile: Profile) -> Kernel:
     axes = axes_of(frame.region.root)
     probe = _Operands(frame, axes, None)
     record = Matmul(
-        axes.size(axes.batch), axes.size(axes.m), axes.size(axes.n), axes.size(axes.k),
-        probe.contiguous(axes.a, axes.a_letters, "m"), probe.contiguous(axes.b, axes.b_letters, "n"),
-    )  # fmt: skip
+        *(axes.size(letters) for letters in (axes.batch, axes.m, axes.n, axes.k)),
+        probe.contiguous(axes.a, axes.a_letters, "m"),
+        probe.contiguous(axes.b, axes.b_letters, "n"),
+    )
     config = matmul_config(record, profile)
     operands = _Operands(frame, axes, matmul_padded(record, config))
     hooks = _Hooks(operands, record)
@@ -168,7 +168,6 @@ class _Operands:
 
     def epilogue(self, wide: bool) -> list[tuple[int, Expr, Expr]]:
         """(tensor, flat index of the first lane, value over the lanes) of each result."""
-        axes = self.axes
         row = sym("row", 0, max(0, self.m - 1))
         if wide:
             start = ex.mul(sym("col4", 0, self.n // 4 - 1), 4)
@@ -245,7 +244,7 @@ class _Hooks:
         writer = self.o.frame.writer(self.o.vec)
         writer.declare_vector(self.o.acc)
         write_stores(self.o.frame, writer, self.stores, LANE)
-        return guarded(["  let col4 = col / 4u;", *writer.lines], self._guard())
+        return guarded(with_lets(["let col4 = col / 4u;"], writer.lines), self._guard())
 
     def _scalar_body(self) -> list[str]:
         writer = self.o.frame.writer(self.o.vec)

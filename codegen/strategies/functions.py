@@ -6,7 +6,8 @@ and never touches memory out of range; the template need not know what the opera
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from ..expr import Expr
 from ..frame import Frame
@@ -35,8 +36,19 @@ def loader(
     if writer.lines and writer.lines[-1].startswith(f"  let {text} = "):
         text = writer.lines.pop().partition(" = ")[2].removesuffix(";")
     result = "vec4<f32>" if lane else "f32"
-    body = [f"  {line}" for line in lets] + [*writer.lines, f"  return {text};"]
+    body = with_lets(lets, [*writer.lines, f"  return {text};"])
     return function(name, [f"{p}: u32" for p in params], result, body)
+
+
+def with_lets(lets: Sequence[str], lines: Sequence[str]) -> list[str]:
+    """`lines` after those of `lets` (`let name = ...;`) whose name they use."""
+    return [f"  {let}" for let in lets if mentioned(let.split()[1], lines)] + list(lines)
+
+
+def mentioned(name: str, lines: Iterable[str]) -> bool:
+    """Whether statements use a variable."""
+    word = re.compile(rf"\b{name}\b")
+    return any(word.search(line) for line in lines)
 
 
 def guarded(lines: Sequence[str], guard: str) -> list[str]:
@@ -46,4 +58,4 @@ def guarded(lines: Sequence[str], guard: str) -> list[str]:
     return [f"  if ({guard}) {{", *("  " + line for line in lines), "  }"]
 
 
-__all__ = ["Writer", "function", "guarded", "loader"]
+__all__ = ["Writer", "function", "guarded", "loader", "mentioned", "with_lets"]

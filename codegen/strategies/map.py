@@ -1,4 +1,4 @@
-"""Elementwise kernels: one invocation computes four neighbouring elements (or one) of each result."""
+"""Elementwise kernels: an invocation computes four neighbouring elements of each result, or one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ..profile import Profile
 from ..render import render
 from ..wgsl import choose_vec
 from .base import LANE, Kernel, ceil_div, finish, group_index, shape_text, threads_for, write_stores
+from .functions import mentioned
 
 
 def build_map(frame: Frame, profile: Profile) -> Kernel:
@@ -19,7 +20,8 @@ def build_map(frame: Frame, profile: Profile) -> Kernel:
     threads = threads_for(count, 64)
     groups = ceil_div(count, threads)
     body, vec = _body(frame, count, wide)
-    config = f"map over {shape_text(region.outs[0].aval)}, {'4 elements' if wide else '1 element'} per invocation"
+    share = "4 elements" if wide else "1 element"
+    config = f"map over {shape_text(region.outs[0].aval)}, {share} per invocation"
     wgsl = render(
         "map",
         header=frame.header(config),
@@ -27,6 +29,7 @@ def build_map(frame: Frame, profile: Profile) -> Kernel:
         threads=threads,
         group=group_index(groups),
         guard=count if groups * threads != count or groups > 65535 else 0,
+        indexed=mentioned("i", body),
         body=body,
     )
     return finish(frame, "map", wgsl, threads, groups)

@@ -29,6 +29,7 @@ from .base import (
     group_index,
     power_of_two,
 )
+from .functions import mentioned
 
 SHORT = 32  # rows up to this long are handled by one invocation on any device
 
@@ -40,6 +41,11 @@ class Walk:
     before: tuple[str, ...]
     lines: tuple[str, ...]
     sums: tuple[Accumulator, ...]
+
+    @property
+    def indexed(self) -> bool:
+        """Whether its steps differ."""
+        return mentioned("j", self.lines)
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,9 @@ def build_row(frame: Frame, profile: Profile) -> Kernel:
         bindings=frame.declarations(body.vec),
         layout=layout,
         group=group_index(groups),
+        indexed=mentioned("row", [line for w in walks for line in (*w.before, *w.lines)] + stores),
         rows=region.rows,
-        guard=layout.serial and groups * layout.threads != region.rows or groups > 65535,
+        guard=(layout.serial and groups * layout.threads != region.rows) or groups > 65535,
         visits=region.width // layout.step,
         walks=walks,
         stores=stores,
@@ -126,7 +133,7 @@ class _Body:
         self.writer = frame.writer(self.vec, "  ")
 
     def _row_level(self, v: Var) -> bool:
-        """One value a row. With rows of one element, reductions are; elementwise results are not."""
+        """One value a row. In rows of one element reductions are; elementwise results are not."""
         if self.frame.region.width == 1:
             return v in self.sums
         return v.aval.size == self.frame.region.rows

@@ -56,7 +56,7 @@ class dot(Primitive):
                     f"got {x} and {y} (axis `{letter}` of {spec})"
                 )
         if any(len(set(part)) != len(part) for part in (a, b, out)) or set(out) - set(a + b):
-            raise TypeError(f"dot {spec} of {x} and {y}: a letter is repeated or comes from nowhere")
+            raise TypeError(f"dot {spec} of {x} and {y}: a letter is repeated or from nowhere")
         if set(a + b) - set(out) - set(roles(spec)[3]):
             raise TypeError(
                 f"dot {spec} of {x} and {y}: every axis of one operand alone must be in the result"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import runtime
 from picotron import checkpoint, cli
 from picotron.model import flatten
 
@@ -64,7 +65,11 @@ def error_lines(result):
 
 
 def records(run):
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    lines = (run / "log.jsonl").read_text().splitlines()
+    return [json.loads(line, parse_constant=refuse) for line in lines]
 
 
 def test_a_run_learns_and_leaves_everything_behind(place):
@@ -203,10 +208,14 @@ def test_a_full_disk_ends_the_run_with_one_sentence(place):
     ("arguments", "code", "message"),
     [
         ("train --data none.txt", 1, "there is no text file none.txt"),
-        ("train --data .", 1, "cannot read the text file"),
+        ("train --data .", 1, "cannot read the text file .: Is a directory"),
+        ("train --data empty.txt", 1, "the text file empty.txt is empty"),
+        ("train --data binary.txt", 1, "binary.txt is not UTF-8 text: byte 3 is 0xff"),
+        ("train --data short.txt", 1, "short.txt is too short: its training part has"),
         ("train --model.hidden-size 31", 2, "must be divisible by"),
         ("train --steps 0", 2, "total_train_steps must be greater than 0"),
-        ("train --training.learnin-rate 1", 2, "--training.learning-rate"),
+        ("train --training.learnin-rate 1", 2, "Unrecognized options: --training.learnin-rate"),
+        ("train --training.learnin-rate 1", 2, "--training.learning-rate FLOAT"),
         ("train --training.learning-rate fast", 2, "could not convert string to float"),
         ("train --preset huge", 2, "invalid choice 'huge'"),
         ("train --config none.json", 2, "cannot read the config file none.json"),
@@ -228,6 +237,8 @@ def test_mistakes_get_one_message_and_an_exit_code(
     place, monkeypatch, capsys, arguments, code, message
 ):
     (place / "bad.json").write_text('{"model": {"hiden_size": 1}}')
+    for name, data in (("empty", b""), ("binary", b"abc\xff"), ("short", b"short text")):
+        (place / f"{name}.txt").write_bytes(data)
     monkeypatch.chdir(place)
     try:
         found = cli.main(arguments.split())
@@ -240,8 +251,11 @@ def test_mistakes_get_one_message_and_an_exit_code(
 
 def test_an_absent_adapter_is_named(place):
     result = train(place, "--adapter", "quantum")
-    assert result.returncode == 1
-    assert "quantum" in error_lines(result)[0]
+    assert result.returncode == 2
+    (message,) = error_lines(result)
+    names = [f"{index}: {info}" for index, info in enumerate(runtime.adapters())]
+    listed = f"no adapter matches 'quantum'; there are {', '.join(names)}"
+    assert message == f"picotron: {listed}"
     assert "Traceback" not in result.stderr
     assert not (place / "outputs").exists()
 
