@@ -213,12 +213,17 @@ def counted(data: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
 
 def word_bits(data: Any, shape: tuple[int, ...]) -> Any:
     """u32[shape] of random bits from key data u32[2]."""
-    return ew.bitwise_xor(*counted(data, shape))
+    return _once(ew.bitwise_xor(*counted(data, shape)))
 
 
 def split_data(data: Any, shape: tuple[int, ...]) -> Any:
     """u32[*shape, 2]: new keys."""
-    return shaping.stack(counted(data, shape), axis=-1)
+    return _once(shaping.stack(counted(data, shape), axis=-1))
+
+
+def _once(x: Any) -> Any:
+    """A hundred operations an element: computed once, however many kernels read the result."""
+    return bind("optimization_barrier", x)[0]
 
 
 @one_program

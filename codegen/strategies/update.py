@@ -10,6 +10,7 @@ from ..profile import Profile
 from ..render import render
 from ..wgsl import choose_vec
 from .base import LANE, Kernel, ceil_div, finish, group_index, shape_text, threads_for
+from .functions import mentioned
 
 
 def build_update(frame: Frame, profile: Profile) -> Kernel:
@@ -54,6 +55,7 @@ def _finish(frame: Frame, body: list[str], vec: list[int], count: int) -> Kernel
         threads=threads,
         group=group_index(groups),
         guard=count if groups * threads != count or groups > 65535 else 0,
+        indexed=mentioned("i", body),
         body=body,
     )
     return finish(frame, "map", wgsl, threads, groups)

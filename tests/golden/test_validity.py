@@ -12,7 +12,7 @@ import pytest
 
 from codegen.compile import CompileError, compile_graph
 from codegen.profile import PROFILES, WEBGPU_DEFAULT, Profile
-from codegen.program import Copy, Dispatch, Fill, Program
+from codegen.program import Copy, Dispatch, Fill, Loop, Program, While, walk
 from ir import PRIMITIVES, Aval, f16
 from ir.passes.grad import vjp_graph
 
@@ -114,7 +114,7 @@ def test_kernels_have_no_dead_lets(profile):
 def test_programs_are_consistent_and_survive_serialisation(name, profile):
     for program in programs(name, profile):
         assert Program.from_json(program.to_json()) == program
-        for step in program.steps:
+        for step in walk(program.steps):
             if isinstance(step, Dispatch):
                 kernel = program.kernels[step.kernel]
                 assert len(step.slots) == len(kernel.bindings)
@@ -129,6 +129,8 @@ def test_programs_are_consistent_and_survive_serialisation(name, profile):
                 assert step.src != step.dst
                 sizes = [program.slots[s].nbytes for s in (step.src, step.dst)]
                 assert step.nbytes <= min(sizes)
+            elif isinstance(step, (Loop, While)):
+                assert step.steps
             else:
                 assert isinstance(step, Fill)
 
