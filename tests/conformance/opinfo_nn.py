@@ -127,9 +127,13 @@ def slice_scatter(j, x, source, dim=0, start=None, end=None, step=1):
 
 @op("searchsorted")
 def searchsorted(j, table, x, out_int32=False, right=False, side=None, sorter=None):
-    if table.ndim != 1 or sorter is not None:
-        raise Unmapped("a table for each row")
-    return j.numpy.searchsorted(table, x, side="right" if right or side == "right" else "left")
+    side = "right" if right or side == "right" else "left"
+    if sorter is not None:
+        table = j.numpy.take_along_axis(table, sorter, axis=-1)
+    find = lambda row, v: j.numpy.searchsorted(row, v, side=side)
+    for _ in range(table.ndim - 1):
+        find = j.vmap(find)
+    return find(table, x)
 
 
 # --- activations ----------------------------------------------------------------------------------

@@ -54,9 +54,28 @@ def report(title: str, run: int, failures: dict[str, str]) -> str:
     """The counts and every failure with its reason, grouped by cause."""
     lines = [f"{title}: {run - len(failures)} of {run} pass"]
     for cause, names in causes(failures):
-        lines.append(f"  {len(names)} x {cause}")
-        lines += [f"      {name}: {failures[name]}" for name in names]
+        lines.append(f"  {len(names)} x {cause if len(names) > 1 else failures[names[0]]}")
+        lines.append(f"      {', '.join(grouped(names))}")
     return "\n".join(lines)
+
+
+def grouped(names: list[str]) -> list[str]:
+    """Samples of one operator together: sort#0,2-5."""
+    samples: dict[str, list[int]] = {}
+    for name in names:
+        owner, _, at = name.partition("#")
+        samples.setdefault(owner, []).extend([int(at)] if at else [])
+    return [f"{owner}#{_ranges(at)}" if at else owner for owner, at in samples.items()]
+
+
+def _ranges(numbers: list[int]) -> str:
+    spans: list[list[int]] = []
+    for n in numbers:
+        if spans and spans[-1][1] == n - 1:
+            spans[-1][1] = n
+        else:
+            spans.append([n, n])
+    return ",".join(f"{a}-{b}" if b > a else f"{a}" for a, b in spans)
 
 
 def tally(failures: dict[str, str]) -> dict[str, int]:
