@@ -32,7 +32,7 @@ CASES: tuple[tuple[str, tuple[str, ...], dict, str], ...] = (
     ("add", ("f32[3]", "i32[3]"), {}, r"astype\('float32'\)"),
     ("add", ("bool[3]", "bool[3]"), {}, "accepts number values"),
     ("and_", ("f32[3]", "f32[3]"), {}, "accepts bool or integer values"),
-    ("shl", ("f32[3]", "f32[3]"), {}, "accepts"),
+    ("shl", ("f32[3]", "f32[3]"), {}, "shifts u32 values"),
     ("shr", ("i32[3]", "i32[3]"), {}, "shifts u32 values"),
     ("exp", ("i32[3]",), {}, "accepts float values"),
     ("add", ("f32[3]",), {}, "takes 2 operands"),
