@@ -13,6 +13,7 @@ from .dataflow import Dataflow, Group
 
 HEAVY = ("contract", "reduce", "composite", "loop")
 FREE = ("broadcast", "reshape", "transpose", "slice", "rev", "cast", "iota", "bitcast")
+FREE_STEPS = 16  # integer operations that cost less than storing their result
 COSTLY = ("exp", "log", "sin", "cos", "tanh", "logistic", "pow", "sqrt", "rsqrt")
 SIMPLE_VIEWS = ("broadcast", "reshape", "transpose", "slice", "rev", "cast")
 
@@ -105,13 +106,20 @@ def _roots(flow: Dataflow, values: Iterable[Value], also_free: bool = False) -> 
 
 
 def _free(flow: Dataflow, v: Value) -> bool:
-    """A pull of views, casts, comparisons and integer arithmetic on inputs and constants."""
-    if isinstance(v, Lit) or v in flow.inputs:
-        return True
-    eqn = flow.define(v)
-    exact = eqn.prim.kind == "elementwise" and not v.aval.dtype.is_float
-    light = exact or eqn.prim.name in FREE
-    return light and all(_free(flow, x) for x in eqn.ins)
+    """A pull of a few views, casts, comparisons and integer operations on inputs and constants."""
+    stack, seen, steps = [v], {v}, 0
+    while stack:
+        x = stack.pop()
+        if isinstance(x, Lit) or x in flow.inputs:
+            continue
+        eqn = flow.define(x)
+        exact = eqn.prim.kind == "elementwise" and not x.aval.dtype.is_float
+        steps += exact
+        if not (exact or eqn.prim.name in FREE) or steps > FREE_STEPS:
+            return False
+        stack += (y for y in eqn.ins if y not in seen)
+        seen.update(eqn.ins)
+    return True
 
 
 def _store_shared(flow: Dataflow) -> None:

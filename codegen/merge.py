@@ -159,36 +159,44 @@ def _path(flow: Dataflow, start: Group, end: Group) -> bool:
 
 # --- alignment: every member reads the others at the index it is computed at ----------------------
 
+Known = dict[tuple[Value, bool], bool]  # answers for (value, wide)
+
 
 def _aligned(flow: Dataflow, outs: list[Var], space: Space) -> bool:
-    own = set(outs)
-    return all(_member_aligned(flow, v, own, space) for v in outs)
+    own, known = set(outs), {}
+    return all(_member_aligned(flow, v, own, space, known) for v in outs)
 
 
-def _member_aligned(flow: Dataflow, v: Var, own: set[Var], space: Space) -> bool:
+def _member_aligned(flow: Dataflow, v: Var, own: set[Var], space: Space, known: Known) -> bool:
     eqn = flow.define(v)
     if eqn is space.root or space.kind == "column":
         return not any(flow.reaches(x, own) for x in eqn.ins)
     if eqn.prim.kind == "reduce":
-        return _path_aligned(flow, eqn.ins[0], own, space, wide=True)
-    return _step_aligned(flow, eqn, own, space, v.aval.size == space.rows * space.width)
+        return _path_aligned(flow, eqn.ins[0], own, space, True, known)
+    return _step_aligned(flow, eqn, own, space, v.aval.size == space.rows * space.width, known)
 
 
-def _path_aligned(flow: Dataflow, v: Value, own: set[Var], space: Space, wide: bool) -> bool:
+def _path_aligned(
+    flow: Dataflow, v: Value, own: set[Var], space: Space, wide: bool, known: Known
+) -> bool:
     """Does the pull from v, at the current element (wide) or row, stay in step with `own`?"""
     if isinstance(v, Var) and v in own:
         return v.aval.size == (space.rows * space.width if wide else space.rows)
     if flow.in_memory(v):
         return True
-    return _step_aligned(flow, flow.define(v), own, space, wide)
+    if (v, wide) not in known:  # what a large expression uses often is walked once
+        known[v, wide] = _step_aligned(flow, flow.define(v), own, space, wide, known)
+    return known[v, wide]
 
 
-def _step_aligned(flow: Dataflow, eqn: Eqn, own: set[Var], space: Space, wide: bool) -> bool:
+def _step_aligned(
+    flow: Dataflow, eqn: Eqn, own: set[Var], space: Space, wide: bool, known: Known
+) -> bool:
     name = eqn.prim.name
     if eqn.prim.kind == "elementwise" or name == "reshape":
-        return all(_path_aligned(flow, x, own, space, wide) for x in eqn.ins)
+        return all(_path_aligned(flow, x, own, space, wide, known) for x in eqn.ins)
     if name == "broadcast" and wide and _row_to_element(eqn, space):
-        return _path_aligned(flow, eqn.ins[0], own, space, wide=False)
+        return _path_aligned(flow, eqn.ins[0], own, space, False, known)
     apart = not any(flow.reaches(x, own) for x in eqn.ins)
     return apart and (wide or eqn.prim.kind != "contract")
 

@@ -4,7 +4,7 @@ Invariant: a traced function sees Tracers with numpy's interface; what it does t
 graph of `ir`, which transformations rewrite and `jit` compiles and runs.
 """
 
-from . import errors, lax, nn, numpy, tree
+from . import errors, lax, nn, numpy, random, tree
 from .api import (
     block_until_ready,
     device_get,
@@ -56,6 +56,7 @@ __all__ = [
     "named_scope",
     "nn",
     "numpy",
+    "random",
     "remat",
     "stop_gradient",
     "tree",

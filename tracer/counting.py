@@ -89,7 +89,7 @@ def _known(count: Callable[[], Any], size: int | None, name: str) -> int:
 
 
 def _true_places(mask: Any, size: int) -> Any:
-    """int32[size] positions in a vector of bools that are true, and its length where none is left."""
+    """int32[size] positions of what is true in a vector, and its length where nothing is left."""
     total = cumsum(astype(mask, i32))
     return _search(total, iota((size,), 0) + 1, "left") if size else filled(0, i32, (0,))
 

@@ -9,17 +9,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from ir.dtypes import dtype as dtype_of
+from ir.dtypes import u32
 
 from . import tree
 from .array import aval_of
+from .bits import bits_of, from_bits, nextafter
+from .bits import left_shift as shift_left
+from .bits import right_shift as shift_right_arithmetic
 from .control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from .creation import as_shape, iota
 from .elementwise import exp, log, rsqrt, tanh
 from .errors import located
 from .indexing import as_position
-from .nn import erf
 from .operands import as_bool, astype, same_dtype
+from .sorting import sort_operands as sort
+from .sorting import top_k
+from .special import erf, erf_inv, erfc
 from .staging import bind, operand
+from .statistics import cumlogsumexp, cummax, cummin
+from .statistics import running_product as cumprod
+from .statistics import running_sum as cumsum
 
 
 def stop_gradient(x: Any) -> Any:
@@ -74,24 +83,43 @@ def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int) -> Any:
     return astype(iota(sizes, dimension), dtype)
 
 
+def shift_right_logical(x: Any, amount: Any) -> Any:
+    """x shifted to the right, zeros entering."""
+    x = operand(x)
+    return from_bits(shift_right_arithmetic(bits_of(x), astype(amount, u32)), aval_of(x).dtype)
+
+
 __all__ = [
     "associative_scan",
-    "cond",
-    "fori_loop",
-    "map",
-    "scan",
-    "switch",
-    "while_loop",
     "bitcast_convert_type",
     "broadcasted_iota",
+    "cond",
     "convert_element_type",
+    "cumlogsumexp",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
     "dynamic_slice",
     "dynamic_update_slice",
     "erf",
+    "erf_inv",
+    "erfc",
     "exp",
+    "fori_loop",
     "log",
+    "map",
+    "nextafter",
     "rsqrt",
+    "scan",
     "select",
+    "shift_left",
+    "shift_right_arithmetic",
+    "shift_right_logical",
+    "sort",
     "stop_gradient",
+    "switch",
     "tanh",
+    "top_k",
+    "while_loop",
 ]

@@ -14,11 +14,32 @@ from ir.dtypes import f32
 
 from . import elementwise as ew
 from . import shaping
+from .activations import (
+    celu,
+    elu,
+    glu,
+    hard_sigmoid,
+    hard_silu,
+    hard_swish,
+    hard_tanh,
+    identity,
+    leaky_relu,
+    log_sigmoid,
+    mish,
+    normalize,
+    relu6,
+    selu,
+    soft_sign,
+    sparse_plus,
+    squareplus,
+    standardize,
+)
 from .array import aval_of
 from .creation import iota
 from .errors import located
 from .operands import as_float, astype
 from .reductions import logsumexp
+from .special import erf
 from .staging import bind, operand
 
 
@@ -58,18 +79,6 @@ def gelu(x: Any, approximate: bool = True) -> Any:
         return x * 0.5 * (erf(x * math.sqrt(0.5)) + 1)
     inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
     return x * 0.5 * (ew.tanh(inner) + 1)
-
-
-def erf(x: Any) -> Any:
-    """The error function, to 1.5e-7 absolute (Abramowitz and Stegun 7.1.26)."""
-    x = as_float(x)
-    size = ew.abs(x)
-    t = 1 / (size * 0.3275911 + 1)
-    terms = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
-    total = terms[0] * t
-    for c in terms[1:]:
-        total = (total + c) * t
-    return ew.where(ew.less(x, 0), -1.0, 1.0) * (1 - total * ew.exp(-(x * x)))
 
 
 # --- over one axis ----------------------------------------------------------------------------
@@ -142,21 +151,39 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 __all__ = [
+    "celu",
     "cross_entropy",
     "dot_product_attention",
+    "elu",
     "erf",
     "gelu",
+    "glu",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "identity",
     "layer_norm",
+    "leaky_relu",
+    "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "mish",
+    "normalize",
     "one_hot",
     "relu",
+    "relu6",
     "rms_norm",
     "rope",
+    "selu",
     "sigmoid",
     "silu",
+    "soft_sign",
     "softmax",
     "softplus",
+    "sparse_plus",
+    "squareplus",
+    "standardize",
     "swish",
     "tanh",
 ]

@@ -4,14 +4,28 @@ Invariant: every name here works on numbers, numpy arrays, concrete and traced a
 differentiable wherever its mathematics is. It runs at once outside of a trace.
 """
 
+# ruff: noqa: F401 - the imported names are the interface
+
 from __future__ import annotations
 
 import math
 
 import numpy as _np
 
+from . import linalg
 from .array import Array as ndarray
+from .bits import copysign, left_shift, nextafter, right_shift, signbit
 from .contraction import dot, einsum, matmul, outer, tensordot, vdot
+from .counting import (
+    argwhere,
+    bincount,
+    digitize,
+    flatnonzero,
+    nonzero,
+    searchsorted,
+    unique,
+    where,
+)
 from .creation import (
     arange,
     array,
@@ -71,7 +85,6 @@ from .elementwise import (
     not_equal,
     power,
     reciprocal,
-    round,
     sign,
     sin,
     sqrt,
@@ -79,9 +92,69 @@ from .elementwise import (
     subtract,
     tanh,
     trunc,
-    where,
+)
+from .extras import (
+    convolve,
+    correlate,
+    deg2rad,
+    divmod,
+    fabs,
+    float_power,
+    fmax,
+    fmin,
+    heaviside,
+    interp,
+    isneginf,
+    isposinf,
+    ldexp,
+    modf,
+    nan_to_num,
+    polyval,
+    positive,
+    rad2deg,
+    result_type,
+    round,
+    select,
 )
 from .indexing import take, take_along_axis
+from .layout import (
+    append,
+    array_split,
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    broadcast_shapes,
+    column_stack,
+    dsplit,
+    dstack,
+    fliplr,
+    flipud,
+    hsplit,
+    hstack,
+    indices,
+    meshgrid,
+    pad,
+    repeat,
+    roll,
+    rot90,
+    tril_indices,
+    triu_indices,
+    unstack,
+    vsplit,
+    vstack,
+)
+from .linalg import (
+    cross,
+    diag,
+    diagflat,
+    diagonal,
+    inner,
+    kron,
+    matrix_transpose,
+    trace,
+    tri,
+    vecdot,
+)
 from .reductions import (
     all,
     allclose,
@@ -106,11 +179,8 @@ from .shaping import (
     flip,
     moveaxis,
     ndim,
-    pad,
     ravel,
-    repeat,
     reshape,
-    roll,
     shape,
     size,
     split,
@@ -120,147 +190,100 @@ from .shaping import (
     tile,
     transpose,
 )
+from .sorting import (
+    argsort,
+    lexsort,
+    median,
+    nanmedian,
+    nanpercentile,
+    nanquantile,
+    percentile,
+    quantile,
+    sort,
+)
+from .special import (
+    arccos,
+    arccosh,
+    arcsin,
+    arcsinh,
+    arctan,
+    arctan2,
+    arctanh,
+    cbrt,
+    cosh,
+    hypot,
+    logaddexp,
+    logaddexp2,
+    sinc,
+    sinh,
+    tan,
+)
+from .statistics import (
+    average,
+    count_nonzero,
+    cumprod,
+    diff,
+    nancumsum,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+    ptp,
+    trapezoid,
+)
 
 absolute = abs
 amax, amin = max, min
 remainder = mod
 true_divide = divide
 permute_dims = transpose
+acos, acosh, asin, asinh = arccos, arccosh, arcsin, arcsinh
+atan, atan2, atanh = arctan, arctan2, arctanh
+bitwise_invert = bitwise_not = invert
+bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
+around, rint, fix = round, round, trunc
+concat = concatenate
+degrees, radians = rad2deg, deg2rad
+empty, empty_like = zeros, zeros_like
+identity = eye
+pow = power
 
 float32 = _np.float32
 float16 = _np.float16
 int32 = _np.int32
 uint32 = _np.uint32
 bool_ = _np.bool_
+number, inexact, floating, integer = _np.number, _np.inexact, _np.floating, _np.integer
+signedinteger, unsignedinteger = _np.signedinteger, _np.unsignedinteger
+dtype, issubdtype = _np.dtype, _np.issubdtype
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None
 finfo, iinfo = _np.finfo, _np.iinfo
 
-__all__ = [
-    "abs",
-    "absolute",
-    "add",
-    "all",
-    "allclose",
-    "amax",
-    "amin",
-    "any",
-    "arange",
-    "argmax",
-    "argmin",
-    "array",
-    "array_equal",
-    "asarray",
-    "astype",
-    "bitwise_and",
-    "bitwise_or",
-    "bitwise_xor",
-    "bool_",
-    "broadcast_arrays",
-    "broadcast_to",
-    "ceil",
-    "clip",
-    "concatenate",
-    "copy",
-    "cos",
-    "cumsum",
-    "divide",
-    "dot",
-    "e",
-    "einsum",
-    "equal",
-    "exp",
-    "exp2",
-    "expand_dims",
-    "expm1",
-    "eye",
-    "finfo",
-    "flip",
-    "float16",
-    "float32",
-    "floor",
-    "floor_divide",
-    "fmod",
-    "full",
-    "full_like",
-    "greater",
-    "greater_equal",
-    "iinfo",
-    "inf",
-    "int32",
-    "invert",
-    "isclose",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "less",
-    "less_equal",
-    "linspace",
-    "log",
-    "log1p",
-    "log2",
-    "log10",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "matmul",
-    "max",
-    "maximum",
-    "mean",
-    "min",
-    "minimum",
-    "mod",
-    "moveaxis",
-    "multiply",
-    "nan",
-    "ndarray",
-    "ndim",
-    "negative",
-    "newaxis",
-    "not_equal",
-    "ones",
-    "ones_like",
-    "outer",
-    "pad",
-    "permute_dims",
-    "pi",
-    "power",
-    "prod",
-    "ravel",
-    "reciprocal",
-    "remainder",
-    "repeat",
-    "reshape",
-    "roll",
-    "round",
-    "shape",
-    "sign",
-    "sin",
-    "size",
-    "split",
-    "sqrt",
-    "square",
-    "squeeze",
-    "stack",
-    "std",
-    "subtract",
-    "sum",
-    "swapaxes",
-    "take",
-    "take_along_axis",
-    "tanh",
-    "tensordot",
-    "tile",
-    "transpose",
-    "tril",
-    "triu",
-    "true_divide",
-    "trunc",
-    "uint32",
-    "var",
-    "vdot",
-    "where",
-    "zeros",
-    "zeros_like",
-]
+__all__ = """
+    abs absolute acos acosh add all allclose amax amin any append arange arccos arccosh arcsin
+    arcsinh arctan arctan2 arctanh argmax argmin argsort argwhere around array array_equal
+    array_split asarray asin asinh astype atan atan2 atanh atleast_1d atleast_2d atleast_3d
+    average bincount bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
+    bitwise_right_shift bitwise_xor bool_ broadcast_arrays broadcast_shapes broadcast_to cbrt ceil
+    clip column_stack concat concatenate convolve copy copysign correlate cos cosh count_nonzero
+    cross cumprod cumsum deg2rad degrees diag diagflat diagonal diff digitize divide divmod dot
+    dsplit dstack dtype e einsum empty empty_like equal exp exp2 expand_dims expm1 eye fabs finfo
+    fix flatnonzero flip fliplr flipud float16 float32 float_power floating floor floor_divide
+    fmax fmin fmod full full_like greater greater_equal heaviside hsplit hstack hypot identity
+    iinfo indices inexact inf inner int32 integer interp invert isclose isfinite isinf isnan
+    isneginf isposinf issubdtype kron ldexp left_shift less less_equal lexsort linalg linspace log
+    log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor matmul
+    matrix_transpose max maximum mean median meshgrid min minimum mod modf moveaxis multiply nan
+    nan_to_num nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd
+    nansum nanvar ndarray ndim negative newaxis nextafter nonzero not_equal number ones ones_like
+    outer pad percentile permute_dims pi polyval positive pow power prod ptp quantile rad2deg
+    radians ravel reciprocal remainder repeat reshape result_type right_shift rint roll rot90
+    round searchsorted select shape sign signbit signedinteger sin sinc sinh size sort split sqrt
+    square squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile
+    trace transpose trapezoid tri tril tril_indices triu triu_indices true_divide trunc uint32
+    unique unsignedinteger unstack var vdot vecdot vsplit vstack where zeros zeros_like
+""".split()

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import f16, f32, i32, u32
 from ir.dtypes import dtype as dtype_of
+from ir.dtypes import f16, f32, i32
 
 from . import elementwise as ew
 from . import shaping
@@ -152,9 +152,7 @@ def normal(key: Any, shape: Any = (), dtype: Any = f32) -> Any:
 
 
 @one_program
-def truncated_normal(
-    key: Any, lower: Any, upper: Any, shape: Any = None, dtype: Any = f32
-) -> Any:
+def truncated_normal(key: Any, lower: Any, upper: Any, shape: Any = None, dtype: Any = f32) -> Any:
     """Standard normal numbers given that they lie between `lower` and `upper`, both excluded."""
     kind = _float_dtype("truncated_normal", dtype)
     sizes = _shape("truncated_normal", shape, lower, upper)

@@ -109,7 +109,7 @@ def _merged(pair: Pair, width: int) -> Pair:
 
 
 def _exchanged(pair: Pair, width: int, mirrored: bool) -> Pair:
-    """Each element of a block meets its partner in the other half; the lower half keeps the less."""
+    """Each element meets its partner in the other half of its block; the lower keeps the less."""
     shape = aval_of(pair[0]).shape
     blocks = (*shape[:-1], shape[-1] // width, 2, width // 2)
     axes = (len(blocks) - 2, len(blocks) - 1) if mirrored else (len(blocks) - 2,)
@@ -154,9 +154,7 @@ def reordered(x: Any, order: Any) -> Any:
 
 
 @one_program
-def sort(
-    x: Any, axis: int | None = -1, stable: bool = True, descending: bool = False
-) -> Any:
+def sort(x: Any, axis: int | None = -1, stable: bool = True, descending: bool = False) -> Any:
     """`x` in order along `axis` (None: flattened); NaN counts as the largest.
 
     Always stable. The gradient follows each value to where it came from.
@@ -166,10 +164,8 @@ def sort(
 
 
 @one_program
-def argsort(
-    x: Any, axis: int | None = -1, stable: bool = True, descending: bool = False
-) -> Any:
-    """int32 positions that sort `x` along `axis` (None: flattened); equal values keep their order."""
+def argsort(x: Any, axis: int | None = -1, stable: bool = True, descending: bool = False) -> Any:
+    """int32 positions that sort `x` along `axis` (None: flattened); ties keep their order."""
     rows, at = _line(x, axis, "argsort")
     return shaping.moveaxis(_order(rows, descending), -1, at)
 

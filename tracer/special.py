@@ -69,23 +69,17 @@ def arctan2(y: Any, x: Any) -> Any:
     # The angle from the nearer axis, so that the quotient is at most 1 and loses nothing.
     steep = ew.greater(ew.abs(y), ew.abs(x))
     top, bottom = ew.where(steep, -x, y), ew.where(steep, y, x)
-    same = ew.logical_and(_infinite(x), _infinite(y))
-    top, bottom = (_unit_if(same, v) for v in (top, bottom))
+    both = ew.logical_and(ew.isinf(x), ew.isinf(y))
+    top, bottom = (ew.where(both, ew.sign(v), v) for v in (top, bottom))
     origin = ew.equal(bottom, 0)
     t = arctan(ew.where(origin, 0.0, top) / ew.where(origin, 1.0, bottom))
     half = ew.where(signbit(y), -math.pi / 2, math.pi / 2)
     behind = ew.logical_and(signbit(x), ew.logical_not(steep))
     flat = ew.where(behind, 2 * half, 0.0)
     signed = ew.where(ew.logical_and(ew.equal(t, 0), signbit(y)), -ew.abs(t), t)
-    return ew.where(steep, half + t, ew.where(behind, flat + t, signed))
-
-
-def _infinite(x: Any) -> Any:
-    return ew.isinf(x)
-
-
-def _unit_if(condition: Any, x: Any) -> Any:
-    return ew.where(condition, ew.sign(x), x)
+    odd = ew.logical_or(ew.isnan(x), ew.isnan(y))
+    value = ew.where(steep, half + t, ew.where(behind, flat + t, signed))
+    return ew.where(odd, math.nan, value)
 
 
 def arcsin(x: Any) -> Any:
@@ -186,7 +180,8 @@ def hypot(x: Any, y: Any) -> Any:
     large, small = ew.maximum(a, b), ew.minimum(a, b)
     plain = ew.logical_and(ew.isfinite(large), ew.not_equal(large, 0))
     ratio = ew.where(plain, small, 0.0) / ew.where(plain, large, 1.0)
-    return ew.where(plain, large * ew.sqrt(1 + ratio * ratio), ew.where(plain, 0.0, a + b))
+    special = ew.where(ew.isinf(a), a, ew.where(ew.isinf(b), b, a + b))
+    return ew.where(plain, large * ew.sqrt(1 + ratio * ratio), special)
 
 
 def logaddexp(x: Any, y: Any) -> Any:

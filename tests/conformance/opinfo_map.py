@@ -43,7 +43,7 @@ UNARY = (
     "abs exp exp2 expm1 log log2 log10 log1p sin cos tan asin:arcsin acos:arccos atan:arctan sinh "
     "cosh tanh asinh:arcsinh acosh:arccosh atanh:arctanh ceil floor trunc sign sqrt square "
     "reciprocal neg:negative positive isnan isinf isfinite logical_not bitwise_not:invert "
-    "deg2rad rad2deg sinc ravel fliplr flipud atleast_1d atleast_2d signbit isneginf isposinf"
+    "deg2rad rad2deg sinc ravel fliplr flipud signbit isneginf isposinf"
 )
 BINARY = (
     "atan2:arctan2 maximum minimum fmax fmin fmod remainder eq:equal ne:not_equal lt:less "
@@ -77,6 +77,23 @@ for torch_name, path in {
 
 def dims(dim: Any) -> Any:
     return tuple(dim) if isinstance(dim, (list, tuple)) else dim
+
+
+def axes_of(x: Any, dim: Any) -> Any:
+    """torch's dim of a reduction: a scalar has an axis 0, and no axes mean all."""
+    return None if not x.ndim or dim == () or dim == [] else dims(dim)
+
+
+def as_row(fun: Callable) -> Callable:
+    """torch lets a scalar stand for a row of one element."""
+
+    def wrapped(j: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        if x.ndim:
+            return fun(j, x, *args, **kwargs)
+        found = fun(j, x[None], *args, **kwargs)
+        return tuple(f[0] for f in found) if isinstance(found, tuple) else found[0]
+
+    return wrapped
 
 
 # --- arithmetic with torch's extra arguments ------------------------------------------------------
@@ -169,9 +186,7 @@ def _reduction(name: str) -> Callable:
     def fun(j, x, dim=None, keepdim=False, dtype=None):
         if dtype is not None:
             raise Unmapped("dtype")
-        if dim == () or dim == []:
-            dim = None
-        return getattr(j.numpy, name)(x, axis=dims(dim), keepdims=keepdim)
+        return getattr(j.numpy, name)(x, axis=axes_of(x, dim), keepdims=keepdim)
 
     return fun
 
@@ -186,8 +201,8 @@ def _spread(name: str) -> Callable:
             dim, unbiased = None, dim
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
-        dim = None if dim == () or dim == [] else dims(dim)
-        return getattr(j.numpy, name)(x, axis=dim, ddof=correction, keepdims=keepdim)
+        axes = axes_of(x, dim)
+        return getattr(j.numpy, name)(x, axis=axes, ddof=correction, keepdims=keepdim)
 
     return fun
 
@@ -199,9 +214,10 @@ def _extremum(name: str) -> Callable:
     def fun(j, x, dim=None, keepdim=False):
         if not (dim is None or isinstance(dim, int)):  # the binary form
             return getattr(j.numpy, f"{name}imum")(x, dim)
-        found = getattr(j.numpy, name)(x, axis=dim, keepdims=keepdim)
+        axis = axes_of(x, dim)
+        found = getattr(j.numpy, name)(x, axis=axis, keepdims=keepdim)
         at = getattr(j.numpy, f"arg{name}")
-        return found if dim is None else (found, at(x, axis=dim, keepdims=keepdim))
+        return found if dim is None else (found, at(x, axis=axis, keepdims=keepdim))
 
     return fun
 
@@ -221,7 +237,7 @@ def cumprod(j, x, dim, dtype=None):
 
 @op("logsumexp")
 def logsumexp(j, x, dim, keepdim=False):
-    return j.nn.logsumexp(x, axis=dims(dim), keepdims=keepdim)
+    return j.nn.logsumexp(x, axis=axes_of(x, dim), keepdims=keepdim)
 
 
 @op("logcumsumexp")
@@ -231,7 +247,7 @@ def logcumsumexp(j, x, dim):
 
 @op("linalg.vector_norm")
 def vector_norm(j, x, ord=2, dim=None, keepdim=False, dtype=None):
-    return j.numpy.linalg.vector_norm(x, ord=ord, axis=dims(dim), keepdims=keepdim)
+    return j.numpy.linalg.vector_norm(x, ord=ord, axis=axes_of(x, dim), keepdims=keepdim)
 
 
 @op("trace")
@@ -240,23 +256,24 @@ def trace(j, x):
 
 
 @op("sort")
+@as_row
 def sort(j, x, dim=-1, descending=False, stable=False):
     order = j.numpy.argsort(x, axis=dim, descending=descending, stable=True)
     return j.numpy.sort(x, axis=dim, descending=descending), order
 
 
 @op("argsort")
+@as_row
 def argsort(j, x, dim=-1, descending=False, stable=False):
     return j.numpy.argsort(x, axis=dim, descending=descending, stable=True)
 
 
 @op("topk")
+@as_row
 def topk(j, x, k, dim=-1, largest=True, sorted=True):
-    rows = j.numpy.moveaxis(x, dim, -1) if x.ndim else x[None]
+    rows = j.numpy.moveaxis(x, dim, -1)
     values, at = j.lax.top_k(rows if largest else -rows, k)
     values = values if largest else -values
-    if not x.ndim:
-        return values[0], at[0]
     return j.numpy.moveaxis(values, -1, dim), j.numpy.moveaxis(at, -1, dim)
 
 
@@ -294,6 +311,9 @@ def einsum(j, operands, equation):
 
 @op("tensordot")
 def tensordot(j, a, b, dims=2):
+    pairs = [] if isinstance(dims, int) else zip(*dims, strict=True)
+    if any(a.shape[m] != b.shape[n] for m, n in pairs):
+        raise Unmapped("contracted axes of size 1 that broadcast")
     return j.numpy.tensordot(a, b, axes=dims)
 
 
@@ -374,8 +394,8 @@ def movedim(j, x, a, b):
 
 
 @op("flip")
-def flip(j, x, axes):
-    return j.numpy.flip(x, tuple(axes)) if axes else x
+def flip(j, x, dims):
+    return j.numpy.flip(x, tuple(dims)) if dims else x
 
 
 @op("roll")
@@ -394,7 +414,7 @@ def tile(j, x, reps):
 
 
 @op("repeat_interleave")
-def repeat_interleave(j, x, repeats, dim=None):
+def repeat_interleave(j, x, repeats, dim=None, output_size=None):
     if not isinstance(repeats, int):
         raise Unmapped("repeats that depend on values")
     return j.numpy.repeat(x, repeats, axis=dim)
@@ -451,7 +471,17 @@ def unbind(j, x, dim=0):
 @op("meshgrid")
 def meshgrid(j, first, *rest, indexing="ij"):
     arrays = first if isinstance(first, (list, tuple)) else (first, *rest)
-    return list(j.numpy.meshgrid(*arrays, indexing=indexing))
+    return list(j.numpy.meshgrid(*(j.numpy.ravel(a) for a in arrays), indexing=indexing))
+
+
+@op("atleast_1d")
+def atleast_1d(j, x):
+    return [j.numpy.atleast_1d(a) for a in x] if isinstance(x, list) else j.numpy.atleast_1d(x)
+
+
+@op("atleast_2d")
+def atleast_2d(j, x):
+    return [j.numpy.atleast_2d(a) for a in x] if isinstance(x, list) else j.numpy.atleast_2d(x)
 
 
 @op("tril")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .opinfo_map import MAP, Unmapped, dims, op
+from .opinfo_map import MAP, Unmapped, as_row, axes_of, dims, op
 
 # --- places ---------------------------------------------------------------------------------------
 
@@ -33,8 +33,8 @@ def index_select(j, x, dim, index):
 
 @op("gather")
 def gather(j, x, dim, index):
-    if not x.ndim:
-        return x[None][index] if index.ndim else x
+    if not x.ndim or not index.ndim:
+        return j.numpy.ravel(x)[index]
     lead = [range(n) if i != dim % x.ndim else None for i, n in enumerate(index.shape)]
     part = x[tuple(slice(None) if r is None else slice(0, len(r)) for r in lead)]
     return j.numpy.take_along_axis(part, index, axis=dim)
@@ -47,12 +47,15 @@ def take(j, x, index):
 
 @op("take_along_dim")
 def take_along_dim(j, x, index, dim=None):
-    return j.numpy.take_along_axis(x, index, axis=dim)
+    return j.numpy.take_along_axis(x, index if dim is not None else j.numpy.ravel(index), axis=dim)
 
 
 @op("__getitem__")
 def getitem(j, x, index):
-    return x[tuple(index) if isinstance(index, list) else index]
+    if isinstance(index, list):
+        numbers = all(isinstance(i, int) for i in index)
+        index = j.numpy.asarray(index) if numbers else tuple(index)
+    return x[index]
 
 
 @op("index_put")
@@ -140,6 +143,7 @@ def searchsorted(j, table, x, out_int32=False, right=False, side=None, sorter=No
 
 
 @op("softmax")
+@as_row
 def softmax(j, x, dim=None, dtype=None):
     if dtype is not None:
         raise Unmapped("dtype")
@@ -150,6 +154,7 @@ MAP["nn.functional.softmin"] = lambda j, x, dim=None, dtype=None: softmax(j, -x,
 
 
 @op("log_softmax")
+@as_row
 def log_softmax(j, x, dim=None, dtype=None):
     if dtype is not None:
         raise Unmapped("dtype")
@@ -256,7 +261,7 @@ def group_norm(j, x, groups, weight=None, bias=None, eps=1e-5):
 
 
 @op("nn.functional.embedding")
-def embedding(j, ids, table, padding_idx=None, max_norm=None, norm_type=2.0,
+def embedding(j, table, ids, padding_idx=None, max_norm=None, norm_type=2.0,
               scale_grad_by_freq=False, sparse=False):  # fmt: skip
     if max_norm is not None or scale_grad_by_freq or padding_idx is not None:
         raise Unmapped("a gradient that is not the derivative")
@@ -264,6 +269,7 @@ def embedding(j, ids, table, padding_idx=None, max_norm=None, norm_type=2.0,
 
 
 @op("nn.functional.normalize")
+@as_row
 def normalize(j, x, p=2.0, dim=1, eps=1e-12):
     norm = j.numpy.linalg.vector_norm(x, ord=p, axis=dims(dim), keepdims=True)
     return x / j.numpy.maximum(norm, eps)
@@ -272,8 +278,10 @@ def normalize(j, x, p=2.0, dim=1, eps=1e-12):
 @op("nn.functional.cosine_similarity")
 def cosine_similarity(j, a, b, dim=1, eps=1e-8):
     n = j.numpy
-    length = lambda x: n.maximum(n.sqrt(n.sum(x * x, axis=dim)), eps)
-    return n.sum(a * b, axis=dim) / (length(a) * length(b))
+    a, b = n.broadcast_arrays(a, b)
+    axis = axes_of(a, dim)
+    length = lambda x: n.maximum(n.sqrt(n.sum(x * x, axis=axis)), eps)
+    return n.sum(a * b, axis=axis) / (length(a) * length(b))
 
 
 @op("nn.functional.scaled_dot_product_attention")
@@ -398,7 +406,7 @@ def cross_entropy(j, x, y, weight=None, size_average=None, ignore_index=-100, re
 @op("nn.functional.hinge_embedding_loss")
 def hinge(j, x, y, margin=1.0, size_average=None, reduce=None, reduction="mean"):
     n = j.numpy
-    loss = n.where(y == 1, x, 0.0) + n.where(y == -1, n.maximum(margin - x, 0.0), 0.0)
+    loss = n.where(y != -1, x, 0.0) + n.where(y != 1, n.maximum(margin - x, 0.0), 0.0)
     return reduced(j, loss, reduction)
 
 
@@ -408,7 +416,8 @@ def pairwise_distance(j, a, b, p=2.0, eps=1e-6, keepdim=False):
 
 
 @op("nn.functional.pixel_shuffle")
-def pixel_shuffle(j, x, r):
+def pixel_shuffle(j, x, upscale_factor):
+    r = upscale_factor
     *lead, c, h, w = x.shape
     y = j.numpy.reshape(x, (*lead, c // r**2, r, r, h, w))
     n = len(lead)
@@ -418,6 +427,9 @@ def pixel_shuffle(j, x, r):
 
 @op("nn.functional.gaussian_nll_loss")
 def gaussian_nll(j, x, y, var, full=False, eps=1e-6, reduction="mean"):
+    if not hasattr(var, "ndim"):
+        raise Unmapped("a variance that is a number")
+    var = var if var.ndim == x.ndim else j.numpy.expand_dims(var, -1)
     var = j.numpy.maximum(var, eps)
     loss = 0.5 * (j.numpy.log(var) + (x - y) ** 2 / var)
     return reduced(j, loss + (0.5 * math.log(2 * math.pi) if full else 0.0), reduction)

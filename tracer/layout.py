@@ -1,0 +1,355 @@
+"""More functions that move elements: pad modes, joins, splits and grids.
+
+Invariant: what is known while tracing becomes slices, reversals and joins, never gathers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ir.dtypes import i32
+
+from . import elementwise as ew
+from . import shaping
+from .array import Array, Tracer, aval_of
+from .counting import searchsorted
+from .creation import as_shape, iota
+from .errors import located
+from .indexing import take
+from .operands import astype
+from .reductions import cumsum
+from .staging import SCALARS, bind, filled, operand
+
+_INDEXED = ("edge", "reflect", "symmetric", "wrap")
+
+# --- padding ----------------------------------------------------------------------------------
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
+    """Elements around `x`; widths and values as in numpy: n, (low, high) or one pair an axis.
+
+    Modes: constant, empty (zeros), edge, reflect, symmetric, wrap. Raises ValueError for others,
+    and for negative widths.
+    """
+    x = operand(x, "pad")
+    rank = aval_of(x).ndim
+    if mode not in ("constant", "empty", *_INDEXED):
+        raise located(
+            ValueError, f"pad has modes constant, empty, {', '.join(_INDEXED)}, got {mode!r}"
+        )
+    widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (rank, 2)).tolist()
+    if any(w < 0 for pair in widths for w in pair):
+        raise located(ValueError, f"pad widths cannot be negative, got {pad_width}")
+    if mode in _INDEXED:
+        for at, pair in enumerate(widths):
+            x = _padded_by_index(x, at, pair, mode) if any(pair) else x
+        return x
+    plain = isinstance(constant_values, SCALARS) and np.isfinite(constant_values)
+    if plain or mode == "empty":
+        return shaping.pad(x, widths, constant_values=constant_values if plain else 0)
+    return _padded_by_values(x, widths, constant_values)
+
+
+def _padded_by_index(x: Any, at: int, pair: Sequence[int], mode: str) -> Any:
+    n = aval_of(x).shape[at]
+    if n == 0:
+        raise located(ValueError, f"can't extend empty axis {at} using modes other than 'constant'")
+    places = np.pad(np.arange(n), pair, mode=mode)
+    return shaping.concatenate([_run(x, at, r) for r in _runs(places)], at)
+
+
+def _runs(places: np.ndarray) -> list[np.ndarray]:
+    """Parts of a walk that go forward or back by one, or stand still."""
+    parts, start = [], 0
+    steps = np.diff(places)
+    for i in range(1, len(places)):
+        if abs(steps[i - 1]) > 1 or (i > start + 1 and steps[i - 1] != steps[start]):
+            parts.append(places[start:i])
+            start = i
+    return [*parts, places[start:]]
+
+
+def _run(x: Any, at: int, places: np.ndarray) -> Any:
+    low, high = int(places.min()), int(places.max())
+    part = shaping.slice_axis(x, at, low, high + 1)
+    if len(places) > 1 and low == high:
+        return shaping.repeat(part, len(places), at)
+    return shaping.flip(part, at) if places[0] > places[-1] else part
+
+
+def _padded_by_values(x: Any, widths: list, values: Any) -> Any:
+    """Values that differ by side or are not plain numbers."""
+    shape = aval_of(x).shape
+    given = operand(values if not isinstance(values, (list, tuple)) else np.asarray(values))
+    given = astype(given, aval_of(x).dtype)
+    given = shaping.broadcast_to(given, (len(shape), 2))
+    for at, (low, high) in enumerate(widths):
+        sizes = [[*aval_of(x).shape] for _ in range(2)]
+        sizes[0][at], sizes[1][at] = low, high
+        ends = [shaping.broadcast_to(given[at, side], tuple(sizes[side])) for side in (0, 1)]
+        x = shaping.concatenate([ends[0], x, ends[1]], at)
+    return x
+
+
+# --- turning ----------------------------------------------------------------------------------
+
+
+def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
+    """Turn by k right angles, from the first of `axes` towards the second."""
+    x = operand(x)
+    a, b = (shaping.canonical_axis(d, aval_of(x).ndim) for d in axes)
+    if a == b:
+        raise located(ValueError, f"rot90 needs two different axes, got {axes}")
+    match k % 4:
+        case 0:
+            return x
+        case 1:
+            return shaping.swapaxes(shaping.flip(x, b), a, b)
+        case 2:
+            return shaping.flip(x, (a, b))
+    return shaping.flip(shaping.swapaxes(x, a, b), b)
+
+
+def flipud(x: Any) -> Any:
+    """The first axis reversed."""
+    return shaping.flip(x, 0)
+
+
+def fliplr(x: Any) -> Any:
+    """The second axis reversed."""
+    return shaping.flip(x, 1)
+
+
+def roll(x: Any, shift: Any, axis: Any = None) -> Any:
+    """Shift elements along `axis`; those that fall off come back. `shift` may be traced."""
+    if not isinstance(shift, (Tracer, Array)):
+        return shaping.roll(x, np.asarray(shift).tolist(), axis)
+    x = operand(x)
+    if axis is None:
+        return shaping.reshape(roll(shaping.ravel(x), shift, 0), aval_of(x).shape)
+    axes = list(axis) if isinstance(axis, (tuple, list)) else [axis]
+    for i, at in enumerate(axes):
+        by = shift[i] if aval_of(shift).ndim else shift
+        at = shaping.canonical_axis(at, aval_of(x).ndim)
+        n = aval_of(x).shape[at]
+        x = take(x, ew.mod(ew.subtract(iota((n,), 0), astype(by, i32)), max(n, 1)), at)
+    return x
+
+
+def repeat(
+    x: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None
+) -> Any:
+    """Each element `repeats` times (an int, or one an element) in a row along `axis`.
+
+    Traced repeats need `total_repeat_length`, to which the result is cut or, with the last
+    element, filled up.
+    """
+    if isinstance(repeats, (int, np.integer)) and total_repeat_length is None:
+        return shaping.repeat(x, int(repeats), axis)
+    x = shaping.ravel(x) if axis is None else operand(x)
+    at = shaping.canonical_axis(0 if axis is None else axis, aval_of(x).ndim)
+    n = aval_of(x).shape[at]
+    if not isinstance(repeats, (Tracer, Array)):
+        places = np.repeat(np.arange(n), repeats).astype(np.int32)
+        if total_repeat_length is None:
+            return take(x, places, at)
+        repeats = np.broadcast_to(np.asarray(repeats, np.int32), (n,))
+    if total_repeat_length is None:
+        repeats = np.asarray(repeats)  # concrete, or an error that says why it must be
+        return take(x, np.repeat(np.arange(n), repeats).astype(np.int32), at)
+    ends = cumsum(shaping.broadcast_to(operand(repeats), (n,)))
+    places = searchsorted(ends, iota((total_repeat_length,), 0), "right")
+    return take(x, ew.minimum(places, n - 1), at)
+
+
+# --- joining and splitting --------------------------------------------------------------------
+
+
+def atleast_1d(*xs: Any) -> Any:
+    """Scalars as vectors; a list for several arrays."""
+    return _each(xs, lambda x, n: (1,) if n == 0 else None)
+
+
+def atleast_2d(*xs: Any) -> Any:
+    """Vectors as rows."""
+    return _each(xs, lambda x, n: (1,) * (2 - n) + x if n < 2 else None)
+
+
+def atleast_3d(*xs: Any) -> Any:
+    """Vectors as [1, n, 1], matrices as [n, m, 1]."""
+    shapes = {0: lambda s: (1, 1, 1), 1: lambda s: (1, *s, 1), 2: lambda s: (*s, 1)}
+    return _each(xs, lambda x, n: shapes[n](x) if n < 3 else None)
+
+
+def _each(xs: Sequence[Any], shape_of: Any) -> Any:
+    out = []
+    for x in map(operand, xs):
+        shape = shape_of(aval_of(x).shape, aval_of(x).ndim)
+        out.append(x if shape is None else shaping.reshape(x, shape))
+    return out[0] if len(out) == 1 else out
+
+
+def _several(arrays: Any, of: Any) -> list:
+    ready = [of(a) for a in arrays]
+    if not ready:
+        raise located(ValueError, "need at least one array to stack")
+    return ready
+
+
+def vstack(arrays: Sequence[Any]) -> Any:
+    """Rows below each other."""
+    return shaping.concatenate(_several(arrays, atleast_2d), 0)
+
+
+def hstack(arrays: Sequence[Any]) -> Any:
+    """Side by side: along the second axis, or the only one."""
+    ready = _several(arrays, atleast_1d)
+    return shaping.concatenate(ready, 0 if aval_of(ready[0]).ndim == 1 else 1)
+
+
+def dstack(arrays: Sequence[Any]) -> Any:
+    """Behind each other, along the third axis."""
+    return shaping.concatenate(_several(arrays, atleast_3d), 2)
+
+
+def column_stack(arrays: Sequence[Any]) -> Any:
+    """Vectors as the columns of a matrix; matrices side by side."""
+    ready = _several(arrays, atleast_1d)
+    wide = [shaping.expand_dims(x, 1) if aval_of(x).ndim == 1 else x for x in ready]
+    return shaping.concatenate(wide, 1)
+
+
+def append(x: Any, values: Any, axis: int | None = None) -> Any:
+    """`values` behind `x` along `axis` (None: both flattened)."""
+    if axis is None:
+        return shaping.concatenate([shaping.ravel(x), shaping.ravel(values)], 0)
+    return shaping.concatenate([x, values], axis)
+
+
+def array_split(x: Any, sections: Any, axis: int = 0) -> list:
+    """`sections` parts whose sizes differ by at most 1, or parts between the given indices."""
+    x = operand(x)
+    if not isinstance(sections, (int, np.integer)):
+        return shaping.split(x, list(np.asarray(sections).tolist()), axis)
+    n = aval_of(x).shape[shaping.canonical_axis(axis, aval_of(x).ndim)]
+    if sections < 1:
+        raise located(ValueError, f"number of sections must be larger than 0, got {sections}")
+    size, longer = divmod(n, int(sections))
+    return shaping.split(x, [i * size + min(i, longer) for i in range(1, int(sections))], axis)
+
+
+def hsplit(x: Any, sections: Any) -> list:
+    """Along the second axis, or the only one."""
+    return shaping.split(x, sections, 0 if aval_of(operand(x)).ndim == 1 else 1)
+
+
+def vsplit(x: Any, sections: Any) -> list:
+    """Along the first axis."""
+    return shaping.split(x, sections, 0)
+
+
+def dsplit(x: Any, sections: Any) -> list:
+    """Along the third axis."""
+    return shaping.split(x, sections, 2)
+
+
+def unstack(x: Any, axis: int = 0) -> tuple:
+    """The slices along `axis`."""
+    x = operand(x)
+    at = shaping.canonical_axis(axis, aval_of(x).ndim)
+    n = aval_of(x).shape[at]
+    return tuple(shaping.squeeze(shaping.slice_axis(x, at, i, i + 1), at) for i in range(n))
+
+
+# --- grids ------------------------------------------------------------------------------------
+
+
+def meshgrid(*xs: Any, indexing: str = "xy", sparse: bool = False) -> list:
+    """Coordinate arrays of the grid of some vectors; "xy" swaps the first two axes, "ij" not."""
+    if indexing not in ("xy", "ij"):
+        raise located(ValueError, f"meshgrid has indexing 'xy' and 'ij', got {indexing!r}")
+    lines = [shaping.ravel(x) for x in xs]
+    rank = len(lines)
+    order = list(range(rank))
+    if indexing == "xy" and rank > 1:
+        order[0], order[1] = 1, 0
+    sizes = [0] * rank
+    for at, x in zip(order, lines, strict=True):
+        sizes[at] = aval_of(x).shape[0]
+    out = []
+    for at, x in zip(order, lines, strict=True):
+        thin = shaping.reshape(x, tuple(n if d == at else 1 for d, n in enumerate(sizes)))
+        out.append(thin if sparse else shaping.broadcast_to(thin, tuple(sizes)))
+    return out
+
+
+def indices(dimensions: Any, dtype: Any = i32, sparse: bool = False) -> Any:
+    """[rank, *dimensions]: each element's coordinates; with `sparse` a tuple of thin arrays."""
+    shape = as_shape(dimensions)
+    if sparse:
+        sizes = [tuple(n if d == a else 1 for d, n in enumerate(shape)) for a in range(len(shape))]
+        return tuple(astype(iota(s, a), dtype) for a, s in enumerate(sizes))
+    if not shape:
+        return filled(0, i32, (0,))
+    return shaping.stack([astype(iota(shape, a), dtype) for a in range(len(shape))], 0)
+
+
+def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple:
+    """int32 coordinates of the lower triangle of an [n, m] matrix."""
+    return tuple(operand(v.astype(np.int32)) for v in np.tril_indices(n, k, m))
+
+
+def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple:
+    """int32 coordinates of the upper triangle of an [n, m] matrix."""
+    return tuple(operand(v.astype(np.int32)) for v in np.triu_indices(n, k, m))
+
+
+def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
+    """The shape that all of these broadcast to. Raises ValueError if there is none."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise located(
+            ValueError, f"Incompatible shapes for broadcasting: shapes={list(shapes)}"
+        ) from None
+
+
+def take_slice(x: Any, start: int, limit: int, stride: int = 1, axis: int = 0) -> Any:
+    """lax.slice_in_dim: x[start:limit:stride] along one axis."""
+    x = operand(x)
+    at = shaping.canonical_axis(axis, aval_of(x).ndim)
+    lo, hi, step = slice(start, limit, stride).indices(aval_of(x).shape[at])
+    low, high, steps = [0] * aval_of(x).ndim, list(aval_of(x).shape), [1] * aval_of(x).ndim
+    low[at], high[at], steps[at] = lo, max(lo, hi), step
+    return bind("slice", x, start=tuple(low), limit=tuple(high), stride=tuple(steps))
+
+
+__all__ = [
+    "append",
+    "array_split",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_shapes",
+    "column_stack",
+    "dsplit",
+    "dstack",
+    "fliplr",
+    "flipud",
+    "hsplit",
+    "hstack",
+    "indices",
+    "meshgrid",
+    "pad",
+    "repeat",
+    "roll",
+    "rot90",
+    "tril_indices",
+    "triu_indices",
+    "unstack",
+    "vsplit",
+    "vstack",
+]
