@@ -155,7 +155,7 @@ def fori_loop(lower: int, upper: int, body_fun: Callable, init_val: Any) -> Any:
     return scan(step, (start, init_val), None, max(0, upper - lower))[0][1]
 
 
-def map(f: Callable, xs: Any) -> Any:  # noqa: A001 - JAX's name
+def map(f: Callable, xs: Any) -> Any:
     """f of each element along the leading axis of `xs`, one after another, results stacked."""
     return scan(lambda _, x: ((), f(x)), (), xs)[1]
 
@@ -228,4 +228,3 @@ def associative_scan(fn: Callable, elems: Any, reverse: bool = False, axis: int 
         shift *= 2
     rows = [flip(x, 0) for x in rows] if reverse else rows
     return tree.unflatten(structure, [moveaxis(x, 0, axis) for x in rows])
-

@@ -91,8 +91,12 @@ ELEMENTWISE: dict[str, Callable] = {
     "and_": lambda x, y: x & y,
     "or_": lambda x, y: x | y,
     "xor_": lambda x, y: (x | y) & ~(x & y),
-    "shl": lambda x, y: (np.asarray(x, np.uint64) * 2 ** np.asarray(y, np.uint64)).astype(np.uint32),
-    "shr": lambda x, y: (np.asarray(x, np.uint64) // 2 ** np.asarray(y, np.uint64)).astype(np.uint32),
+    "shl": lambda x, y: (np.asarray(x, np.uint64) * 2 ** np.asarray(y, np.uint64)).astype(
+        np.uint32
+    ),
+    "shr": lambda x, y: (np.asarray(x, np.uint64) // 2 ** np.asarray(y, np.uint64)).astype(
+        np.uint32
+    ),
     "not_": _not,
     "select": lambda c, x, y: x if c else y,
     "neg": lambda x: -x,
