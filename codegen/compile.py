@@ -21,8 +21,8 @@ from ir.passes.simplify import simplify
 from .frame import make_frame
 from .fuse import Region, fuse
 from .legalize import as_buffers, legalize
-from .names import tensor_namer
 from .loop import iteration
+from .names import tensor_namer
 from .plan import Body, plan
 from .profile import Profile
 from .program import Program

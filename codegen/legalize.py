@@ -170,7 +170,12 @@ def _loop(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | N
     return *carried, *(Lit(0, v.aval) for v in eqn.outs[p["carry"] :])
 
 
-_RULES: dict[str, Callable] = {"loop": _loop, "contract": _contract, "scatter": _scatter, "reduce": _reduce}
+_RULES: dict[str, Callable] = {
+    "loop": _loop,
+    "contract": _contract,
+    "scatter": _scatter,
+    "reduce": _reduce,
+}
 
 
 def as_buffers(graph: Graph) -> Graph:

@@ -82,7 +82,7 @@ class Loop:
 
 @dataclass(frozen=True)
 class While:
-    """Run `steps` as long as the u32 in `slot` is not 0; running them after that changes nothing."""
+    """Run `steps` while the u32 in `slot` is not 0; running them after that changes nothing."""
 
     slot: int
     steps: tuple[Step, ...]

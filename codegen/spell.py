@@ -90,12 +90,21 @@ def expand(x: Expr) -> Expr:
 
 
 def _expand_division(x: Expr, a: Expr, b: Expr) -> Expr:
+    signed = x.op == "rem" and min(a.lo, b.lo) < 0
     if b.lo > 0 or b.hi < 0:
-        return x
+        return _remainder(a, b, node("div", (a, b), x.dtype)) if signed else x
     zero = integer(0, b.dtype)
     safe = maximum(b, 1) if b.lo == 0 else select(ne(b, zero), b, integer(1, b.dtype))
-    divided = node("raw_" + x.op, (a, safe), x.dtype)
+    if signed:
+        divided = _remainder(a, safe, node("raw_div", (a, safe), x.dtype))
+    else:
+        divided = node("raw_" + x.op, (a, safe), x.dtype)
     return select(ne(b, zero), divided, zero)
+
+
+def _remainder(a: Expr, b: Expr, quotient: Expr) -> Expr:
+    """a - quotient * b: Vulkan leaves its own remainder undefined for negative operands."""
+    return op("sub", a, op("mul", quotient, b))
 
 
 def _expand_pow(x: Expr, n: Expr) -> Expr:

@@ -125,9 +125,7 @@ def _parse_eqn(line: str, env: dict[str, Var], inner: dict[str, Graph]) -> Eqn:
     return Eqn(PRIMITIVES[match.group(2)], ins, outs, params)
 
 
-def _split_params(
-    line: str, at: int, inner: dict[str, Graph]
-) -> tuple[dict[str, Any], str]:
+def _split_params(line: str, at: int, inner: dict[str, Graph]) -> tuple[dict[str, Any], str]:
     """The `[name=value, ...]` at position `at`, if any, and the operands after it."""
     if line[at : at + 1] != "[":
         return {}, line[at:]

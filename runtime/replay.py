@@ -168,7 +168,9 @@ def encode(
                 encode_transfer(encoder, step, buffers)
 
 
-def _in_pass(encoder: wgpu.GPUCommandEncoder, write: Callable, commands: Sequence, count: int) -> None:
+def _in_pass(
+    encoder: wgpu.GPUCommandEncoder, write: Callable, commands: Sequence, count: int
+) -> None:
     compute = encoder.begin_compute_pass()
     for _ in range(count):
         write(compute, commands)

@@ -93,7 +93,9 @@ def test_fori_map_cond_switch():
     assert float(lax.cond(True, lambda x: x + 1, lambda x: x - 1, 3.0)) == 4
     branches = [lambda x: x, lambda x: 2 * x, lambda x: 3 * x]
     assert [float(lax.switch(i, branches, 1.0)) for i in (-1, 1, 7)] == [1, 2, 3]
-    np.testing.assert_allclose(lax.associative_scan(jnp.add, XS), XS.cumsum(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        lax.associative_scan(jnp.add, XS), XS.cumsum(0), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_while_loop_depends_on_data_and_nests():
@@ -111,7 +113,9 @@ def test_while_loop_depends_on_data_and_nests():
 
 
 def test_errors_name_the_types_and_the_line():
-    with pytest.raises(TypeError, match=r"carry input.*f32\[3\] before.*i32\[3\] after[\s\S]*test_control"):
+    with pytest.raises(
+        TypeError, match=r"carry input.*f32\[3\] before.*i32\[3\] after[\s\S]*test_control"
+    ):
         lax.scan(lambda c, _: (c.astype("int32"), None), jnp.ones(3), None, 2)
     with pytest.raises(ValueError, match="different leading axis sizes"):
         lax.scan(lambda c, x: (c, x), 0.0, (np.zeros(3), np.zeros(4)))

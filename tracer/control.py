@@ -228,4 +228,3 @@ def associative_scan(fn: Callable, elems: Any, reverse: bool = False, axis: int 
         shift *= 2
     rows = [flip(x, 0) for x in rows] if reverse else rows
     return tree.unflatten(structure, [moveaxis(x, 0, axis) for x in rows])
-

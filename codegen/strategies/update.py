@@ -31,7 +31,11 @@ def build_update(frame: Frame, profile: Profile) -> Kernel:
     if wide:
         at = substitute(at, {LANE: constant(0)})
     (target,) = frame.targets
-    vec = choose_vec([value], LANE, len(frame.vars), frame.elements) if wide else [1] * len(frame.vars)
+    vec = (
+        choose_vec([value], LANE, len(frame.vars), frame.elements)
+        if wide
+        else [1] * len(frame.vars)
+    )
     if wide and divisible(at, 4) and x.aval.size % 4 == 0:
         vec[target] = 4
     writer = frame.writer(vec)

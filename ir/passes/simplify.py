@@ -49,7 +49,9 @@ def _rewrite(graph: Graph, fold: bool) -> Graph:
             env.update(zip(eqn.outs, seen[key], strict=True))
             continue
         seen[key] = eqn.outs
-        new = eqn if ins == eqn.ins else Eqn(eqn.prim, ins, eqn.outs, eqn.params, eqn.src, eqn.scope)
+        new = (
+            eqn if ins == eqn.ins else Eqn(eqn.prim, ins, eqn.outs, eqn.params, eqn.src, eqn.scope)
+        )
         eqns.append(new)
         made.update((v, new) for v in eqn.outs)
     outs = tuple(env.get(v, v) if isinstance(v, Var) else v for v in graph.outs)
@@ -203,5 +205,3 @@ def _expanded(eqn: Eqn, ins: list[Value], keep: Callable[[Eqn], bool], builder) 
         return builder.emit(eqn.prim, ins, eqn.params)
     outs = eqn.prim.expand(*ins, **eqn.params)
     return outs if eqn.prim.multi else (outs,)
-
-

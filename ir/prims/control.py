@@ -28,7 +28,9 @@ class scan(Primitive):
     kind = "loop"
     multi = True
 
-    def typeof(self, *avals: Aval, body: Graph, consts: int, carry: int, length: int, reverse: bool):
+    def typeof(
+        self, *avals: Aval, body: Graph, consts: int, carry: int, length: int, reverse: bool
+    ):
         seen = [a if i < consts + carry else _element(a, length) for i, a in enumerate(avals)]
         if tuple(seen) != body.in_avals:
             raise TypeError(f"scan's body takes {body.in_avals}, got {tuple(seen)}")
@@ -65,7 +67,9 @@ class scan(Primitive):
     def backward(self, cts, saved, *ins, body, consts, carry, length, reverse):
         """Walk the other way, running the body again from each saved carry."""
         pull = _Pullback(body, consts, carry)
-        cts = [_or_zero(ct, like, self._results(body, carry, length)) for like, ct in enumerate(cts)]
+        cts = [
+            _or_zero(ct, like, self._results(body, carry, length)) for like, ct in enumerate(cts)
+        ]
         smooth_cts = [cts[i] for i in pull.carried_cts]
         fixed, xs = ins[:consts], ins[consts + carry :]
         zeros = [lit_like(0, fixed[i]) for i in pull.smooth_consts]

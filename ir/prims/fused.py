@@ -98,7 +98,9 @@ def _mean(x: Value) -> Value:
 
 def _need_float(name: str, *avals: Aval) -> None:
     if any(not a.dtype.is_float or a.dtype is not avals[0].dtype for a in avals):
-        raise TypeError(f"{name} needs operands of one float dtype, got {', '.join(map(str, avals))}")
+        raise TypeError(
+            f"{name} needs operands of one float dtype, got {', '.join(map(str, avals))}"
+        )
     if avals[0].ndim == 0 or avals[0].shape[-1] == 0:
         raise TypeError(f"{name} needs a last axis with elements, got {avals[0]}")
 
@@ -167,7 +169,9 @@ class layer_norm(Composite):
     def typeof(self, x: Aval, weight: Aval, bias: Aval, *, eps: float) -> Aval:
         _need_float(self.name, x, weight, bias)
         if weight.shape != x.shape[-1:] or bias.shape != x.shape[-1:]:
-            raise TypeError(f"layer_norm of {x} needs weight and bias of its last axis, got {weight} and {bias}")
+            raise TypeError(
+                f"layer_norm of {x} needs weight and bias of its last axis, got {weight} and {bias}"
+            )
         return x
 
     def expand(self, x, weight, bias, *, eps):
@@ -218,8 +222,14 @@ class rope(Composite):
 
     def typeof(self, x: Aval, cos: Aval, sin: Aval) -> Aval:
         _need_float(self.name, x, cos, sin)
-        if x.ndim != 4 or x.shape[3] % 2 or not cos.shape == sin.shape == (x.shape[1], x.shape[3] // 2):
-            raise TypeError(f"rope needs x[B, S, N, D] and tables [S, D/2], got {x}, {cos} and {sin}")
+        if (
+            x.ndim != 4
+            or x.shape[3] % 2
+            or not cos.shape == sin.shape == (x.shape[1], x.shape[3] // 2)
+        ):
+            raise TypeError(
+                f"rope needs x[B, S, N, D] and tables [S, D/2], got {x}, {cos} and {sin}"
+            )
         return x
 
     def expand(self, x, cos, sin):
@@ -261,7 +271,10 @@ class cross_entropy(Composite):
     def typeof(self, logits: Aval, labels: Aval) -> Aval:
         _need_float(self.name, logits)
         if not labels.dtype.is_integer or labels.shape != logits.shape[:-1]:
-            raise TypeError(f"cross_entropy of logits {logits} needs integer labels of shape {logits.shape[:-1]}, got {labels}")
+            raise TypeError(
+                f"cross_entropy of logits {logits} needs integer labels of shape "
+                f"{logits.shape[:-1]}, got {labels}"
+            )
         return Aval(labels.shape, logits.dtype)
 
     def expand(self, logits, labels):
@@ -442,4 +455,3 @@ def _group_sum(x: Value) -> Value:
     from .views import transpose
 
     return emit(transpose, _total(x, (3,)), perm=(0, 2, 1, 3))
-

@@ -179,10 +179,19 @@ class pad(Primitive):
         import builtins
 
         aval = Aval(x.shape, None)
-        out = np.full(self.typeof(aval, low=low, high=high, interior=interior, value=value).shape, value, x.dtype)
+        out = np.full(
+            self.typeof(aval, low=low, high=high, interior=interior, value=value).shape,
+            value,
+            x.dtype,
+        )
         steps = [i + 1 for i in interior]
         spans = zip(low, x.shape, steps, strict=True)
-        out[tuple(builtins.slice(lo, lo + n * s, s) if n else builtins.slice(0, 0) for lo, n, s in spans)] = x
+        out[
+            tuple(
+                builtins.slice(lo, lo + n * s, s) if n else builtins.slice(0, 0)
+                for lo, n, s in spans
+            )
+        ] = x
         return out
 
     def batch(self, ins, mask, size, *, value, **widths):
@@ -248,7 +257,10 @@ class rev(View):
         return np.flip(x, axes)
 
     def index(self, coords, x: Aval, *, axes):
-        return [(n - 1) - c if d in axes else c for d, (n, c) in enumerate(zip(x.shape, coords, strict=True))]
+        return [
+            (n - 1) - c if d in axes else c
+            for d, (n, c) in enumerate(zip(x.shape, coords, strict=True))
+        ]
 
     def batch(self, ins, mask, size, *, axes):
         return emit(rev, *ins, axes=behind(axes))
