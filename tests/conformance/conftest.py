@@ -1,0 +1,88 @@
+"""These suites run when they are asked for by path: `python -m pytest tests/conformance`.
+
+Invariant: without such a path nothing here is collected, and with it a suite whose library is not
+installed says so instead of failing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from . import results
+
+HERE = Path(__file__).resolve().parent
+NEEDS = {"test_import_swap.py": ("jax",), "test_opinfo.py": ("torch", "expecttest")}
+_sections = pytest.StashKey[dict]()
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("conformance")
+    group.addoption("--device", action="store_true", help="a sample of each suite on the adapter")
+    group.addoption("--record", action="store_true", help="write tests/conformance/results.json")
+    group.addoption(
+        "--peer",
+        action="store_true",
+        help="run JAX in the place of tracer: what fails then is a fault of the suite",
+    )
+
+
+def pytest_ignore_collect(collection_path, config):
+    if not collection_path.name.startswith("test_"):
+        return None
+    base = config.invocation_params.dir
+    asked = [Path(base, str(a).split("::")[0]).resolve() for a in config.invocation_params.args]
+    return None if any(a == HERE or HERE in a.parents for a in asked) else True
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        for package in NEEDS.get(item.path.name, ()) if item.path.parent == HERE else ():
+            if importlib.util.find_spec(package) is None:
+                reason = f"{package} is not installed; pip install -e '.[conformance]' brings it"
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def section(request):
+    """`section(suite)` is the dict {name: (checks run, failure or None)} of this run."""
+    stash = request.config.stash.setdefault(_sections, {})
+    return lambda suite: stash.setdefault(suite, {})
+
+
+@pytest.fixture(scope="session")
+def on_device(request) -> bool:
+    return request.config.getoption("--device", default=False)
+
+
+@pytest.fixture(scope="session")
+def library(request, on_device):
+    """What is tested: tracer on its oracle or on the device, or JAX itself under --peer."""
+    if request.config.getoption("--peer", default=False):
+        yield pytest.importorskip("jax")
+        return
+    import tracer
+
+    tracer.use_backend("device" if on_device else "oracle")
+    yield tracer
+    tracer.use_backend(None)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for suite, found in config.stash.get(_sections, {}).items():
+        for check, one in results.summary(found).items():
+            text = results.report(f"{suite}: {check}", one["run"], one["failures"])
+            terminalreporter.write_line(text)
+
+
+def pytest_sessionfinish(session):
+    config = session.config
+    if not config.getoption("--record", default=False):
+        return
+    partial = config.option.keyword or any("::" in str(a) for a in config.invocation_params.args)
+    if partial or config.getoption("--device") or config.getoption("--peer"):
+        raise pytest.UsageError("--record takes a complete run: no -k, ::, --device or --peer")
+    for suite, found in config.stash.get(_sections, {}).items():
+        results.save(suite, results.summary(found))

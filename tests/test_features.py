@@ -1,0 +1,67 @@
+"""FEATURES.md says what is: it is what its generator writes, and its notes contradict nothing.
+
+Invariant: runs without JAX; the suites that judge values are run apart (`tests/conformance`).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from .conformance import features, notes, programs, results
+
+
+def test_the_page_is_what_the_generator_writes():
+    found = features.PAGE.read_text() if features.PAGE.exists() else ""
+    hint = "FEATURES.md is stale: run python -m tests.conformance.features"
+    assert found == features.page(), hint
+
+
+def test_no_name_has_two_reasons_to_be_left_out():
+    for path, reasons in notes.NOT_PLANNED.items():
+        listed = [n for _, names in reasons for n in names.split()]
+        assert len(listed) == len(set(listed)), path
+
+
+@pytest.mark.parametrize("path", notes.NOT_PLANNED)
+def test_names_left_out_are_names_of_jax(path):
+    unknown = set(features.not_planned(path)) - set(features.names()[path])
+    assert not unknown, f"JAX has no {', '.join(sorted(unknown))} in {path}"
+
+
+def test_names_that_are_partly_there_are_there():
+    for name in notes.PARTLY:
+        path, _, last = name.rpartition(".")
+        assert last in features.names()[path]
+        assert hasattr(features.module(path), last), f"{name} is noted as partly there"
+
+
+def test_what_is_exported_is_not_called_missing():
+    rows = {row.name: row for row in features.rows("jax", features.names()["jax"])}
+    assert rows["jit"].state in ("supported", "partly")
+    assert rows["grad"].used > 10
+    assert rows["pmap"].state == "not planned" and rows["pmap"].why
+
+
+def test_missing_parameters_are_found():
+    def lacking(x, axis=None):
+        return x
+
+    assert features.missing_parameters(lacking, "axis out keepdims") == ["keepdims"]
+    assert features.missing_parameters(lambda x, **kwargs: x, "axis keepdims") == []
+
+
+def test_every_program_that_is_recorded_exists():
+    existing = {p.name for p in programs.everything()}
+    recorded = results.load()["import swap"]["program"]
+    assert recorded["run"] == len(existing) >= 150
+    assert set(recorded["failures"]) <= existing == set(features.uses())
+
+
+def test_ranges_of_samples_are_joined():
+    names = ["sort#0", "sort#1", "sort#2", "sort#5", "a.b"]
+    assert results.grouped(names) == ["sort#0-2,5", "a.b"]
+
+
+def test_equal_causes_count_together():
+    failures = {"a": "missing: numpy.sort", "b": "jit: missing: numpy.sort", "c": "value: 1 != 2"}
+    assert results.causes(failures)[0] == ("missing: numpy.sort", ["a", "b"])
