@@ -17,8 +17,6 @@ from codegen.grid import Grid, ceil_div, fold, plus, split_lane, times4
 from codegen.profile import Profile
 from codegen.records import Attention
 
-KERNELS = ("fwd", "dq", "dkv")
-
 
 class _Sides:
     """What rows and columns mean for each kernel, and the WGSL that follows from it."""

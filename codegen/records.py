@@ -88,16 +88,6 @@ class Attention:
         """Forward: two products of head_dim per visible pair."""
         return 4 * self.batch * self.heads * self.pairs * self.head_dim
 
-    @property
-    def dq_flops(self) -> int:
-        """Backward for dq: scores, do v^T and ds k."""
-        return self.flops // 2 * 3
-
-    @property
-    def dkv_flops(self) -> int:
-        """Backward for dk and dv: scores, do v^T, p^T do and ds^T q."""
-        return self.flops * 2
-
 
 def _positive(record: object, names: tuple[str, ...]) -> None:
     for name in names:

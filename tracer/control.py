@@ -163,7 +163,8 @@ def map(f: Callable, xs: Any) -> Any:
 def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
     """true_fun(*operands) if `pred` else false_fun(*operands).
 
-    Both are computed and their results selected. Raises TypeError unless they agree in structure
+    Both are computed and their results selected, so a branch whose derivative is infinite or NaN
+    spoils the gradient even where it is not taken. Raises TypeError unless they agree in structure
     and types.
     """
     return switch(_as_index(pred), [false_fun, true_fun], *operands)
