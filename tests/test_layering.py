@@ -41,7 +41,8 @@ def files(suffix: str = "") -> Iterator[Path]:
     """The project's own files, without what tools and runs leave behind."""
     for folder, below, names in os.walk(ROOT):
         below[:] = sorted(d for d in below if d not in GENERATED and not d.endswith(".egg-info"))
-        yield from (Path(folder, n) for n in sorted(names) if n.endswith(suffix))
+        own = (n for n in sorted(names) if n != ".git")  # a file in a second working tree
+        yield from (Path(folder, n) for n in own if n.endswith(suffix))
 
 
 def modules(package: str) -> list[Path]:

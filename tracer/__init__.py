@@ -4,7 +4,7 @@ Invariant: a traced function sees Tracers with numpy's interface; what it does t
 graph of `ir`, which transformations rewrite and `jit` compiles and runs.
 """
 
-from . import errors, lax, nn, numpy, random, tree
+from . import errors, flatten_util, lax, nn, numpy, random, tree, tree_util
 from .api import (
     block_until_ready,
     device_get,
@@ -42,6 +42,7 @@ __all__ = [
     "device_put",
     "errors",
     "eval_shape",
+    "flatten_util",
     "float0",
     "grad",
     "graph_of",
@@ -60,6 +61,7 @@ __all__ = [
     "remat",
     "stop_gradient",
     "tree",
+    "tree_util",
     "use_backend",
     "value_and_grad",
     "vjp",

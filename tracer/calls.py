@@ -86,10 +86,10 @@ class Roles:
 
     def path_label(self, path: tree.Path) -> str:
         """A leaf as the user would write it: params['layers'][0]."""
-        return self.label(path[1]) + tree.keystr(path[2:])
+        return self.label(tree.plain(path[1])) + tree.keystr(path[2:])
 
     def donates(self, path: tree.Path) -> bool:
-        return path[1] in self.donated
+        return tree.plain(path[1]) in self.donated
 
 
 def roles(
@@ -204,8 +204,9 @@ class ShapeDtypeStruct:
 def hints(of: Roles, in_tree: tree.Structure) -> list[str]:
     """A name for each leaf, from its path; the parameter's name in front where needed."""
     found = tree.paths(in_tree)
-    short = [tree.hint(path[2:]) or of.label(path[1]) for path in found]
-    full = [tree.hint((of.label(path[1]), *path[2:])) for path in found]
+    owners = [of.label(tree.plain(path[1])) for path in found]
+    short = [tree.hint(path[2:]) or owner for owner, path in zip(owners, found, strict=True)]
+    full = [tree.hint((o, *path[2:])) for o, path in zip(owners, found, strict=True)]
     return [f if short.count(s) > 1 else s for s, f in zip(short, full, strict=True)]
 
 

@@ -16,13 +16,14 @@ import numpy as np
 from ir.dtypes import u32
 
 from . import elementwise as ew
-from . import shaping, tree
+from . import shaping
 from .array import Array, Tracer, aval_of, user_type
 from .bits import shift_left, shift_right
 from .creation import as_shape
 from .errors import located
 from .operands import astype
 from .staging import SCALARS, bind, filled, operand
+from .tree_util import register_dataclass
 from .whole import one_program
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -98,7 +99,7 @@ class Key:
         return f"Key({self.shape if hasattr(self.data, 'shape') else ''}, {self.dtype}, {shown})"
 
 
-tree.register_dataclass(Key)
+register_dataclass(Key)
 
 
 # --- making keys ------------------------------------------------------------------------------

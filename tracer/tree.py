@@ -6,87 +6,143 @@ structure flatten to leaves in one order.
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
-import re
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import optree
 
+from .keypaths import KeyPath, hint, key_path, keystr, plain
+
 NAMESPACE = "tracer"
-Path = tuple[Any, ...]
+Path = KeyPath
 Structure = optree.PyTreeSpec
+IsLeaf = Callable[[Any], bool] | None
+_NONE = object()
 
 
-def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list, Structure]:
+def flatten(tree: Any, is_leaf: IsLeaf = None) -> tuple[list, Structure]:
     """(leaves, structure)."""
     leaves, structure = optree.tree_flatten(tree, is_leaf, namespace=NAMESPACE)
     return leaves, structure
 
 
-def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
-    """The tree of `structure` with these leaves. Raises ValueError if their number is wrong."""
-    return optree.tree_unflatten(structure, leaves)
+def unflatten(treedef: Structure, leaves: Iterable[Any]) -> Any:
+    """The tree of `treedef` with these leaves. Raises ValueError if their number is wrong."""
+    return optree.tree_unflatten(treedef, leaves)
 
 
-def leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list:
+def leaves(tree: Any, is_leaf: IsLeaf = None) -> list:
     """The leaves in order."""
     return optree.tree_leaves(tree, is_leaf, namespace=NAMESPACE)
 
 
-def structure(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> Structure:
+def structure(tree: Any, is_leaf: IsLeaf = None) -> Structure:
     """The tree's shape without its leaves; hashable."""
     return optree.tree_structure(tree, is_leaf, namespace=NAMESPACE)
 
 
-def map(fun: Callable, tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None) -> Any:
-    """`fun` of corresponding leaves. Raises ValueError if `rest` have other structures."""
-    return optree.tree_map(fun, tree, *rest, is_leaf=is_leaf, namespace=NAMESPACE)
+def map(f: Callable, tree: Any, *rest: Any, is_leaf: IsLeaf = None) -> Any:
+    """`f` of corresponding leaves. Raises ValueError if `rest` have other structures."""
+    return optree.tree_map(f, tree, *rest, is_leaf=is_leaf, namespace=NAMESPACE)
 
 
-def reduce(fun: Callable, tree: Any, *initial: Any) -> Any:
-    """Fold the leaves from the left with `fun(so_far, leaf)`."""
-    return optree.tree_reduce(fun, tree, *initial, namespace=NAMESPACE)
+def reduce(function: Callable, tree: Any, initializer: Any = _NONE, is_leaf: IsLeaf = None) -> Any:
+    """Fold the leaves from the left with `function(so_far, leaf)`.
 
-
-def map_with_path(fun: Callable, tree: Any, *rest: Any) -> Any:
-    """`fun(path, leaf, ...)` of corresponding leaves; a path is a tuple of keys and indices."""
-    return optree.tree_map_with_path(fun, tree, *rest, namespace=NAMESPACE)
-
-
-def leaves_with_path(tree: Any) -> list[tuple[Path, Any]]:
-    """[(path, leaf)] in leaf order."""
-    paths, found, _ = optree.tree_flatten_with_path(tree, namespace=NAMESPACE)
-    return list(zip(paths, found, strict=True))
-
-
-def register_dataclass(
-    cls: type, data_fields: Sequence[str] | None = None, meta_fields: Sequence[str] = ()
-) -> type:
-    """Make a dataclass a node whose `data_fields` are children; usable as a decorator.
-
-    `meta_fields` are part of the structure and must be hashable. Without `data_fields` all other
-    fields are children. Raises TypeError if `cls` is not a dataclass or a field is unknown.
+    Raises TypeError if there is neither a leaf nor an `initializer`.
     """
-    if not dataclasses.is_dataclass(cls):
-        raise TypeError(f"register_dataclass needs a dataclass, got {cls!r}")
-    known = [f.name for f in dataclasses.fields(cls) if f.init]
-    data = tuple(n for n in known if n not in meta_fields) if data_fields is None else data_fields
-    meta = tuple(meta_fields)
-    if sorted((*data, *meta)) != sorted(known):
-        raise TypeError(
-            f"the fields of {cls.__name__} are {', '.join(known)}; data_fields and meta_fields "
-            f"must name each once, got {tuple(data)} and {meta}"
-        )
+    first = () if initializer is _NONE else (initializer,)
+    return functools.reduce(function, leaves(tree, is_leaf), *first)
 
-    def to_children(node: Any) -> tuple:
-        return [getattr(node, n) for n in data], tuple(getattr(node, n) for n in meta), data
 
-    def from_children(fixed: tuple, children: Sequence[Any]) -> Any:
-        return cls(**dict(zip(data, children, strict=True)), **dict(zip(meta, fixed, strict=True)))
+def reduce_associative(
+    operation: Callable, tree: Any, *, identity: Any = _NONE, is_leaf: IsLeaf = None
+) -> Any:
+    """Combine the leaves pairwise, in order, as a balanced tree of `operation`.
 
-    optree.register_pytree_node(cls, to_children, from_children, namespace=NAMESPACE)
-    return cls
+    Raises TypeError if there is neither a leaf nor an `identity`.
+    """
+    found = leaves(tree, is_leaf)
+    if not found and identity is _NONE:
+        raise TypeError("reduce_associative() of empty tree with no identity")
+    found = found or [identity]
+    while len(found) > 1:
+        pairs = zip(found[::2], found[1::2], strict=False)
+        found = [operation(a, b) for a, b in pairs] + found[len(found) // 2 * 2 :]
+    return found[0]
+
+
+def all(tree: Any, *, is_leaf: IsLeaf = None) -> bool:
+    """Whether no leaf is false."""
+    return builtins.all(leaves(tree, is_leaf))
+
+
+def broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
+    """`full_tree` with each leaf replaced by the leaf of `prefix_tree` above it.
+
+    Raises ValueError if `prefix_tree` is no prefix of `full_tree`.
+    """
+    above, shape = flatten(prefix_tree, is_leaf)
+    parts = shape.flatten_up_to(full_tree)
+    spread = [map(lambda _, x=x: x, part) for x, part in zip(above, parts, strict=True)]
+    return unflatten(shape, spread)
+
+
+def transpose(
+    outer_treedef: Structure, inner_treedef: Structure | None, pytree_to_transpose: Any
+) -> Any:
+    """A tree of trees with the two levels exchanged; without `inner_treedef` the first tells.
+
+    Raises TypeError if the tree is not of structure outer(inner).
+    """
+    found, whole = flatten(pytree_to_transpose)
+    if inner_treedef is None:
+        inner_treedef = structure(outer_treedef.flatten_up_to(pytree_to_transpose)[0])
+    size = inner_treedef.num_leaves
+    if len(found) != size * outer_treedef.num_leaves:
+        raise TypeError(f"Mismatch\n{whole}\n != \n{outer_treedef.compose(inner_treedef)}")
+    columns = [unflatten(outer_treedef, found[i::size]) for i in range(size)]
+    return unflatten(inner_treedef, columns)
+
+
+def static(**kwargs: Any) -> Any:
+    """`dataclasses.field` of a part of the structure, for `tree_util.register_dataclass`."""
+    metadata = {"static": True, **(kwargs.pop("metadata", None) or {})}
+    return dataclasses.field(metadata=metadata, **kwargs)
+
+
+# --- with paths -----------------------------------------------------------------------------------
+
+
+def flatten_with_path(
+    tree: Any, is_leaf: IsLeaf = None
+) -> tuple[list[tuple[KeyPath, Any]], Structure]:
+    """([(path, leaf)], structure); a path is a tuple of `DictKey`, `SequenceKey`, ..."""
+    found, shape = flatten(tree, is_leaf)
+    return list(zip(paths(shape), found, strict=True)), shape
+
+
+def leaves_with_path(tree: Any, is_leaf: IsLeaf = None) -> list[tuple[KeyPath, Any]]:
+    """[(path, leaf)] in leaf order."""
+    return flatten_with_path(tree, is_leaf)[0]
+
+
+def map_with_path(f: Callable, tree: Any, *rest: Any, is_leaf: IsLeaf = None) -> Any:
+    """`f(path, leaf, ...)` of corresponding leaves."""
+    found, shape = flatten(tree, is_leaf)
+    others = [shape.flatten_up_to(r) for r in rest]
+    return unflatten(shape, [f(*row) for row in zip(paths(shape), found, *others, strict=True)])
+
+
+def paths(structure: Structure) -> list[KeyPath]:
+    """The path of each leaf of a structure."""
+    return [key_path(a) for a in structure.accessors()]
+
+
+# --- prefixes of arguments ------------------------------------------------------------------------
 
 
 def broadcast_prefix(prefix: Any, tree: Any) -> list:
@@ -100,34 +156,24 @@ def broadcast_prefix(prefix: Any, tree: Any) -> list:
     return [entry for entry, leaf in zip(found, places, strict=True) if leaf is not None]
 
 
-# --- naming leaves --------------------------------------------------------------------------------
-
-
-def paths(structure: Structure) -> list[Path]:
-    """The path of each leaf of a structure."""
-    return structure.paths()
-
-
-def keystr(path: Path) -> str:
-    """A path as Python would index it: `['layers'][0]`."""
-    return "".join(f"[{key!r}]" for key in path)
-
-
-def hint(path: Path) -> str:
-    """A path as an identifier: ("layers", 0, "wq") -> layers_0_wq."""
-    return re.sub(r"\W+", "_", "_".join(str(key) for key in path)).strip("_")
-
-
 __all__ = [
+    "all",
+    "broadcast",
     "broadcast_prefix",
     "flatten",
+    "flatten_with_path",
+    "hint",
     "keystr",
     "leaves",
     "leaves_with_path",
     "map",
     "map_with_path",
+    "paths",
+    "plain",
     "reduce",
-    "register_dataclass",
+    "reduce_associative",
+    "static",
     "structure",
+    "transpose",
     "unflatten",
 ]

@@ -101,10 +101,8 @@ NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
               "JaxprTypeError"),
     ],
     "jax.tree_util": [
-        (XLA, "FlattenedIndexKey KeyEntry KeyPath default_registry flatten_one_level "
-              "flatten_one_level_with_keys is_tree_node tree_reduce_associative register_static"),
+        (XLA, "default_registry flatten_one_level flatten_one_level_with_keys is_tree_node"),
     ],
-    "jax.tree": [(XLA, "reduce_associative static")],
     "jax.Array": [
         (COMPLEX, "conj conjugate imag real"),
         (HOSTS, "addressable_data addressable_shards global_shards is_fully_addressable "
