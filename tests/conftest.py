@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+FEW_PROGRAMS = 12
 
 
 def pytest_addoption(parser):
@@ -10,6 +13,27 @@ def pytest_addoption(parser):
         "--update-golden",
         action="store_true",
         help="rewrite the golden files and tests/golden/kernels.lock from what is generated now",
+    )
+    parser.addoption(
+        "--programs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="try each property of tests/random on N new programs instead of a few fixed ones",
+    )
+
+
+def pytest_configure(config):
+    count = config.getoption("--programs")
+    settings.register_profile(
+        "programs",
+        max_examples=count or FEW_PROGRAMS,
+        derandomize=not count,
+        database=None,
+        deadline=None,
+        print_blob=True,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
     )
 
 

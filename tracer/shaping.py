@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from ir.build import lit
+
 from .array import aval_of
 from .creation import as_shape
 from .errors import located
-from .operands import adopt, same_dtype
+from .operands import same_dtype
 from .staging import SCALARS, bind, operand, spread
 
 
@@ -259,6 +261,6 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
         raise located(ValueError, f"pad widths cannot be negative, got {pad_width}")
     if not np.isfinite(constant_values):
         raise located(ValueError, f"pad needs a finite value, got {constant_values}")
-    value = adopt("pad", constant_values, aval.dtype).value
+    value = lit(constant_values, aval.dtype).value
     low, high = (tuple(pair[i] for pair in widths) for i in (0, 1))
     return bind("pad", x, low=low, high=high, interior=(0,) * aval.ndim, value=value)

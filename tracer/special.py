@@ -20,7 +20,7 @@ from . import elementwise as ew
 from .array import aval_of
 from .bits import bits_of, from_bits, signbit
 from .operands import as_float, astype, promote
-from .staging import SCALARS
+from .staging import SCALARS, visible
 
 _LN2 = math.log(2)
 
@@ -31,10 +31,10 @@ def horner(x: Any, coefficients: Sequence[float]) -> Any:
 
 
 def floats(name: str, *xs: Any) -> list:
-    """Operands as floats of one dtype and shape."""
-    if all(isinstance(x, SCALARS) for x in xs):
-        return promote(name, *(as_float(x) for x in xs))
-    return promote(name, *(x if isinstance(x, SCALARS) else as_float(x) for x in xs))
+    """Operands as floats of one dtype and shape, with the operators of arrays."""
+    alone = all(isinstance(x, SCALARS) for x in xs)
+    ready = [x if isinstance(x, SCALARS) and not alone else as_float(x) for x in xs]
+    return [visible(x) for x in promote(name, *ready)]
 
 
 # --- trigonometry -----------------------------------------------------------------------------
