@@ -23,7 +23,7 @@ _OURS = tuple(os.path.join(_ROOT, p) + os.sep for p in ("ir", "tracer", "codegen
 _is_ours: dict[str, bool] = {}
 
 
-class LeakedTracerError(ValueError):
+class LeakedTracerError(TypeError):
     """A traced value was used after the function that made it had returned."""
 
 
@@ -37,6 +37,8 @@ class Builder:
         self.captured: dict[Var, Var] = {}
         self.src: Src | None = None  # when set, replaces the user's line (rules of a transform)
         self.scope = ""
+        self.outer: Builder | None = None  # the one that was open when this one was opened
+        self.origin: Any = None  # what is being traced; messages show it
 
     def input(self, aval: Aval, hint: str = "") -> Var:
         var = Var(aval, hint)
@@ -104,7 +106,9 @@ def building(builder: Builder | None = None) -> Iterator[Builder]:
     builder = builder or Builder()
     stack = _stack()
     if stack:
+        builder.outer = stack[-1]
         builder.scope = builder.scope or stack[-1].scope
+        builder.origin = builder.origin or stack[-1].origin
     stack.append(builder)
     try:
         yield builder

@@ -59,11 +59,11 @@ def test_methods_are_the_functions():
 
 def test_ambiguous_or_wrong_conversions_name_the_cause():
     x = jnp.ones(2)
-    with pytest.raises(ValueError, match=r"2 elements is ambiguous"):
+    with pytest.raises(ValueError, match=r"more than one element is ambiguous"):
         bool(x)
-    with pytest.raises(TypeError, match=r"one element, got shape \(2,\)"):
+    with pytest.raises(TypeError, match=r"Only scalar arrays.*got arr.ndim=1"):
         float(x)
-    with pytest.raises(TypeError, match=r"integer scalar"):
+    with pytest.raises(TypeError, match=r"integer scalar arrays"):
         [1, 2][jnp.array(1.0)]
     with pytest.raises(TypeError, match=r"unsized"):
         len(jnp.array(1.0))
@@ -151,7 +151,10 @@ def test_leaked_tracers():
         return x
 
     jit(leaky)(1.0)
-    with pytest.raises(errors.UnexpectedTracerError, match=r"type f32\[\].*\n.*kept\[0\] \+ 1"):
+    with pytest.raises(
+        errors.UnexpectedTracerError,
+        match=r"(?s)float32\[\].*leaky at.*for jit.*x \* 2.*kept\[0\] \+ 1",
+    ):
         kept[0] + 1
     assert isinstance(caught(lambda x: x + kept[0], 1.0), errors.UnexpectedTracerError)
     assert isinstance(caught(lambda x: kept[0], 1.0), errors.UnexpectedTracerError)

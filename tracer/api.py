@@ -20,9 +20,10 @@ from ir.passes.grad import grad_graph, vjp_graph
 
 from . import tree
 from .array import Array, Tracer, aval_of
-from .calls import Nums, ShapeDtypeStruct, checked_avals, hints, roles
-from .errors import located
+from .calls import ShapeDtypeStruct, checked_avals, hints
+from .errors import Origin, check_callable, located
 from .jit import wait
+from .roles import Nums, roles
 from .staging import Traced, inline_traced, operand, run_now, trace
 
 
@@ -35,6 +36,7 @@ def value_and_grad(
     With `has_aux`, `fun` returns (scalar, aux) and the value is that pair. Raises TypeError for
     integer arguments and for results that are not scalar floats.
     """
+    check_callable(fun)
 
     @wraps(fun, updated=())
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -75,7 +77,7 @@ def _value_and_grad(
         aux_trees.append(aux_tree)
         return [_scalar(value), *aux_leaves]
 
-    traced = trace(body, [aval_of(x) for x in inputs])
+    traced = trace(body, [aval_of(x) for x in inputs], origin=Origin(fun, "grad"))
     first, count = len(traced.captured), len(traced.graph.outs)
     joint = grad_graph(traced.graph, range(first, first + len(inputs)))
     outs = inline_traced(traced, joint, inputs)
@@ -215,7 +217,7 @@ def _traced(fun: Callable, args: tuple, kwargs: dict, static_argnums: Nums = Non
         given, named = of.join(in_tree, tracers, statics)
         return fun(*given, **named)
 
-    return trace(body, avals, hints(of, in_tree))
+    return trace(body, avals, hints(of, in_tree), Origin(fun, "make_jaxpr"))
 
 
 def graph_of(fun: Callable) -> Callable[..., Graph]:

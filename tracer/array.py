@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ir.build import current
 from ir.dtypes import bool_, dtype, f32, i32
 from ir.graph import Aval, Lit, Value
 
@@ -21,6 +22,7 @@ from .errors import (
     TracerIntegerConversionError,
     leaked,
     located,
+    not_concrete,
 )
 from .methods import Methods
 
@@ -84,14 +86,26 @@ class Typed(Methods):
             raise located(TypeError, "len() of unsized object: the array has no axes")
         return self.aval.shape[0]
 
+    def _check_axes(self) -> None:
+        if not self.aval.shape:
+            raise located(TypeError, "iteration over a 0-d array")
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise located(
+            TypeError,
+            "arrays are immutable and do not support in-place item assignment. Instead of "
+            "x[idx] = y, use x = x.at[idx].set(y) or another .at[] method",
+        )
+
 
 class Tracer(Typed):
     """An array whose type is known and whose value is not, while a function is traced."""
 
-    __slots__ = ("value",)
+    __slots__ = ("__weakref__", "builder", "value")
 
     def __init__(self, value: Value) -> None:
         self.value = value
+        self.builder = current()  # where it was made: a value that leaks can say so
 
     @property
     def aval(self) -> Aval:
@@ -100,42 +114,72 @@ class Tracer(Typed):
     def __repr__(self) -> str:
         return f"Traced<{user_type(self.aval)}>"
 
+    @property
+    def user_type(self) -> str:
+        return user_type(self.aval)
+
     def __iter__(self):
+        self._check_axes()
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
-        raise located(
+        raise not_concrete(
             TracerBoolConversionError,
-            f"Attempted boolean conversion of traced array with shape {user_type(self.aval)}. "
-            "Its value is not known while the function is traced; choose between two results "
-            "with jnp.where, or make the argument static with static_argnames",
+            self,
+            f"Attempted boolean conversion of traced array with shape {self.user_type}.",
+            "Choose between two results with jnp.where or lax.cond, or make the argument static "
+            "with static_argnames",
         )
 
-    def _concrete(self, what: str, kind: type[Exception] = ConcretizationTypeError) -> Exception:
-        return located(
-            kind,
-            f"{what} of a traced array with shape {user_type(self.aval)}: its value is not known "
-            "while the function is traced; keep it an array (.astype), return it and convert "
-            "outside, or make the argument static with static_argnames",
+    def abstract(self, what: str) -> Exception:
+        """The error for something that needs the value; `what` says what."""
+        return not_concrete(
+            ConcretizationTypeError,
+            self,
+            "Abstract tracer value encountered where concrete value is expected: traced array "
+            f"with shape {self.user_type}",
+            f"{what}; return the value and convert it outside, or make the argument static with "
+            "static_argnames",
+        )
+
+    def _number(self, name: str) -> Exception:
+        return self.abstract(
+            f"The problem arose with the `{name}` function; to convert the data type, try using "
+            f"`x.astype({name})`"
         )
 
     def __float__(self) -> float:
-        raise self._concrete("float()")
+        raise self._number("float")
 
     def __int__(self) -> int:
-        raise self._concrete("int()")
+        raise self._number("int")
+
+    def __complex__(self) -> complex:
+        raise self._number("complex")
 
     def __index__(self) -> int:
-        raise self._concrete("Use as a Python index", TracerIntegerConversionError)
+        raise not_concrete(
+            TracerIntegerConversionError,
+            self,
+            f"The __index__() method was called on traced array with shape {self.user_type}",
+            "An index or a range of Python needs a value: use lax.fori_loop or lax.dynamic_slice, "
+            "or make the argument static with static_argnames",
+        )
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        raise self._concrete("numpy conversion", TracerArrayConversionError)
+        raise not_concrete(
+            TracerArrayConversionError,
+            self,
+            "The numpy.ndarray conversion method __array__() was called on traced array with shape "
+            f"{self.user_type}",
+            "Use the function of the same name in tracer.numpy",
+        )
 
     def item(self) -> Any:
-        raise self._concrete("item()")
+        raise self.abstract("This occurred in the item() method")
 
     def tolist(self) -> Any:
-        raise self._concrete("tolist()")
+        raise self.abstract("The tolist() method was called")
 
 
 class Array(Typed):
@@ -202,46 +246,54 @@ class Array(Typed):
         changed = host if dtype is None else host.astype(dtype, copy=False)
         return changed.copy() if copy and changed is host else changed
 
-    def _scalar(self, what: str) -> Any:
-        if self.size != 1:
+    def _scalar(self) -> Any:
+        if self.shape:
             raise located(
                 TypeError,
-                f"{what} needs an array of one element, got shape {self.shape}",
+                f"Only scalar arrays can be converted to Python scalars; got arr.ndim={self.ndim}",
             )
-        return self.numpy().reshape(()).item()
+        return self.numpy().item()
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise located(
-                ValueError,
-                f"The truth value of an array with {self.size} elements is ambiguous; "
-                "use .any() or .all()",
-            )
-        return bool(self._scalar("bool()"))
+            text = "array with more than one element is ambiguous. Use a.any() or a.all()"
+            if not self.size:
+                text = "empty array is ambiguous. Use `array.size > 0`"
+            raise located(ValueError, f"The truth value of an {text}")
+        return bool(self.item())
 
     def __float__(self) -> float:
-        return float(self._scalar("float()"))
+        return float(self._scalar())
 
     def __int__(self) -> int:
-        return int(self._scalar("int()"))
+        return int(self._scalar())
+
+    def __complex__(self) -> complex:
+        return complex(self._scalar())
 
     def __index__(self) -> int:
         if not self.aval.dtype.is_integer or self.shape:
             raise located(
-                TypeError, f"only integer scalar arrays can be an index, got {user_type(self.aval)}"
+                TypeError,
+                "Only integer scalar arrays can be converted to a scalar index; got "
+                f"{user_type(self.aval)}",
             )
         return int(self)
 
     def item(self) -> Any:
         """The one element as a Python number."""
-        return self._scalar("item()")
+        if self.size != 1:
+            raise located(
+                ValueError, f"item() needs an array of one element, got shape {self.shape}"
+            )
+        return self.numpy().reshape(()).item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
         return self.numpy().tolist()
 
     def __iter__(self):
-        len(self)
+        self._check_axes()
         return (Array.from_host(row) for row in self.numpy())
 
     # --- text ---
@@ -278,5 +330,5 @@ class Array(Typed):
 def host_value(x: Any) -> np.ndarray:
     """The numpy value of a concrete array-like. Raises for traced arrays."""
     if isinstance(x, Tracer):
-        raise leaked(x.aval) if not isinstance(x.value, Lit) else x._concrete("numpy conversion")
+        raise leaked(x) if current() is None else x.abstract("A value is needed here")
     return x.numpy() if isinstance(x, Array) else np.asarray(x)

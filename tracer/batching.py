@@ -17,8 +17,8 @@ from ir.passes.batch import batch_graph
 
 from . import tree
 from .array import aval_of, user_type
-from .calls import roles
-from .errors import located
+from .errors import check_callable, located
+from .roles import roles
 from .shaping import broadcast_to, moveaxis
 from .staging import inline_traced, operand, run_now, trace
 
@@ -33,6 +33,7 @@ def vmap(
     axis 0. `out_axes` says likewise where the axis is in the results. `axis_size` is needed only if
     nothing is mapped. Raises ValueError for sizes or axes at odds, TypeError for other `in_axes`.
     """
+    check_callable(fun)
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
     if not (in_axes is None or isinstance(in_axes, (int, tuple))):
         raise located(

@@ -14,8 +14,8 @@ from ir.build import current
 
 from . import tree
 from .array import Tracer, aval_of
-from .calls import Nums, roles
 from .errors import located
+from .roles import Nums, roles
 from .staging import bind, operand, trace
 
 

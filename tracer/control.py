@@ -13,7 +13,7 @@ from typing import Any
 from ir.build import current
 from ir.graph import Aval
 
-from . import tree
+from . import stepwise, tree
 from .array import Tracer, aval_of
 from .errors import located
 from .staging import Traced, bind, operand, run_now, trace, visible
@@ -33,6 +33,8 @@ def scan(
     structure, shapes and dtypes. `unroll` is accepted and has no effect: an iteration costs no
     host time. Raises TypeError naming the types at odds, ValueError for unequal lengths.
     """
+    if stepwise.stepwise():
+        return stepwise.scan(f, init, xs, _length(tree.leaves(xs), length), reverse)
     if current() is None:
         return run_now(lambda: scan(f, init, xs, length, reverse))
     carry_leaves, carry_tree = _operands(init, "scan")
@@ -103,6 +105,8 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any) -> Any:
 
     The host reads one flag every few iterations. Not differentiable in reverse mode.
     """
+    if stepwise.stepwise():
+        return stepwise.while_loop(cond_fun, body_fun, init_val)
     if current() is None:
         return run_now(lambda: while_loop(cond_fun, body_fun, init_val))
     leaves, structure = _operands(init_val, "while_loop")
@@ -136,6 +140,8 @@ def fori_loop(lower: int, upper: int, body_fun: Callable, init_val: Any) -> Any:
 
     Differentiable, since the number of iterations is known. Raises TypeError for traced bounds.
     """
+    if stepwise.stepwise():
+        return stepwise.fori_loop(lower, upper, body_fun, init_val)
     for bound in (lower, upper):
         if isinstance(bound, Tracer):
             raise located(
@@ -167,7 +173,10 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
     spoils the gradient even where it is not taken. Raises TypeError unless they agree in structure
     and types.
     """
-    return switch(_as_index(pred), [false_fun, true_fun], *operands)
+    branches = [false_fun, true_fun]
+    if stepwise.stepwise():
+        return stepwise.switch(bool(pred), branches, operands)
+    return switch(_as_index(pred), branches, *operands)
 
 
 def _as_index(pred: Any) -> Any:
@@ -185,7 +194,9 @@ def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
     from .elementwise import clip, equal, where
 
     if not branches:
-        raise located(ValueError, "switch needs at least one branch")
+        raise located(ValueError, "Empty branch sequence: switch needs at least one branch")
+    if stepwise.stepwise():
+        return stepwise.switch(index, branches, operands)
     given = tree.map(lambda x: visible(operand(x, "switch")), operands)
     results = [tree.flatten(branch(*given)) for branch in branches]
     _same_branches(results)

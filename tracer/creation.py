@@ -86,13 +86,17 @@ def _like(x: Any) -> DType:
     return dtype_of(x.dtype) if hasattr(x, "dtype") else aval_of(x).dtype
 
 
+SHAPES = "Shapes must be 1D sequences of concrete values of integer type"
+CURE = "If using `jit`, try using `static_argnums` or applying `jit` to smaller subfunctions"
+
+
 def as_shape(shape: Any) -> tuple[int, ...]:
     """A shape given as an int or a sequence of ints. Raises TypeError, ValueError."""
     items = shape if isinstance(shape, (tuple, list)) else (shape,)
     try:
         sizes = tuple(operator.index(n) for n in items)
     except TypeError as error:
-        raise located(TypeError, f"a shape consists of Python ints, got {shape!r}") from error
+        raise located(TypeError, f"{SHAPES}, got {items!r}. {CURE}") from error
     if any(n < 0 for n in sizes):
         raise located(ValueError, f"axes cannot have negative sizes, got {sizes}")
     return sizes

@@ -7,7 +7,6 @@ through `_make_executable`, `start_read` and `wait`; executables are shared by e
 from __future__ import annotations
 
 import functools
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -22,13 +21,17 @@ from ir.graph import Aval, Graph, Lit, Var
 
 from . import settings, tree
 from .array import Array
-from .calls import Names, Nums, Roles, Signature, checked_avals, explain, hints, leaf_aval, roles
+from .calls import Signature, checked_avals, hints, leaf_aval
 from .compiled import Compiled, as_stored, plan_results
 from .donation import pair
+from .errors import Origin
+from .explain import log_compile, log_miss, why_traced
 from .lowered import Lowered
+from .roles import Names, Nums, Roles, roles
 from .staging import Traced, trace
 
 EXECUTABLES_KEPT = 1024
+_ABSENT: Any = object()  # in place of the function that a decorator with options is yet to get
 _executables: OrderedDict[tuple, Any] = OrderedDict()
 
 
@@ -72,17 +75,28 @@ def _make_executable(graph: Graph, donate: Sequence[tuple[int, int]], name: str 
     return DeviceExecutable(graph, donate, name)
 
 
-def executable_for(graph: Graph, donate: Sequence[tuple[int, int]], name: str) -> Any:
-    """`_make_executable`, once for all equal graphs."""
+def executable_for(
+    graph: Graph, donate: Sequence[tuple[int, int]], name: str, why: str = ""
+) -> Any:
+    """`_make_executable`, once for all equal graphs; `why` is for the log."""
     key = settings.backend(), graph.key(), tuple(donate)
     found = _executables.get(key)
     if found is None:
+        start = time.perf_counter()
         found = _executables[key] = _make_executable(graph, tuple(donate), name)
+        counts = _counts(found.program)
+        log_compile(name, graph.in_avals, time.perf_counter() - start, *counts, why)
         if len(_executables) > EXECUTABLES_KEPT:
             _executables.popitem(last=False)
     else:
         _executables.move_to_end(key)
     return found
+
+
+def _counts(program: Any) -> tuple[int, int]:
+    """(distinct kernels, dispatches); the oracle has none."""
+    dispatches = program.dispatches if program else ()
+    return len({d.kernel for d in dispatches}), len(dispatches)
 
 
 def clear_caches() -> None:
@@ -119,15 +133,35 @@ def wait(buffers: Sequence[Any]) -> None:
 
 def run_traced(traced: Traced) -> Any:
     """Compile (or find) and run a graph whose inputs are all constants."""
-    return compiled(traced, (), (), "eager")(())
+    return compiled(traced, (), (), "eager", "outside of jit")(())
 
 
 def compiled(
-    traced: Traced, donated: Sequence[int], pairs: Sequence[tuple[int, int]], name: str
+    traced: Traced,
+    donated: Sequence[int],
+    pairs: Sequence[tuple[int, int]],
+    name: str,
+    why: str = "",
 ) -> Compiled:
     """The traced function with its executable."""
     plan = plan_results(traced.graph)
-    return Compiled(traced, plan, executable_for(plan.graph, pairs, name), donated, name)
+    return Compiled(traced, plan, executable_for(plan.graph, pairs, name, why), donated, name)
+
+
+def adapter_name() -> str:
+    """The device's adapter, which is opened if need be."""
+    from runtime import default_device
+
+    return str(default_device().info)
+
+
+def device_memory() -> int:
+    """Bytes in live buffers of the device; 0 on the oracle."""
+    if settings.backend() == "oracle":
+        return 0
+    from runtime import default_device
+
+    return default_device().memory_bytes()
 
 
 # --- jit --------------------------------------------------------------------------------------
@@ -167,7 +201,7 @@ class Jitted:
         return getattr(self._fun, "__name__", "main")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if current() is not None:
+        if current() is not None or settings.now().disable_jit:
             return self._fun(*args, **kwargs)
         leaves, in_tree, statics = self._roles.split(args, kwargs)
         return self._entry(leaves, in_tree, statics).call(leaves)
@@ -186,13 +220,8 @@ class Jitted:
         return self._last
 
     def _add(self, signature: Signature) -> Entry:
-        if self._last is None:
-            self._why = "first call"
-        else:
-            self._why = explain(self._roles, self._last.signature, signature)
-            if settings.debug():
-                text = self._why.replace("\n", "\n  ")
-                print(f"tracing {self._name} again:\n  {text}", file=sys.stderr)
+        self._why = why_traced(self._roles, self._known(), signature)
+        log_miss(self._roles, self._why)
         start = time.perf_counter()
         traced = self._trace(signature)
         traced_at = time.perf_counter()
@@ -203,18 +232,24 @@ class Jitted:
         self._entries[signature] = entry
         return entry
 
+    def _known(self) -> list[Signature]:
+        """The signatures there are traces for, the last one used last."""
+        last = [self._last.signature] if self._last else []
+        return [*(s for s in self._entries if s not in last), *last]
+
     def _trace(self, signature: Signature) -> Traced:
         def body(*tracers: Any) -> Any:
             args, kwargs = self._roles.join(signature.in_tree, tracers, signature.statics)
             return self._fun(*args, **kwargs)
 
-        return trace(body, signature.avals, hints(self._roles, signature.in_tree))
+        names = hints(self._roles, signature.in_tree)
+        return trace(body, signature.avals, names, Origin(self._fun, "jit"))
 
     def _compile(self, signature: Signature, traced: Traced) -> Compiled:
         paths = tree.paths(signature.in_tree)
         donated = [i for i, path in enumerate(paths) if self._roles.donates(path)]
         pairs = self._pairs(traced, paths, donated)
-        return compiled(traced, donated, pairs, self._name)
+        return compiled(traced, donated, pairs, self._name, self._why)
 
     def _pairs(self, traced: Traced, paths: list, donated: list[int]) -> list[tuple[int, int]]:
         graph, first = traced.graph, len(traced.constants)
@@ -260,10 +295,10 @@ class Jitted:
             raise RuntimeError(f"{self._name} has not been compiled yet: call it first")
         entry, program = self._last, self._last.call.executable.program
         times = {"trace_s": entry.trace_s, "compile_s": entry.compile_s}
-        dispatches = program.dispatches if program else ()
+        kernels, dispatches = _counts(program)
         return {
-            "kernels_per_step": len(dispatches),
-            "distinct_kernels": len({d.kernel for d in dispatches}),
+            "kernels_per_step": dispatches,
+            "distinct_kernels": kernels,
             **times,
             "peak_bytes": program.peak_bytes if program else 0,
         }
@@ -287,7 +322,7 @@ def _forget(call: Compiled) -> None:
 
 
 def jit(
-    fun: Callable | None = None,
+    fun: Callable = _ABSENT,
     *,
     static_argnums: Nums = None,
     static_argnames: Names = None,
@@ -301,6 +336,6 @@ def jit(
     are deleted. Inside another trace the function is simply inlined.
     """
     options = (static_argnums, static_argnames, donate_argnums, donate_argnames)
-    if fun is None:
+    if fun is _ABSENT:
         return lambda f: Jitted(f, roles(f, *options))
     return Jitted(fun, roles(fun, *options))

@@ -1,22 +1,129 @@
-"""The environment variables tracing obeys.
+"""The settings tracing obeys: the environment, `config.update`, and context managers over it.
 
-Invariant: this module alone reads them, once per process; `use_backend` overrides for the process.
+Invariant: this module alone reads the environment, options once, when it is imported. A context
+manager holds for its thread and its extent; `Option.update` is for the process. `now()` is what
+holds.
 """
 
 from __future__ import annotations
 
 import os
-from functools import cache
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 BACKENDS = ("device", "oracle")
 _chosen: str | None = None
 
 
-@cache
-def debug() -> int:
-    """PICO_DEBUG: 1 or more prints to stderr why a function is traced again."""
-    text = os.environ.get("PICO_DEBUG", "")
-    return int(text) if text.isdigit() else 0
+@dataclass(frozen=True)
+class Settings:
+    """Every option with its default; a switch's environment variable is PICO_ and its name."""
+
+    debug_nans: bool = False
+    debug_infs: bool = False
+    debug_key_reuse: bool = False
+    check_tracer_leaks: bool = False
+    disable_jit: bool = False
+    log_compiles: bool = False
+    explain_cache_misses: bool = False
+    filter_tracebacks: bool = True
+    default_device: Any = None
+
+
+def parse_switch(name: str, value: Any) -> bool:
+    """True or False, also as people write it. Raises ValueError for anything else."""
+    text = str(value).lower() if isinstance(value, (str, bool, int)) else repr(value)
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("", "0", "false", "no", "off"):
+        return False
+    raise ValueError(f"{name} is a switch: True or False, not {value!r}")
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """The switches that environment variables set; the rest as they come."""
+    switches = [f.name for f in fields(Settings) if isinstance(f.default, bool)]
+    given = {name: f"PICO_{name.upper()}" for name in switches}
+    return Settings(
+        **{n: parse_switch(v, environment[v]) for n, v in given.items() if v in environment}
+    )
+
+
+class _Local(threading.local):
+    settings: Settings | None = None  # what holds inside this thread's context managers
+    changed: tuple[str, ...] = ()
+
+
+_process = from_environment(os.environ)
+_local = _Local()
+
+
+def now() -> Settings:
+    """What holds in this thread."""
+    return _local.settings or _process
+
+
+class Option:
+    """One field of `Settings`: `option(True)` is a context manager, `option.update` is for good."""
+
+    def __init__(self, name: str, doc: str) -> None:
+        self.name, self.__doc__ = name, doc
+        self._switch = isinstance(Settings.__dataclass_fields__[name].default, bool)
+
+    def __repr__(self) -> str:
+        return f"<option {self.name}={self.value!r}>"
+
+    @property
+    def value(self) -> Any:
+        """What holds in this thread."""
+        return getattr(now(), self.name)
+
+    def update(self, value: Any) -> None:
+        """Set for the process; what a context manager says goes first in its thread."""
+        global _process
+        value = self._checked(value)
+        _process = replace(_process, **{self.name: value})
+        if _local.settings is not None and self.name not in _local.changed:
+            _local.settings = replace(_local.settings, **{self.name: value})
+
+    def _checked(self, value: Any) -> Any:
+        return parse_switch(self.name, value) if self._switch else value
+
+    @contextmanager
+    def __call__(self, new_val: Any = True) -> Iterator[None]:
+        """Within the block, in this thread, the option has this value."""
+        saved = _local.settings, _local.changed
+        _local.settings = replace(now(), **{self.name: self._checked(new_val)})
+        _local.changed = (*_local.changed, self.name)
+        try:
+            yield
+        finally:
+            _local.settings, _local.changed = saved
+
+
+debug_nans = Option("debug_nans", "Raise FloatingPointError at the first operation that gives NaN.")
+debug_infs = Option("debug_infs", "Raise FloatingPointError at the first that gives an infinity.")
+debug_key_reuse = Option("debug_key_reuse", "Raise KeyReuseError where a random key serves twice.")
+check_tracer_leaks = Option("check_tracer_leaks", "Raise where a traced value outlives its trace.")
+log_compiles = Option("log_compiles", "Log one line for each compile.")
+explain_cache_misses = Option("explain_cache_misses", "Log why a function is traced again.")
+filter_tracebacks = Option("filter_tracebacks", "Leave this library's frames out of tracebacks.")
+jit_disabled = Option("disable_jit", "Run jitted functions and loops as the Python they are.")
+device = Option("default_device", "The device of new arrays; there is one.")
+OPTIONS = {option.name: option for option in list(globals().values()) if isinstance(option, Option)}
+
+
+def disable_jit(disable: bool = True) -> Any:
+    """A context manager under which jitted functions and loops run as the Python they are."""
+    return jit_disabled(disable)
+
+
+def checking_leaks() -> Any:
+    """`check_tracer_leaks(True)`."""
+    return check_tracer_leaks(True)
 
 
 def backend() -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ir.build import lit
 
-from .array import aval_of
+from .array import Tracer, aval_of
 from .creation import as_shape
 from .errors import located
 from .operands import same_dtype
@@ -24,6 +24,8 @@ from .staging import SCALARS, bind, operand, spread
 
 def canonical_axis(axis: Any, ndim: int) -> int:
     """A non-negative axis. Raises ValueError if it is out of bounds."""
+    if isinstance(axis, Tracer):
+        raise axis.abstract("The axis argument must be known statically")
     try:
         at = operator.index(axis)
     except TypeError as error:
@@ -78,7 +80,9 @@ def reshape(x: Any, shape: Any) -> Any:
 
 def _sizes(shape: Any) -> tuple[int, ...]:
     items = shape if isinstance(shape, (tuple, list)) else (shape,)
-    return tuple(n if n == -1 else as_shape(n)[0] for n in items)
+    open_ = [not isinstance(n, Tracer) and n == -1 for n in items]
+    fixed = as_shape(tuple(0 if o else n for o, n in zip(open_, items, strict=True)))
+    return tuple(-1 if o else n for o, n in zip(open_, fixed, strict=True))
 
 
 def ravel(x: Any) -> Any:

@@ -7,6 +7,7 @@ equation at once as a program of its own.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,9 @@ from ir.dtypes import DType
 from ir.graph import Aval, Graph, Lit, Value, Var
 from ir.prim import PRIMITIVES, Primitive
 
-from . import tree
+from . import settings, tree
 from .array import Array, Tracer, aval_of
-from .errors import leaked, located
+from .errors import Origin, leaked, located
 
 SCALARS = (bool, int, float, np.generic)
 
@@ -63,28 +64,70 @@ class Traced:
     out_tree: tree.Structure
 
 
-def trace(fun: Callable, avals: Sequence[Aval], hints: Sequence[str] = ()) -> Traced:
-    """Trace `fun`, a function of Tracers that returns a pytree of array-likes."""
-    names = hints or [""] * len(avals)
-    with building(Trace()) as builder:
-        ins = [Tracer(builder.input(a, h)) for a, h in zip(avals, names, strict=True)]
+def trace(
+    fun: Callable,
+    avals: Sequence[Aval],
+    hints: Sequence[str] = (),
+    origin: Origin | None = None,
+) -> Traced:
+    """Trace `fun`, a function of Tracers that returns a pytree of array-likes.
+
+    `origin` is what messages name: the user's function, if `fun` only calls it.
+    """
+    builder = Trace()
+    builder.origin = origin
+    traced = _traced(builder, fun, avals, hints or [""] * len(avals))
+    if settings.now().check_tracer_leaks:
+        _check_leaks(builder)
+    return traced
+
+
+def _traced(builder: Trace, fun: Callable, avals: Sequence[Aval], hints: Sequence[str]) -> Traced:
+    with building(builder):
+        ins = [Tracer(builder.input(a, h)) for a, h in zip(avals, hints, strict=True)]
         leaves, out_tree = tree.flatten(fun(*ins))
-        values = [staged(_result(leaf)) for leaf in leaves]
+        values = [staged(_result(leaf, leaves, out_tree)) for leaf in leaves]
         try:
             graph = builder.close(values)
         except LeakedTracerError:
-            raise leaked(", ".join(str(v.aval) for v in values)) from None
+            raise leaked(_foreign(leaves)) from None
     return Traced(graph, tuple(builder.captured), tuple(builder.constants), out_tree)
 
 
-def _result(leaf: Any) -> Any:
-    if not isinstance(leaf, (Tracer, Array, np.ndarray, *SCALARS)):
-        raise located(
-            TypeError,
-            f"a traced function returned a leaf of type {type(leaf).__name__}; "
-            "every leaf must be an array or a number",
-        )
-    return operand(leaf)
+def _check_leaks(builder: Trace) -> None:
+    """Raises UnexpectedTracerError if something still refers to a value of a finished trace."""
+    gc.collect()
+    alive = (x for x in gc.get_objects() if type(x) is Tracer)
+    for tracer in alive:
+        if tracer.builder is builder:
+            error = leaked(tracer)
+            raise type(error)(f"Leaked trace. Leaked tracer: {tracer}\n{error}")
+
+
+def _foreign(operands: Sequence[Any]) -> Tracer:
+    """The operand of another trace than those that are open."""
+    open_now, builder = [], current()
+    while builder is not None:
+        open_now.append(builder)
+        builder = builder.outer
+    traced = [x for x in operands if isinstance(x, Tracer) and isinstance(x.value, Var)]
+    return next((x for x in traced if x.builder not in open_now), traced[0])
+
+
+def _result(leaf: Any, leaves: Sequence[Any], out_tree: tree.Structure) -> Any:
+    if isinstance(leaf, (Tracer, Array, np.ndarray, *SCALARS)):
+        return operand(leaf)
+    at = next(i for i, other in enumerate(leaves) if other is leaf)
+    path, builder = tree.keystr(tree.paths(out_tree)[at]), current()
+    told = "a traced function"
+    if builder.origin:
+        told = f"function {builder.origin} traced for {builder.origin.purpose}"
+    raise located(
+        TypeError,
+        f"{told} returned a value of type {type(leaf)}"
+        f"{f' at output component {path}' if path else ''}, which is no array or "
+        "number; every leaf of a result must be one",
+    )
 
 
 # --- operands -------------------------------------------------------------------------------------
@@ -170,14 +213,14 @@ def bind(prim: Primitive | str, *operands: Any, **params: Any) -> Any:
     try:
         outs = emit_value(prim, *map(staged, operands), **params)
     except LeakedTracerError:
-        raise leaked(", ".join(str(aval_of(x)) for x in operands)) from None
+        raise leaked(_foreign(operands)) from None
     return tuple(map(Tracer, outs)) if prim.multi else Tracer(outs)
 
 
 def _run_one(prim: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     for x in operands:
         if isinstance(x, Tracer) and isinstance(x.value, Var):
-            raise leaked(x.aval)
+            raise leaked(x)
     # Scalars are data here: a new learning rate must not be a new kernel.
     held = [_held(x) for x in operands]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ir.build import current
 
+from . import settings
 from .staging import run_now
 
 
@@ -20,7 +21,7 @@ def one_program(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if current() is not None:
+        if current() is not None or settings.now().disable_jit:
             return function(*args, **kwargs)
         return run_now(lambda: function(*args, **kwargs))
 

@@ -22,7 +22,7 @@ EFFORTS = "distributions outside of neural networks"
 # (why, names) by module. Names are separated by blanks.
 NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
     "jax": [
-        (HOSTS, "host_count host_id host_ids process_count process_index process_indices pmap "
+        (HOSTS, "host_count host_id host_ids process_indices pmap "
                 "make_array_from_callback make_array_from_process_local_data "
                 "make_array_from_single_device_arrays Shard copy_to_host_async"),
         (XLA, "array_garbage_collection_guard auto_pcast jax2tf_associative_scan_reductions "
@@ -33,7 +33,6 @@ NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
               "enable_custom_prng default_prng_impl default_matmul_precision memory smap typeof "
               "numpy_dtype_promotion numpy_rank_promotion enable_checks ad fwd_and_bwd float0"),
         (MUTABLE, "Ref empty_ref new_ref free_ref freeze ds"),
-        (WIDE, "enable_x64"),
         ("host callbacks would stop the device at every call", "pure_callback effects_barrier"),
     ],
     "jax.numpy": [
