@@ -418,7 +418,7 @@ ERRORS = {
     "shapes": (lambda: jnp.broadcast_shapes((2,), (3,)), ValueError, "Incompatible shapes"),
     "where": (lambda: jnp.where(A > 0, A), ValueError, "both x and y"),
     "rot90": (lambda: jnp.rot90(A, axes=(0, 0)), ValueError, "different axes"),
-    "weights": (lambda: jnp.average(A, None, A[0]), TypeError, "do not fit"),
+    "weights": (lambda: jnp.average(A, None, A[0]), ValueError, "Axis must be specified"),
 }
 
 

@@ -86,16 +86,42 @@ class Typed(Methods):
             raise located(TypeError, "len() of unsized object: the array has no axes")
         return self.aval.shape[0]
 
-    def _check_axes(self) -> None:
+    def _need_scalar(self) -> None:
+        if self.aval.shape:
+            raise located(
+                TypeError,
+                "Only scalar arrays can be converted to Python scalars; got "
+                f"arr.ndim={self.ndim}; reduce it or use .item()",
+            )
+
+    def _need_one_truth(self) -> None:
+        if self.size == 0:
+            raise located(
+                ValueError,
+                "The truth value of an empty array is ambiguous. Use `array.size > 0` to check "
+                "that an array is not empty.",
+            )
+        if self.size > 1:
+            raise located(
+                ValueError,
+                "The truth value of an array with more than one element is ambiguous. Use "
+                "a.any() or a.all()",
+            )
+
+    def _need_index(self) -> None:
+        if not self.aval.dtype.is_integer or self.aval.shape:
+            raise located(
+                TypeError,
+                "Only integer scalar arrays can be converted to a scalar index; got "
+                f"{user_type(self.aval)}",
+            )
+
+    def _need_axis(self) -> None:
         if not self.aval.shape:
             raise located(TypeError, "iteration over a 0-d array")
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise located(
-            TypeError,
-            "arrays are immutable and do not support in-place item assignment. Instead of "
-            "x[idx] = y, use x = x.at[idx].set(y) or another .at[] method",
-        )
+
+_CONCRETE_ONLY = ("block_until_ready", "copy_to_host_async", "delete", "is_deleted", "numpy")
 
 
 class Tracer(Typed):
@@ -119,10 +145,11 @@ class Tracer(Typed):
         return user_type(self.aval)
 
     def __iter__(self):
-        self._check_axes()
+        self._need_axis()
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
+        self._need_one_truth()
         raise not_concrete(
             TracerBoolConversionError,
             self,
@@ -149,15 +176,19 @@ class Tracer(Typed):
         )
 
     def __float__(self) -> float:
+        self._need_scalar()
         raise self._number("float")
 
     def __int__(self) -> int:
+        self._need_scalar()
         raise self._number("int")
 
     def __complex__(self) -> complex:
+        self._need_scalar()
         raise self._number("complex")
 
     def __index__(self) -> int:
+        self._need_index()
         raise not_concrete(
             TracerIntegerConversionError,
             self,
@@ -175,11 +206,32 @@ class Tracer(Typed):
             "Use the function of the same name in tracer.numpy",
         )
 
-    def item(self) -> Any:
+    def item(self, *at: int) -> Any:
         raise self.abstract("This occurred in the item() method")
 
     def tolist(self) -> Any:
         raise self.abstract("The tolist() method was called")
+
+    def __dlpack__(self, **options: Any) -> Any:
+        raise self.abstract("The __dlpack__() method was called")
+
+    def __reduce__(self) -> Any:
+        raise self.abstract("It was to be pickled")
+
+    def __copy__(self) -> Tracer:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Tracer:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _CONCRETE_ONLY:
+            raise located(
+                AttributeError,
+                f"The '{name}' attribute is not available on traced array with shape "
+                f"{user_type(self.aval)}",
+            )
+        raise AttributeError(f"a traced array has no attribute {name!r}")
 
 
 class Array(Typed):
@@ -247,20 +299,12 @@ class Array(Typed):
         return changed.copy() if copy and changed is host else changed
 
     def _scalar(self) -> Any:
-        if self.shape:
-            raise located(
-                TypeError,
-                f"Only scalar arrays can be converted to Python scalars; got arr.ndim={self.ndim}",
-            )
+        self._need_scalar()
         return self.numpy().item()
 
     def __bool__(self) -> bool:
-        if self.size != 1:
-            text = "array with more than one element is ambiguous. Use a.any() or a.all()"
-            if not self.size:
-                text = "empty array is ambiguous. Use `array.size > 0`"
-            raise located(ValueError, f"The truth value of an {text}")
-        return bool(self.item())
+        self._need_one_truth()
+        return bool(self.numpy().item())
 
     def __float__(self) -> float:
         return float(self._scalar())
@@ -272,28 +316,25 @@ class Array(Typed):
         return complex(self._scalar())
 
     def __index__(self) -> int:
-        if not self.aval.dtype.is_integer or self.shape:
-            raise located(
-                TypeError,
-                "Only integer scalar arrays can be converted to a scalar index; got "
-                f"{user_type(self.aval)}",
-            )
-        return int(self)
+        self._need_index()
+        return int(self.numpy().item())
 
-    def item(self) -> Any:
-        """The one element as a Python number."""
-        if self.size != 1:
-            raise located(
-                ValueError, f"item() needs an array of one element, got shape {self.shape}"
-            )
-        return self.numpy().reshape(()).item()
+    def item(self, *at: int) -> Any:
+        """The one element, or the one at a flat or full index, as a Python number."""
+        if not at and self.size != 1:
+            raise located(ValueError, "can only convert an array of size 1 to a Python scalar")
+        return self.numpy().item(*at)
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
         return self.numpy().tolist()
 
+    def tobytes(self, order: str = "C") -> bytes:
+        """The elements one after another."""
+        return self.numpy().tobytes(order)
+
     def __iter__(self):
-        self._check_axes()
+        self._need_axis()
         return (Array.from_host(row) for row in self.numpy())
 
     # --- text ---
@@ -323,8 +364,21 @@ class Array(Typed):
     def __reduce__(self):
         return Array.from_host, (self.numpy(),)
 
+    def __copy__(self) -> Array:
+        return self
+
     def __deepcopy__(self, memo: dict) -> Array:
         return Array.from_host(self.numpy())
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """A capsule of a copy on the host, for other libraries."""
+        return self.numpy().copy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.numpy().__dlpack_device__()
+
+    def __sizeof__(self) -> int:
+        return self.nbytes
 
 
 def host_value(x: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import f16, f32, i32, u32
+from ir.dtypes import bool_, f16, f32, i32, u32
 
 from . import elementwise as ew
 from .array import aval_of, user_type
@@ -71,6 +71,19 @@ def shift_right(x: Any, amount: int) -> Any:
 
 
 # --- of floats --------------------------------------------------------------------------------
+
+
+def sort_key(x: Any) -> Any:
+    """i32 numbers in the order of `x`: -0.0 equals 0.0, and NaN comes after everything."""
+    kind = aval_of(x).dtype
+    if kind is bool_ or kind is i32:
+        return astype(x, i32)
+    if kind is u32:
+        return from_bits(ew.bitwise_xor(x, np.uint32(0x80000000)), i32)
+    bits = from_bits(bits_of(astype(x, f32)), i32)
+    size = ew.bitwise_and(bits, 0x7FFFFFFF)
+    signed = ew.where(ew.less(bits, 0), ew.negative(size), size)
+    return ew.where(ew.greater(size, 0x7F800000), 0x7FFFFFFE, signed)
 
 
 def _float_bits(x: Any) -> Any:

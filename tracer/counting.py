@@ -17,13 +17,14 @@ from ir.dtypes import i32
 from . import elementwise as ew
 from . import shaping
 from .array import aval_of, host_value
+from .bits import sort_key
 from .creation import as_shape, iota
 from .errors import ConcretizationTypeError, located
 from .indexing import take
 from .operands import as_bool, astype, same_dtype
 from .reductions import cumsum
 from .reductions import sum as reduce_sum
-from .sorting import ordering, sort_key
+from .sorting import ordering
 from .staging import bind, filled, operand, run_now
 from .whole import one_program
 

@@ -162,11 +162,12 @@ def _magnitude_bits(x: Any) -> Any:
     return bitwise_and(bits, 0x7FFFFFFF)
 
 
-def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8) -> Any:
-    """|x - y| <= atol + rtol * |y|; infinities are close to themselves, NaN to nothing."""
-    x, y = promote("isclose", _exact(x), _exact(y))
-    near = less_equal(abs(subtract(x, y)), add(multiply(abs(y), rtol), atol))
-    return where(logical_and(isfinite(x), isfinite(y)), near, equal(x, y))
+def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    """|a - b| <= atol + rtol * |b|; infinities are close to themselves, NaN only if `equal_nan`."""
+    a, b = promote("isclose", _exact(a), _exact(b))
+    near = less_equal(abs(subtract(a, b)), add(multiply(abs(b), rtol), atol))
+    close = where(logical_and(isfinite(a), isfinite(b)), near, equal(a, b))
+    return logical_or(close, logical_and(isnan(a), isnan(b))) if equal_nan else close
 
 
 def _exact(x: Any) -> Any:

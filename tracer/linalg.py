@@ -218,14 +218,14 @@ def vector_norm(x: Any, axis: Any = None, ord: Any = 2, keepdims: bool = False) 
     if not isinstance(ord, (int, float)):
         raise located(ValueError, f"Invalid order {ord!r} for vector norm.")
     if abs(ord) == math.inf:
-        return (red.max if ord > 0 else red.min)(size, axis, keepdims)
+        return (red.max if ord > 0 else red.min)(size, axis, keepdims=keepdims)
     if ord == 0:
-        return astype(red.sum(ew.not_equal(x, 0), axis, keepdims), aval_of(x).dtype)
+        return astype(red.sum(ew.not_equal(x, 0), axis, keepdims=keepdims), aval_of(x).dtype)
     if ord == 1:
-        return red.sum(size, axis, keepdims)
+        return red.sum(size, axis, keepdims=keepdims)
     if ord == 2:
-        return ew.sqrt(red.sum(ew.square(x), axis, keepdims))
-    return ew.power(red.sum(ew.power(size, float(ord)), axis, keepdims), 1.0 / ord)
+        return ew.sqrt(red.sum(ew.square(x), axis, keepdims=keepdims))
+    return ew.power(red.sum(ew.power(size, float(ord)), axis, keepdims=keepdims), 1.0 / ord)
 
 
 def matrix_norm(x: Any, ord: Any = "fro", keepdims: bool = False) -> Any:
@@ -235,7 +235,7 @@ def matrix_norm(x: Any, ord: Any = "fro", keepdims: bool = False) -> Any:
 
 def _matrix_norm(x: Any, axes: tuple[int, int], ord: Any, keepdims: bool) -> Any:
     if ord == "fro":
-        return ew.sqrt(red.sum(ew.square(x), axes, keepdims))
+        return ew.sqrt(red.sum(ew.square(x), axes, keepdims=keepdims))
     if ord not in (1, -1, math.inf, -math.inf):
         raise located(
             ValueError, f"matrix norm {ord!r} needs singular values; use 'fro', 1, -1, inf or -inf"

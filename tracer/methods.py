@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 
 def _jnp():
     from . import numpy  # that module builds on this one
@@ -15,17 +17,33 @@ def _jnp():
     return numpy
 
 
-def _forward(name: str) -> Callable[[Any, Any], Any]:
-    def method(self: Any, other: Any) -> Any:
-        return getattr(_jnp(), name)(self, other)
-
-    return method
+_BESIDE = (bool, int, float, np.ndarray, np.generic)  # what an operator takes besides our arrays
 
 
-def _backward(name: str) -> Callable[[Any, Any], Any]:
-    def method(self: Any, other: Any) -> Any:
-        return getattr(_jnp(), name)(other, self)
+def _takes(other: Any) -> bool:
+    return isinstance(other, (Methods, *_BESIDE))
 
+
+def _operator(name: str) -> tuple[Callable, Callable]:
+    """An operator and its reflection."""
+
+    def forward(self: Any, other: Any) -> Any:
+        return getattr(_jnp(), name)(self, other) if _takes(other) else NotImplemented
+
+    def backward(self: Any, other: Any) -> Any:
+        return getattr(_jnp(), name)(other, self) if _takes(other) else NotImplemented
+
+    return forward, backward
+
+
+def _method(name: str) -> Callable:
+    """The method of a function whose first argument is the array."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(_jnp(), name)(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"`jnp.{name}` of this array."
     return method
 
 
@@ -35,23 +53,23 @@ class Methods:
     __slots__ = ()
     __hash__ = None  # == is elementwise
 
-    __add__, __radd__ = _forward("add"), _backward("add")
-    __sub__, __rsub__ = _forward("subtract"), _backward("subtract")
-    __mul__, __rmul__ = _forward("multiply"), _backward("multiply")
-    __truediv__, __rtruediv__ = _forward("divide"), _backward("divide")
-    __floordiv__, __rfloordiv__ = _forward("floor_divide"), _backward("floor_divide")
-    __mod__, __rmod__ = _forward("mod"), _backward("mod")
-    __pow__, __rpow__ = _forward("power"), _backward("power")
-    __matmul__, __rmatmul__ = _forward("matmul"), _backward("matmul")
-    __and__, __rand__ = _forward("bitwise_and"), _backward("bitwise_and")
-    __or__, __ror__ = _forward("bitwise_or"), _backward("bitwise_or")
-    __xor__, __rxor__ = _forward("bitwise_xor"), _backward("bitwise_xor")
-    __lshift__, __rlshift__ = _forward("left_shift"), _backward("left_shift")
-    __rshift__, __rrshift__ = _forward("right_shift"), _backward("right_shift")
-    __divmod__, __rdivmod__ = _forward("divmod"), _backward("divmod")
-    __eq__, __ne__ = _forward("equal"), _forward("not_equal")
-    __lt__, __le__ = _forward("less"), _forward("less_equal")
-    __gt__, __ge__ = _forward("greater"), _forward("greater_equal")
+    __add__, __radd__ = _operator("add")
+    __sub__, __rsub__ = _operator("subtract")
+    __mul__, __rmul__ = _operator("multiply")
+    __truediv__, __rtruediv__ = _operator("divide")
+    __floordiv__, __rfloordiv__ = _operator("floor_divide")
+    __mod__, __rmod__ = _operator("mod")
+    __divmod__, __rdivmod__ = _operator("divmod")
+    __pow__, __rpow__ = _operator("power")
+    __matmul__, __rmatmul__ = _operator("matmul")
+    __and__, __rand__ = _operator("bitwise_and")
+    __or__, __ror__ = _operator("bitwise_or")
+    __xor__, __rxor__ = _operator("bitwise_xor")
+    __lshift__, __rlshift__ = _operator("left_shift")
+    __rshift__, __rrshift__ = _operator("right_shift")
+    __eq__, __ne__ = _operator("equal")[0], _operator("not_equal")[0]
+    __lt__, __le__ = _operator("less")[0], _operator("less_equal")[0]
+    __gt__, __ge__ = _operator("greater")[0], _operator("greater_equal")[0]
 
     def __neg__(self):
         return _jnp().negative(self)
@@ -65,10 +83,25 @@ class Methods:
     def __invert__(self):
         return _jnp().invert(self)
 
+    def __round__(self, ndigits: int | None = None):
+        """The nearest integers as int32; with `ndigits`, `jnp.round`."""
+        if ndigits is None:
+            return _jnp().astype(_jnp().round(self), np.int32)
+        return _jnp().round(self, ndigits)
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(_jnp().any(self == value))
+
     def __getitem__(self, index: Any):
         from .indexing import get
 
         return get(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "arrays are immutable and do not support in-place item assignment. Instead of "
+            "x[idx] = y, use x = x.at[idx].set(y) or another .at[] method"
+        )
 
     @property
     def at(self):
@@ -84,82 +117,58 @@ class Methods:
     @property
     def mT(self):
         """The last two axes swapped."""
-        return _jnp().swapaxes(self, -1, -2)
+        return _jnp().matrix_transpose(self)
 
-    def reshape(self, *shape: Any):
-        return _jnp().reshape(self, _unpack(shape))
+    # Arrays are of real numbers.
+    @property
+    def real(self):
+        return self
 
-    def transpose(self, *axes: Any):
-        return _jnp().transpose(self, _unpack(axes) if axes else None)
+    def conj(self):
+        return self
 
-    def swapaxes(self, axis1: int, axis2: int):
-        return _jnp().swapaxes(self, axis1, axis2)
+    conjugate = conj
 
-    def astype(self, dtype: Any):
-        return _jnp().astype(self, dtype)
+    def reshape(self, *args: Any, order: str = "C"):
+        return _jnp().reshape(self, _unpack(args), order)
 
-    def ravel(self):
-        return _jnp().ravel(self)
+    def transpose(self, *args: Any):
+        return _jnp().transpose(self, _unpack(args) if args else None)
 
-    def flatten(self):
-        return _jnp().ravel(self)
+    def flatten(self, order: str = "C"):
+        return _jnp().ravel(self, order)
 
-    def squeeze(self, axis: Any = None):
-        return _jnp().squeeze(self, axis)
+    def view(self, dtype: Any = None, type: None = None):
+        """The same bits as another dtype."""
+        from .lax import bitcast_convert_type
 
-    def copy(self):
-        return _jnp().copy(self)
+        if type is not None:
+            raise ValueError("`type` argument of array.view() is not supported.")
+        return self if dtype is None else bitcast_convert_type(self, dtype)
 
-    def sum(self, axis: Any = None, keepdims: bool = False):
-        return _jnp().sum(self, axis, keepdims)
-
-    def mean(self, axis: Any = None, keepdims: bool = False):
-        return _jnp().mean(self, axis, keepdims)
-
-    def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False):
-        return _jnp().var(self, axis, ddof, keepdims)
-
-    def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False):
-        return _jnp().std(self, axis, ddof, keepdims)
-
-    def max(self, axis: Any = None, keepdims: bool = False):
-        return _jnp().max(self, axis, keepdims)
-
-    def min(self, axis: Any = None, keepdims: bool = False):
-        return _jnp().min(self, axis, keepdims)
-
-    def prod(self, axis: Any = None, keepdims: bool = False):
-        return _jnp().prod(self, axis, keepdims)
-
-    def cumsum(self, axis: Any = None):
-        return _jnp().cumsum(self, axis)
-
-    def all(self, axis: Any = None, keepdims: bool = False):
-        return _jnp().all(self, axis, keepdims)
-
-    def any(self, axis: Any = None, keepdims: bool = False):
-        return _jnp().any(self, axis, keepdims)
-
-    def argmax(self, axis: Any = None, keepdims: bool = False):
-        return _jnp().argmax(self, axis, keepdims)
-
-    def argmin(self, axis: Any = None, keepdims: bool = False):
-        return _jnp().argmin(self, axis, keepdims)
-
-    def dot(self, other: Any):
-        return _jnp().dot(self, other)
-
-    def take(self, indices: Any, axis: int | None = None):
-        return _jnp().take(self, indices, axis)
-
-    def clip(self, min: Any = None, max: Any = None):
-        return _jnp().clip(self, min, max)
-
-    def round(self):
-        return _jnp().round(self)
-
-    def repeat(self, repeats: int, axis: int | None = None):
-        return _jnp().repeat(self, repeats, axis)
+    all, any = _method("all"), _method("any")
+    argmax, argmin = _method("argmax"), _method("argmin")
+    argsort = _method("argsort")
+    astype = _method("astype")
+    clip = _method("clip")
+    copy = _method("copy")
+    cumprod, cumsum = _method("cumprod"), _method("cumsum")
+    diagonal = _method("diagonal")
+    dot = _method("dot")
+    max, min = _method("max"), _method("min")
+    mean, std, var = _method("mean"), _method("std"), _method("var")
+    nonzero = _method("nonzero")
+    prod, sum = _method("prod"), _method("sum")
+    ptp = _method("ptp")
+    ravel = _method("ravel")
+    repeat = _method("repeat")
+    round = _method("round")
+    searchsorted = _method("searchsorted")
+    sort = _method("sort")
+    squeeze = _method("squeeze")
+    swapaxes = _method("swapaxes")
+    take = _method("take")
+    trace = _method("trace")
 
 
 def _unpack(args: tuple) -> Any:

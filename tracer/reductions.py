@@ -1,30 +1,22 @@
-"""Reductions and scans along axes.
+"""Reductions along axes.
 
-Invariant: results follow numpy in shape; in dtype they keep the operand's, except that sums and
-extrema of bools are int32 and means of integers float32.
+Invariant: results follow JAX in shape and dtype: sums of bools are int32, means of integers
+float32, everything else keeps the operand's dtype; a `where` of False stands for the identity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod as _product
 from typing import Any
 
-from ir.dtypes import bool_, i32
+import numpy as np
 
+from ir.dtypes import DType, bool_, f32, highest, i32, lowest
+
+from . import elementwise as ew
 from .array import aval_of
-from .creation import iota
-from .elementwise import (
-    add,
-    equal,
-    isclose,
-    isfinite,
-    multiply,
-    sqrt,
-    square,
-    subtract,
-    where,
-)
+from .bits import sort_key
+from .creation import asarray, iota
 from .errors import located
 from .operands import as_bool, as_float, astype
 from .shaping import (
@@ -49,114 +41,84 @@ def _reduce(prim: str, x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def _number(x: Any) -> Any:
-    x = operand(x)
     return astype(x, i32) if aval_of(x).dtype is bool_ else x
 
 
-def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Sum over `axis` (an int, a tuple, or None for all). Bools are counted."""
-    return _reduce("sum", _number(x), axis, keepdims)
-
-
-def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Sum divided by the number of elements; of integers in float32."""
-    x = as_float(x)
-    shape = aval_of(x).shape
-    count = _product(shape[d] for d in canonical_axes(axis, len(shape)))
-    return sum(x, axis, keepdims) * (1.0 / count if count else float("nan"))
-
-
-def var(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
-    """Mean squared distance from the mean; divides by count - ddof."""
-    x = as_float(x)
-    shape = aval_of(x).shape
-    count = _product(shape[d] for d in canonical_axes(axis, len(shape))) - ddof
-    centred = subtract(x, mean(x, axis, keepdims=True))
-    return sum(square(centred), axis, keepdims) * (1.0 / count if count > 0 else float("nan"))
-
-
-def std(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
-    """Square root of `var`."""
-    return sqrt(var(x, axis, ddof, keepdims))
-
-
-def _extremum(prim: str, name: str, x: Any, axis: Any, keepdims: bool) -> Any:
-    x = _number(x)
-    shape = aval_of(x).shape
-    if 0 in [shape[d] for d in canonical_axes(axis, len(shape))]:
+def selected(name: str, x: Any, where: Any, identity: Any) -> Any:
+    """`x` with `identity` where the mask `where` is False. Raises ValueError unless it is bool."""
+    if where is None:
+        return x
+    mask = operand(where, name)
+    if aval_of(mask).dtype is not bool_:
         raise located(
             ValueError,
-            f"zero-size array of shape {shape} to reduction {name}, which has no identity",
+            f"jnp.{name}: where must be None or a boolean array; got "
+            f"where.dtype={aval_of(mask).dtype.np!r}.",
         )
-    return _reduce(prim, x, axis, keepdims)
+    return ew.where(mask, x, identity)
 
 
-def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The largest element; equal ones share the gradient. Raises ValueError if there is none."""
-    return _extremum("reduce_max", "max", x, axis, keepdims)
+def without_out(name: str, out: Any) -> None:
+    """`out` has a place in the signatures, as in numpy, and nothing may be written to it."""
+    if out is not None:
+        raise located(
+            TypeError,
+            f"The 'out' argument to jnp.{name} is not supported: arrays are immutable; "
+            "use the result",
+        )
 
 
-def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The smallest element; equal ones share the gradient. Raises ValueError if there is none."""
-    return _extremum("reduce_min", "min", x, axis, keepdims)
+# --- sums and products ------------------------------------------------------------------------
 
 
-def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Whether an element is true."""
-    found = _reduce("reduce_max", astype(as_bool(x), i32), axis, keepdims)
-    return equal(found, 1)
+def sum(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """Sum over `axis` (an int, a tuple, or None for all), of elements as `dtype`.
+
+    `initial` is added; elements where `where` is False are not. Bools are counted as int32.
+    """
+    x, kind = _terms("sum", a, dtype, out, where, 0)
+    total = _reduce("sum", x, axis, keepdims)
+    total = total if initial is None else ew.add(total, astype(initial, aval_of(total).dtype))
+    return astype(total, kind)
 
 
-def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Whether no element is false."""
-    found = _reduce("reduce_min", astype(as_bool(x), i32), axis, keepdims)
-    # An empty reduction gives the largest integer, and all() of nothing is true.
-    return equal(equal(found, 0), False)
-
-
-def allclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8) -> Any:
-    """Whether `isclose` holds everywhere."""
-    return all(isclose(x, y, rtol, atol))
-
-
-def array_equal(x: Any, y: Any) -> Any:
-    """Whether shapes and elements are equal."""
-    x, y = operand(x), operand(y)
-    if aval_of(x).shape != aval_of(y).shape:
-        return filled(False, bool_)
-    return all(equal(x, y))
-
-
-def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
-    """int32 index of the first largest element along `axis` (default: of the flattened array)."""
-    return _first(max, x, axis, keepdims)
-
-
-def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
-    """int32 index of the first smallest element along `axis`."""
-    return _first(min, x, axis, keepdims)
-
-
-def _first(extremum: Callable, x: Any, axis: int | None, keepdims: bool) -> Any:
-    x = _number(x)
-    rank = aval_of(x).ndim
-    line = ravel(x) if axis is None else x
-    at = canonical_axis(0 if axis is None else axis, aval_of(line).ndim)
-    shape = aval_of(line).shape
-    hit = equal(line, broadcast_to(extremum(line, at, keepdims=True), shape))
-    place = min(where(hit, iota(shape, at), shape[at] - 1), at, keepdims=keepdims)
-    return reshape(place, (1,) * rank) if axis is None and keepdims else place
-
-
-def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Product over `axis`, by pairwise multiplication."""
-    x = _number(x)
+def prod(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """Product over `axis`, by pairwise multiplication; the options are those of `sum`."""
+    x, kind = _terms("prod", a, dtype, out, where, 1)
     shape = aval_of(x).shape
     axes = canonical_axes(axis, len(shape))
     for at in axes:
         x = _halve(x, at)
     kept = tuple(1 if d in axes else n for d, n in enumerate(shape) if keepdims or d not in axes)
-    return reshape(x, kept)
+    x = reshape(x, kept)
+    x = x if initial is None else ew.multiply(x, astype(initial, aval_of(x).dtype))
+    return astype(x, kind)
+
+
+def _terms(name: str, a: Any, dtype: Any, out: Any, where: Any, identity: int) -> tuple[Any, DType]:
+    """(numbers to combine, dtype of the result)."""
+    without_out(name, out)
+    x = operand(a, name)
+    x = _number(x) if dtype is None else astype(x, dtype)
+    kind = aval_of(x).dtype
+    x = _number(x)
+    return selected(name, x, where, filled(identity, aval_of(x).dtype)), kind
 
 
 def _halve(x: Any, at: int) -> Any:
@@ -167,20 +129,21 @@ def _halve(x: Any, at: int) -> Any:
         return filled(1, aval_of(x).dtype, shape)
     while (n := aval_of(x).shape[at]) > 1:
         half = n // 2
-        pairs = multiply(slice_axis(x, at, 0, half), slice_axis(x, at, half, 2 * half))
+        pairs = ew.multiply(slice_axis(x, at, 0, half), slice_axis(x, at, half, 2 * half))
         x = concatenate([pairs, slice_axis(x, at, 2 * half, n)], at) if n % 2 else pairs
     return x
 
 
-def cumsum(x: Any, axis: int | None = None) -> Any:
+def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
     """Running sums along `axis` (default: of the flattened array), in log2(n) passes."""
-    x = ravel(_number(x)) if axis is None else _number(x)
+    x, kind = _terms("cumsum", a, dtype, out, None, 0)
+    x = ravel(x) if axis is None or not aval_of(x).ndim else x
     at = canonical_axis(0 if axis is None else axis, aval_of(x).ndim)
     n, shift = aval_of(x).shape[at], 1
     while shift < n:
-        x = add(x, _shifted(x, at, shift))
+        x = ew.add(x, _shifted(x, at, shift))
         shift *= 2
-    return x
+    return astype(x, kind)
 
 
 def _shifted(x: Any, at: int, by: int) -> Any:
@@ -191,16 +154,261 @@ def _shifted(x: Any, at: int, by: int) -> Any:
     return bind("pad", kept, low=low, high=none, interior=none, value=0)
 
 
+# --- moments ----------------------------------------------------------------------------------
+
+
+def _wide(kind: DType) -> DType:
+    """Where moments are computed: squares and sums of 16-bit floats overflow."""
+    return f32 if kind.is_float and kind.np.itemsize < 4 else kind
+
+
+def _count(x: Any, axis: Any, keepdims: bool, where: Any) -> Any:
+    """How many elements a mean is of: a number, or an array with a mask."""
+    shape = aval_of(x).shape
+    if where is None:
+        return _product(shape[d] for d in canonical_axes(axis, len(shape)))
+    mask = broadcast_to(operand(where), shape)
+    return sum(mask, axis, dtype=aval_of(x).dtype, keepdims=keepdims)
+
+
+def mean(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+) -> Any:
+    """Sum divided by the number of elements; of integers in float32."""
+    without_out("mean", out)
+    x = as_float(a) if dtype is None else astype(a, dtype)
+    kind = aval_of(x).dtype
+    x = astype(x, _wide(kind))
+    total = sum(x, axis, keepdims=keepdims, where=where)
+    return astype(_divided(total, _count(x, axis, keepdims, where)), kind)
+
+
+def _divided(total: Any, count: Any) -> Any:
+    kind = aval_of(total).dtype
+    if not kind.is_float:
+        return bind("div", total, broadcast_to(filled(count, kind), aval_of(total).shape))
+    if isinstance(count, int | float):
+        return ew.multiply(total, 1.0 / count if count > 0 else float("nan"))
+    enough = ew.greater(count, 0)
+    return ew.where(enough, ew.divide(total, ew.where(enough, count, 1.0)), float("nan"))
+
+
+def var(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: float | None = None,
+) -> Any:
+    """Mean squared distance from the mean; divides by count - ddof.
+
+    `mean` (with axes kept) is the mean where it is known; `correction` is another name of `ddof`.
+    """
+    without_out("var", out)
+    x = as_float(a) if dtype is None else as_float(astype(a, dtype))
+    kind = aval_of(x).dtype
+    x = astype(x, _wide(kind))
+    centre = _mean(x, axis, keepdims=True, where=where) if mean is None else operand(mean)
+    squares = ew.square(ew.subtract(x, astype(centre, aval_of(x).dtype)))
+    total = sum(squares, axis, keepdims=keepdims, where=where)
+    less = _correction(ddof, correction)
+    return astype(_divided(total, _count(x, axis, keepdims, where) - less), kind)
+
+
+_mean = mean  # where `mean` is a parameter
+
+
+def _correction(ddof: float, correction: float | None) -> float:
+    if correction is None:
+        return ddof
+    if ddof != 0:
+        raise located(ValueError, "ddof and correction can't be provided simultaneously.")
+    return correction
+
+
+def std(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: float | None = None,
+) -> Any:
+    """Square root of `var`."""
+    less = _correction(ddof, correction)
+    return ew.sqrt(var(a, axis, dtype, out, less, keepdims, where=where, mean=mean))
+
+
+# --- extrema ----------------------------------------------------------------------------------
+
+
+def _extremum(
+    name: str, a: Any, axis: Any, out: Any, keepdims: bool, initial: Any, where: Any
+) -> Any:
+    without_out(name, out)
+    x = operand(a, name)
+    kind = aval_of(x).dtype
+    if initial is None and where is not None:
+        raise located(
+            ValueError,
+            f"reduction operation {name} does not have an identity, so to use a where mask one "
+            "has to specify 'initial'",
+        )
+    if initial is None:
+        refuse_empty(
+            f"zero-size array to reduction operation {name} which has no identity", x, axis
+        )
+        return astype(_reduce(f"reduce_{name}", _number(x), axis, keepdims), kind)
+    first = _number(astype(initial, kind))
+    x = selected(name, _number(x), where, first)
+    shape = aval_of(x).shape
+    if 0 in [shape[d] for d in canonical_axes(axis, len(shape))]:
+        return astype(broadcast_to(first, aval_of(sum(x, axis, keepdims=keepdims)).shape), kind)
+    pair = ew.maximum if name == "max" else ew.minimum
+    return astype(pair(_reduce(f"reduce_{name}", x, axis, keepdims), first), kind)
+
+
+def refuse_empty(message: str, x: Any, axis: Any) -> None:
+    """Raise ValueError if there is nothing along `axis`."""
+    shape = aval_of(x).shape
+    if 0 in [shape[d] for d in canonical_axes(axis, len(shape))]:
+        raise located(ValueError, message)
+
+
+def max(
+    a: Any,
+    axis: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """The largest element, and no less than `initial`; equal ones share the gradient.
+
+    Raises ValueError if there may be none and no `initial`.
+    """
+    return _extremum("max", a, axis, out, keepdims, initial, where)
+
+
+def min(
+    a: Any,
+    axis: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """The smallest element, and no more than `initial`; equal ones share the gradient.
+
+    Raises ValueError if there may be none and no `initial`.
+    """
+    return _extremum("min", a, axis, out, keepdims, initial, where)
+
+
+def any(
+    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None
+) -> Any:
+    """Whether an element is true."""
+    without_out("any", out)
+    x = selected("any", as_bool(a), where, False)
+    return ew.equal(_reduce("reduce_max", astype(x, i32), axis, keepdims), 1)
+
+
+def all(
+    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None
+) -> Any:
+    """Whether no element is false."""
+    without_out("all", out)
+    x = selected("all", as_bool(a), where, True)
+    # An empty reduction gives the largest integer, and all() of nothing is true.
+    return ew.not_equal(_reduce("reduce_min", astype(x, i32), axis, keepdims), 0)
+
+
+def argmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
+    """int32 index of the first largest element along `axis` (default: of the flattened array).
+
+    A NaN counts as the largest. Raises ValueError if there is no element.
+    """
+    without_out("argmax", out)
+    return _first("argmax", sort_key(operand(a, "argmax")), axis, bool(keepdims))
+
+
+def argmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
+    """int32 index of the first smallest element along `axis`; a NaN counts as the smallest."""
+    without_out("argmin", out)
+    x = operand(a, "argmin")
+    key = sort_key(x)
+    key = ew.where(ew.isnan(x), lowest(i32), key) if aval_of(x).dtype.is_float else key
+    return _first("argmin", key, axis, bool(keepdims))
+
+
+def _first(name: str, key: Any, axis: int | None, keepdims: bool) -> Any:
+    """Where the first extreme integer is; floats have no order that NaN is part of."""
+    refuse_empty(f"attempt to get {name} of an empty sequence", key, axis)
+    rank = aval_of(key).ndim
+    line = ravel(key) if axis is None else key
+    at = canonical_axis(0 if axis is None else axis, aval_of(line).ndim)
+    shape = aval_of(line).shape
+    extreme = (max if name == "argmax" else min)(line, at, keepdims=True)
+    hit = ew.equal(line, broadcast_to(extreme, shape))
+    place = min(ew.where(hit, iota(shape, at), highest(i32)), at, keepdims=keepdims)
+    return reshape(place, (1,) * rank) if axis is None and keepdims else place
+
+
+# --- comparisons of whole arrays ----------------------------------------------------------------
+
+
+def allclose(
+    a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Any:
+    """Whether `isclose` holds everywhere."""
+    return all(ew.isclose(a, b, rtol, atol, equal_nan))
+
+
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
+    """Whether shapes and elements are equal."""
+    a, b = asarray(a1), asarray(a2)
+    if aval_of(a).shape != aval_of(b).shape:
+        return filled(False, bool_)
+    same = ew.equal(a, b)
+    if equal_nan:
+        same = ew.logical_or(same, ew.logical_and(ew.isnan(a), ew.isnan(b)))
+    return all(same)
+
+
+def array_equiv(a1: Any, a2: Any) -> Any:
+    """Whether the elements are equal after broadcasting, which must be possible."""
+    a, b = asarray(a1), asarray(a2)
+    try:
+        np.broadcast_shapes(aval_of(a).shape, aval_of(b).shape)
+    except ValueError:
+        return filled(False, bool_)
+    return all(ew.equal(a, b))
+
+
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))), without overflow."""
-    from .elementwise import exp, log
-
     x = as_float(x)
     shape = aval_of(x).shape
     top = bind("stop_gradient", max(x, axis, keepdims=True))
-    top = where(isfinite(top), top, 0.0)
-    total = sum(exp(subtract(x, broadcast_to(top, shape))), axis, keepdims)
-    return add(log(total), reshape(top, aval_of(total).shape))
+    top = ew.where(ew.isfinite(top), top, 0.0)
+    total = sum(ew.exp(ew.subtract(x, broadcast_to(top, shape))), axis, keepdims=keepdims)
+    return ew.add(ew.log(total), reshape(top, aval_of(total).shape))
 
 
 __all__ = [
@@ -210,6 +418,7 @@ __all__ = [
     "argmax",
     "argmin",
     "array_equal",
+    "array_equiv",
     "cumsum",
     "logsumexp",
     "max",

@@ -42,28 +42,36 @@ def canonical_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     given = axis if isinstance(axis, (tuple, list)) else (axis,)
     axes = sorted(canonical_axis(a, ndim) for a in given)
     if len(set(axes)) != len(axes):
-        raise located(ValueError, f"duplicate axes in {axis}")
+        raise located(ValueError, f"duplicate value in 'axis': {axis}")
     return tuple(axes)
 
 
-def shape(x: Any) -> tuple[int, ...]:
-    return aval_of(operand(x)).shape
+def shape(a: Any) -> tuple[int, ...]:
+    """The sizes of the axes."""
+    return aval_of(operand(a, "shape")).shape
 
 
-def ndim(x: Any) -> int:
-    return len(shape(x))
+def ndim(a: Any) -> int:
+    """The number of axes."""
+    return len(shape(a))
 
 
-def size(x: Any) -> int:
-    return prod(shape(x))
+def size(a: Any, axis: Any = None) -> int:
+    """The number of elements, or of places along `axis`."""
+    sizes = shape(a)
+    return prod(sizes[d] for d in canonical_axes(axis, len(sizes)))
 
 
 # --- views ------------------------------------------------------------------------------------
 
 
-def reshape(x: Any, shape: Any) -> Any:
-    """The same elements, in row-major order, in another shape; one axis may be -1."""
-    x = operand(x, "reshape")
+def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
+    """The same elements, in row-major order, in another shape; one axis may be -1.
+
+    With order "F" the first axis varies fastest, in both shapes. Raises TypeError if the sizes
+    differ.
+    """
+    x = operand(a, "reshape")
     aval, sizes = aval_of(x), _sizes(shape)
     if sizes.count(-1) == 1:
         rest = prod(n for n in sizes if n != -1)
@@ -75,7 +83,15 @@ def reshape(x: Any, shape: Any) -> Any:
             f"cannot reshape array of shape {aval.shape} (size {aval.size}) "
             f"into shape {_sizes(shape)} (size {prod(sizes)})",
         )
+    if _is_column_major(order):
+        return transpose(reshape(transpose(x), sizes[::-1]))
     return x if sizes == aval.shape else bind("reshape", x, shape=sizes)
+
+
+def _is_column_major(order: str) -> bool:
+    if order not in ("C", "F"):
+        raise located(ValueError, f"order is 'C' or 'F', got {order!r}")
+    return order == "F"
 
 
 def _sizes(shape: Any) -> tuple[int, ...]:
@@ -85,9 +101,9 @@ def _sizes(shape: Any) -> tuple[int, ...]:
     return tuple(-1 if o else n for o, n in zip(open_, fixed, strict=True))
 
 
-def ravel(x: Any) -> Any:
+def ravel(a: Any, order: str = "C") -> Any:
     """One axis."""
-    return reshape(x, -1) if size(x) else reshape(x, 0)
+    return reshape(a, -1 if size(a) else 0, order)
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:

@@ -16,9 +16,9 @@ from . import reductions as red
 from . import shaping
 from .array import aval_of
 from .errors import located
-from .operands import as_bool, as_float, astype
+from .operands import as_bool, as_float, astype, same_dtype
 from .special import logaddexp
-from .staging import operand
+from .staging import SCALARS, filled, operand
 
 # --- running ----------------------------------------------------------------------------------
 
@@ -41,9 +41,51 @@ def running(combine: Callable, x: Any, axis: int | None, reverse: bool = False) 
     return shaping.flip(x, at) if reverse else x
 
 
-def cumprod(x: Any, axis: int | None = None) -> Any:
+def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
     """Running products along `axis` (default: of the flattened array)."""
-    return running(ew.multiply, x, axis)
+    red.without_out("cumprod", out)
+    x = operand(a, "cumprod") if dtype is None else astype(a, dtype)
+    made = running(ew.multiply, x if aval_of(x).ndim else shaping.ravel(x), axis)
+    return made if dtype is None else astype(made, dtype)
+
+
+def cumulative_sum(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
+    """`cumsum`; with `include_initial` a 0 goes in front. `axis` may be left out of vectors."""
+    return _cumulative("sum", red.cumsum, 0, x, axis, dtype, include_initial)
+
+
+def cumulative_prod(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
+    """`cumprod`; with `include_initial` a 1 goes in front. `axis` may be left out of vectors."""
+    return _cumulative("product", cumprod, 1, x, axis, dtype, include_initial)
+
+
+def _cumulative(
+    name: str, run: Callable, first: int, x: Any, axis: int | None, dtype: Any, initial: bool
+) -> Any:
+    x = operand(x, f"cumulative_{name[:4]}")
+    rank = aval_of(x).ndim
+    if rank == 0:
+        raise located(
+            ValueError,
+            f"The input must be non-scalar to take a cumulative {name}, however a scalar value or "
+            "scalar array was given.",
+        )
+    if axis is None and rank > 1:
+        raise located(
+            ValueError,
+            f"The input array has rank {rank}, however axis was not set to an explicit value. The "
+            "axis argument is only optional for one-dimensional arrays.",
+        )
+    at = shaping.canonical_axis(0 if axis is None else axis, rank)
+    made = run(x, at, dtype)
+    if not initial:
+        return made
+    sizes = tuple(1 if d == at else n for d, n in enumerate(aval_of(x).shape))
+    return shaping.concatenate([filled(first, aval_of(made).dtype, sizes), made], at)
 
 
 def running_sum(x: Any, axis: int = 0, reverse: bool = False) -> Any:
@@ -71,10 +113,22 @@ def cumlogsumexp(x: Any, axis: int = 0, reverse: bool = False) -> Any:
     return running(logaddexp, as_float(x), axis, reverse)
 
 
-def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
-    """Differences of neighbours along `axis`, `n` times."""
-    x = operand(x)
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Differences of neighbours along `axis`, `n` times.
+
+    `prepend` and `append` (arrays, or scalars for one more element) come in front and behind.
+    Raises ValueError if n is negative or there is no axis.
+    """
+    x = operand(a, "diff")
+    if n < 0:
+        raise located(ValueError, f"order must be non-negative but got {n}")
+    if not aval_of(x).ndim:
+        raise located(ValueError, "diff requires input that is at least one dimensional; got ()")
     at = shaping.canonical_axis(axis, aval_of(x).ndim)
+    if n == 0:
+        return x
+    parts = [_beside(prepend, x, at), x, _beside(append, x, at)]
+    x = shaping.concatenate([p for p in parts if p is not None], at)
     change = ew.not_equal if aval_of(x).dtype is bool_ else ew.subtract
     for _ in range(n):
         size = aval_of(x).shape[at]
@@ -82,6 +136,70 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
             break
         x = change(shaping.slice_axis(x, at, 1, size), shaping.slice_axis(x, at, 0, size - 1))
     return x
+
+
+def _beside(given: Any, x: Any, at: int) -> Any:
+    if given is None or aval_of(operand(given)).ndim:
+        return given
+    kind = aval_of(x).dtype
+    sizes = tuple(1 if d == at else n for d, n in enumerate(aval_of(x).shape))
+    return shaping.broadcast_to(astype(given, kind) if isinstance(given, SCALARS) else given, sizes)
+
+
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    """Differences of neighbours of the flattened array, between two given ends."""
+    x = operand(ary, "ediff1d")
+    kind = aval_of(x).dtype
+    ends = [None if v is None else astype(shaping.ravel(v), kind) for v in (to_begin, to_end)]
+    parts = [ends[0], diff(shaping.ravel(x)), ends[1]]
+    return shaping.concatenate([p for p in parts if p is not None], 0)
+
+
+def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int | None = None) -> Any:
+    """Central differences along each axis, one-sided ones at the ends; a list if there are several.
+
+    `varargs` are the distances along each axis, or one for all; places of the elements instead
+    of a distance may be unevenly spaced.
+    """
+    f = as_float(f)
+    rank = aval_of(f).ndim
+    given = range(rank) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = [shaping.canonical_axis(a, rank) for a in given]
+    if edge_order not in (None, 1):
+        raise located(ValueError, f"gradient has edge_order 1, got {edge_order}")
+    steps = list(varargs) if varargs else [1.0]
+    steps = steps * len(axes) if len(steps) == 1 else steps
+    if len(steps) != len(axes):
+        raise located(TypeError, f"gradient of {len(axes)} axes got {len(steps)} spacings")
+    found = [_slope(f, a, h) for a, h in zip(axes, steps, strict=True)]
+    return found[0] if len(found) == 1 else found
+
+
+def _slope(f: Any, at: int, h: Any) -> Any:
+    n = aval_of(f).shape[at]
+    if n < 2:
+        raise located(
+            ValueError,
+            "Shape of array too small to calculate a numerical gradient, at least 2 elements are "
+            "required.",
+        )
+
+    def part(lo: int, hi: int) -> Any:
+        return shaping.slice_axis(f, at, lo, hi)
+
+    rise = diff(f, axis=at)
+    if aval_of(operand(h)).ndim == 0:
+        middle = ew.divide(ew.subtract(part(2, n), part(0, n - 2)), ew.multiply(2.0, h))
+        slopes = ew.divide(rise, h)
+    else:
+        shape = tuple(n - 1 if d == at else 1 for d in range(aval_of(f).ndim))
+        width = shaping.reshape(diff(as_float(h)), shape)
+        slopes = ew.divide(rise, width)
+        left, right = (shaping.slice_axis(width, at, *ends) for ends in ((0, n - 2), (1, n - 1)))
+        low, high = (shaping.slice_axis(slopes, at, *ends) for ends in ((0, n - 2), (1, n - 1)))
+        middle = (low * right + high * left) / (left + right)
+    first, last = (shaping.slice_axis(slopes, at, i, i + 1) for i in (0, n - 2))
+    return shaping.concatenate([first, middle, last], at)
 
 
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
@@ -108,103 +226,200 @@ def _filled(x: Any, value: float) -> tuple[Any, Any]:
     return ew.where(odd, value, x), ew.logical_not(odd)
 
 
-def nansum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Sum of the elements that are not NaN."""
-    return red.sum(_filled(x, 0.0)[0], axis, keepdims)
+def nansum(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """`sum` of the elements that are not NaN."""
+    return red.sum(_filled(a, 0.0)[0], axis, dtype, out, keepdims, initial, where)
 
 
-def nanprod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Product of the elements that are not NaN."""
-    return red.prod(_filled(x, 1.0)[0], axis, keepdims)
+def nanprod(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """`prod` of the elements that are not NaN."""
+    return red.prod(_filled(a, 1.0)[0], axis, dtype, out, keepdims, initial, where)
 
 
-def _counted(there: Any, axis: Any, keepdims: bool, like: Any) -> Any:
-    return astype(red.sum(there, axis, keepdims), aval_of(like).dtype)
+def _numbers(a: Any, where: Any) -> tuple[Any, Any]:
+    """Floats, 0 where there is NaN, and which of them count."""
+    x, there = _filled(as_float(a), 0.0)
+    if where is not None:
+        there = ew.logical_and(there, operand(where))
+    return x, there
 
 
-def nanmean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def nanmean(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    where: Any = None,
+) -> Any:
     """Mean of the elements that are not NaN; NaN if there is none."""
-    x, there = _filled(as_float(x), 0.0)
-    return red.sum(x, axis, keepdims) / _counted(there, axis, keepdims, x)
+    x, there = _numbers(a if dtype is None else astype(a, dtype), where)
+    return red.mean(x, axis, None, out, keepdims, where=there)
 
 
-def nanvar(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+def nanvar(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    where: Any = None,
+    mean: Any = None,
+) -> Any:
     """Variance of the elements that are not NaN; NaN unless there are more than `ddof`."""
-    x, there = _filled(as_float(x), 0.0)
-    count = _counted(there, axis, True, x)
-    mean = red.sum(x, axis, True) / ew.maximum(count, 1.0)
-    squares = red.sum(ew.where(there, ew.square(ew.subtract(x, mean)), 0.0), axis, keepdims)
-    left = _counted(there, axis, keepdims, x) - ddof
-    enough = ew.greater(left, 0)
-    return ew.where(enough, squares / ew.where(enough, left, 1.0), float("nan"))
+    x, there = _numbers(a if dtype is None else astype(a, dtype), where)
+    return red.var(x, axis, None, out, ddof, keepdims, where=there, mean=mean)
 
 
-def nanstd(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+def nanstd(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    where: Any = None,
+    mean: Any = None,
+) -> Any:
     """Square root of `nanvar`."""
-    return ew.sqrt(nanvar(x, axis, ddof, keepdims))
+    return ew.sqrt(nanvar(a, axis, dtype, out, ddof, keepdims, where, mean))
 
 
-def _nan_extremum(reduce: Callable, worst: float, x: Any, axis: Any, keepdims: bool) -> Any:
-    x, there = _filled(x, worst)
-    out = reduce(x, axis, keepdims)
-    if not aval_of(x).dtype.is_float:
-        return out
-    return ew.where(red.any(there, axis, keepdims), out, float("nan"))
+def _nan_extremum(
+    reduce: Callable,
+    worst: float,
+    a: Any,
+    axis: Any,
+    out: Any,
+    keepdims: bool,
+    initial: Any,
+    where: Any,
+) -> Any:
+    x, there = _filled(a, worst)
+    found = reduce(x, axis, out, keepdims, initial, where)
+    if not aval_of(x).dtype.is_float or initial is not None:
+        return found
+    return ew.where(red.any(there, axis, keepdims=keepdims), found, float("nan"))
 
 
-def nanmax(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The largest element that is not NaN; NaN if there is none."""
-    return _nan_extremum(red.max, -float("inf"), x, axis, keepdims)
+def nanmax(
+    a: Any,
+    axis: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """The largest element that is not NaN; NaN if there is none and no `initial`."""
+    return _nan_extremum(red.max, -float("inf"), a, axis, out, keepdims, initial, where)
 
 
-def nanmin(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The smallest element that is not NaN; NaN if there is none."""
-    return _nan_extremum(red.min, float("inf"), x, axis, keepdims)
+def nanmin(
+    a: Any,
+    axis: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """The smallest element that is not NaN; NaN if there is none and no `initial`."""
+    return _nan_extremum(red.min, float("inf"), a, axis, out, keepdims, initial, where)
 
 
-def nancumsum(x: Any, axis: int | None = None) -> Any:
+def nanargmax(
+    a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None
+) -> Any:
+    """`argmax` of the elements that are not NaN; -1 if there is none."""
+    return _nan_place(red.argmax, -float("inf"), a, axis, out, keepdims)
+
+
+def nanargmin(
+    a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None
+) -> Any:
+    """`argmin` of the elements that are not NaN; -1 if there is none."""
+    return _nan_place(red.argmin, float("inf"), a, axis, out, keepdims)
+
+
+def _nan_place(find: Callable, worst: float, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
+    x, there = _filled(a, worst)
+    place = find(x, axis, out, keepdims)
+    return ew.where(red.any(there, axis, keepdims=bool(keepdims)), place, -1)
+
+
+def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
     """Running sums that count NaN as 0."""
-    return red.cumsum(_filled(x, 0.0)[0], axis)
+    return red.cumsum(_filled(a, 0.0)[0], axis, dtype, out)
+
+
+def nancumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+    """Running products that count NaN as 1."""
+    return cumprod(_filled(a, 1.0)[0], axis, dtype, out)
 
 
 # --- summaries --------------------------------------------------------------------------------
 
 
-def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
     """Largest minus smallest element."""
-    return ew.subtract(red.max(x, axis, keepdims), red.min(x, axis, keepdims))
+    ends = (f(a, axis, out, keepdims) for f in (red.max, red.min))
+    return ew.subtract(*ends)
 
 
-def count_nonzero(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def count_nonzero(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """int32 number of elements that are not zero."""
-    return red.sum(as_bool(x), axis, keepdims)
+    return red.sum(as_bool(a), axis, keepdims=keepdims)
 
 
 def average(
-    x: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False
 ) -> Any:
-    """Mean weighted by `weights`, of x's shape or one for each place along `axis`.
+    """Mean weighted by `weights`, of a's shape or one for each place along `axis`.
 
-    With `returned` also the sum of the weights. Raises TypeError for weights that do not fit.
+    With `returned` also the sum of the weights. Raises ValueError for weights that do not fit.
     """
-    x = as_float(x)
+    x = as_float(a)
     if weights is None:
-        out = red.mean(x, axis, keepdims)
-        total = ew.add(ew.multiply(out, 0.0), aval_of(x).size / max(aval_of(out).size, 1))
-        return (out, total) if returned else out
-    weights = as_float(weights)
-    shape = aval_of(x).shape
-    if aval_of(weights).shape != shape:
-        if axis is None or aval_of(weights).ndim != 1:
-            raise located(
-                TypeError, f"weights of shape {aval_of(weights).shape} do not fit {shape}"
-            )
-        at = shaping.canonical_axis(axis, len(shape))
-        sizes = tuple(n if d == at else 1 for d, n in enumerate(shape))
-        weights = shaping.broadcast_to(shaping.reshape(weights, sizes), shape)
-    total = red.sum(weights, axis, keepdims)
-    out = red.sum(ew.multiply(x, weights), axis, keepdims) / total
-    return (out, total) if returned else out
+        out = red.mean(x, axis, keepdims=keepdims)
+        count = aval_of(x).size / max(aval_of(out).size, 1)
+        return (out, ew.add(ew.multiply(out, 0.0), count)) if returned else out
+    x, weights = same_dtype("average", x, as_float(weights))
+    weights = _fitted(weights, aval_of(x).shape, axis)
+    total = red.sum(weights, axis, keepdims=keepdims)
+    out = red.sum(ew.multiply(x, weights), axis, keepdims=keepdims) / total
+    return (out, shaping.broadcast_to(total, aval_of(out).shape)) if returned else out
+
+
+def _fitted(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
+    if aval_of(weights).shape == shape:
+        return weights
+    if axis is None:
+        raise located(ValueError, "Axis must be specified when shapes of a and weights differ.")
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = [shaping.canonical_axis(d, len(shape)) for d in given]
+    if aval_of(weights).shape != tuple(shape[d] for d in axes):
+        raise located(
+            ValueError, "Shape of weights must be consistent with shape of a along specified axis."
+        )
+    weights = shaping.transpose(weights, sorted(range(len(axes)), key=axes.__getitem__))
+    sizes = tuple(n if d in axes else 1 for d, n in enumerate(shape))
+    return shaping.broadcast_to(shaping.reshape(weights, sizes), shape)
 
 
 __all__ = [
@@ -214,7 +429,14 @@ __all__ = [
     "cummax",
     "cummin",
     "cumprod",
+    "cumulative_prod",
+    "cumulative_sum",
     "diff",
+    "ediff1d",
+    "gradient",
+    "nanargmax",
+    "nanargmin",
+    "nancumprod",
     "nancumsum",
     "nanmax",
     "nanmean",
