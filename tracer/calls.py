@@ -27,12 +27,11 @@ class Signature:
     avals: tuple[Aval, ...]
     statics: tuple[tuple[Any, type, Any], ...]  # (position or name, type, value)
 
-    def agrees(self, in_tree: tree.Structure, statics: tuple) -> bool:
-        """Whether a call differs in the types of its leaves at most."""
-        return in_tree == self.in_tree and statics == self.statics
-
 
 # --- leaves -----------------------------------------------------------------------------------
+
+
+_PLAIN = (np.ndarray, np.generic, bool, int, float)
 
 
 def leaf_aval(leaf: Any) -> Aval:
@@ -49,6 +48,11 @@ def leaf_aval(leaf: Any) -> Aval:
         kept = isinstance(leaf, (np.ndarray, np.generic))  # an array, of a type there is none of
         text = f"It is a {type(leaf).__name__}, not an array or a number"
         raise TypeError(str(error) if kept else text) from None
+
+
+def plain_aval(leaf: Any) -> Aval | None:
+    """The interned type of a number or a numpy array; None of anything else."""
+    return leaf_aval(leaf) if isinstance(leaf, _PLAIN) else None
 
 
 def checked_avals(of: Roles, in_tree: tree.Structure, leaves: Sequence[Any]) -> tuple[Aval, ...]:

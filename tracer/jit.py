@@ -21,11 +21,12 @@ from ir.graph import Aval, Graph, Lit, Var
 
 from . import settings, tree
 from .array import Array
-from .calls import Signature, checked_avals, hints, leaf_aval
+from .calls import Signature, checked_avals, hints, plain_aval
 from .compiled import Compiled, as_stored, plan_results
 from .donation import pair
 from .errors import Origin
 from .explain import log_compile, log_miss, why_traced
+from .flattening import Flattener, flattener
 from .lowered import Lowered
 from .roles import Names, Nums, Roles, roles
 from .staging import Traced, trace
@@ -167,9 +168,9 @@ def device_memory() -> int:
 # --- jit --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass
 class Entry:
-    """One trace of a function."""
+    """One trace of a function. `flatten` is made when the entry serves a second time."""
 
     signature: Signature
     avals: list[Aval]  # the signature's, as the list that a call compares with
@@ -177,6 +178,23 @@ class Entry:
     call: Compiled
     trace_s: float
     compile_s: float
+    flatten: Flattener | None = None
+    served: bool = False
+
+    def leaves(self, args: tuple, kwargs: dict, of: Roles) -> list | None:
+        """The leaves of a call that this trace serves, found without asking for more than that."""
+        opened, statics = of.open(args, kwargs)
+        leaves = self.flatten(opened)
+        if leaves is None or statics != self.signature.statics:
+            return None
+        # Types are interned: equal lists compare by pointers, without hashing anything.
+        avals = [leaf.aval if type(leaf) is Array else plain_aval(leaf) for leaf in leaves]
+        return leaves if avals == self.avals else None
+
+    def serve(self) -> None:
+        """Called when a call was found to be of this signature the long way."""
+        if not self.served:
+            self.served, self.flatten = True, flattener(self.signature.in_tree)
 
 
 class Jitted:
@@ -203,20 +221,20 @@ class Jitted:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current() is not None or settings.now().disable_jit:
             return self._fun(*args, **kwargs)
+        last = self._last
+        if last is not None and last.flatten is not None:
+            leaves = last.leaves(args, kwargs, self._roles)
+            if leaves is not None:
+                return last.call(leaves)
         leaves, in_tree, statics = self._roles.split(args, kwargs)
         return self._entry(leaves, in_tree, statics).call(leaves)
 
     def _entry(self, leaves: list, in_tree: tree.Structure, statics: tuple) -> Entry:
-        last = self._last
-        try:
-            avals = [leaf.aval if type(leaf) is Array else leaf_aval(leaf) for leaf in leaves]
-        except TypeError:
-            avals = list(checked_avals(self._roles, in_tree, leaves))
-        # Types are interned: equal lists compare by pointers, without hashing anything.
-        if last and avals == last.avals and last.signature.agrees(in_tree, statics):
-            return last
-        signature = Signature(in_tree, tuple(avals), statics)
-        self._last = self._entries.get(signature) or self._add(signature)
+        signature = Signature(in_tree, checked_avals(self._roles, in_tree, leaves), statics)
+        known = self._entries.get(signature)
+        if known:
+            known.serve()
+        self._last = known or self._add(signature)
         return self._last
 
     def _add(self, signature: Signature) -> Entry:
