@@ -16,7 +16,7 @@ from ir.dtypes import DType, bool_, f32, i32
 from ir.dtypes import dtype as dtype_of
 
 from .array import Array, Tracer, aval_of
-from .elementwise import add, equal, greater_equal, multiply, where
+from .elementwise import add, divide, equal, greater_equal, multiply, subtract, where
 from .errors import located
 from .operands import astype
 from .staging import SCALARS, bind, filled, operand, spread
@@ -120,9 +120,38 @@ def _known(v: Any) -> Any:
     return v.item() if isinstance(v, (Tracer, Array)) else v
 
 
-def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True) -> Any:
-    """`num` evenly spaced float32 numbers from `start` to `stop`."""
-    return operand(np.linspace(start, stop, num, endpoint).astype(np.float32))
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
+    """`num` evenly spaced floats from `start` to `stop`, numbers or arrays, along a new `axis`.
+
+    With `retstep`, a pair of them and the step.
+    """
+    count = num - 1 if endpoint else num
+    if isinstance(start, SCALARS) and isinstance(stop, SCALARS):
+        host, step = np.linspace(start, stop, num, endpoint, retstep=True)
+        found = asarray(operand(host.astype(np.float32)), dtype)
+        return (found, step) if retstep else found
+    spans = multiply(subtract(stop, start), 1.0)
+    parts = np.arange(num, dtype=np.float32) / max(count, 1)
+    parts = operand(parts.reshape(-1, *(1,) * aval_of(spans).ndim))
+    rows = add(multiply(subtract(1, parts), start), multiply(parts, stop))
+    found = bind("transpose", rows, perm=_first_to(axis, aval_of(rows).ndim))
+    found = found if dtype is None else astype(found, dtype)
+    return (found, divide(spans, count or np.nan)) if retstep else found
+
+
+def _first_to(axis: int, rank: int) -> tuple[int, ...]:
+    """The permutation that moves the first axis to `axis`."""
+    moved = list(range(1, rank))
+    moved.insert(axis % rank, 0)
+    return tuple(moved)
 
 
 def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = f32) -> Any:
