@@ -23,10 +23,12 @@ from .fuse import Region, fuse
 from .legalize import as_buffers, legalize
 from .loop import iteration
 from .names import tensor_namer
-from .plan import Body, plan
+from .plan import Body, Choice, LoopBody, Planned, plan
 from .profile import Profile
 from .program import Program
 from .strategies import BUILDERS, Kernel
+
+Donations = tuple[tuple[int, int], ...]
 
 
 class CompileError(ValueError):
@@ -40,7 +42,7 @@ class Compilation:
     name: str
     profile: Profile
     graph: Graph
-    donate: tuple[tuple[int, int], ...] = ()
+    donate: Donations = ()
     stages: dict[str, Graph] = field(default_factory=dict)
     regions: list[Region] = field(default_factory=list)
     kernels: list[Kernel] = field(default_factory=list)
@@ -133,17 +135,21 @@ _KEEP = 4096  # kernels kept in memory across compiles
 
 def build_kernels(
     graph: Graph, regions: list[Region], profile: Profile, counts: dict[str, int] | None = None
-) -> list[Kernel | Body]:
-    """One kernel a region, or the body of a loop; structurally equal regions share one, named
-    after the first. `counts` says how often a name was used so far."""
+) -> list[Planned]:
+    """One kernel a region, or what a loop or switch holds; structurally equal regions share one,
+    named after the first. `counts` says how often a name was used so far."""
     path_of = tensor_namer(graph)
     counts = {} if counts is None else counts
     here: dict[tuple, Kernel] = {}
     same: dict[tuple, Kernel] = {}  # regions that differ as graphs may yet be the same kernel
-    kernels: list[Kernel | Body] = []
+    kernels: list[Planned] = []
     for region in regions:
         if region.kind == "loop":
-            kernels.append(_body(region, profile, counts))
+            kernels.append(_loop_body(region, profile, counts))
+            continue
+        if region.kind == "switch":
+            cases = (_body(b, (), profile, counts) for b in region.root.params["branches"])
+            kernels.append(Choice(tuple(cases)))
             continue
         key = region.key()
         if key not in here:
@@ -155,12 +161,16 @@ def build_kernels(
     return kernels
 
 
-def _body(region: Region, profile: Profile, counts: dict[str, int]) -> Body:
+def _loop_body(region: Region, profile: Profile, counts: dict[str, int]) -> LoopBody:
     """Compile one iteration of a loop."""
     one = iteration(region.root)
-    graph = as_buffers(legalize(simplify(one.graph), profile))
-    regions = fuse(graph, profile, one.donate)
-    return Body(one, graph, regions, build_kernels(graph, regions, profile, counts))
+    return LoopBody(one, _body(one.graph, one.donate, profile, counts))
+
+
+def _body(graph: Graph, donate: Donations, profile: Profile, counts: dict[str, int]) -> Body:
+    graph = as_buffers(legalize(simplify(graph), profile))
+    regions = fuse(graph, profile, donate)
+    return Body(graph, regions, build_kernels(graph, regions, profile, counts))
 
 
 def statements(wgsl: str) -> str:

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ir.graph import Eqn, Graph, Lit, Value, Var
+from ir.prims.cond import cond
 
 from .legalize import is_suffix
 from .profile import Profile
 from .replays import without_barriers
 
+STEPS = ("loop", "switch")  # kinds that are no kernel, but steps of the plan around others
 IN_PLACE = ("map", "dot")  # kinds whose invocations touch only the elements they write
 
 
@@ -22,7 +24,7 @@ IN_PLACE = ("map", "dot")  # kinds whose invocations touch only the elements the
 class Group:
     """A kernel in the making. It iterates over `rows` x `width` (width 1 unless kind "row")."""
 
-    kind: str  # "map" | "row" | "column" | "dot" | "attention" | "update" | "loop"
+    kind: str  # "map" | "row" | "column" | "dot" | "attention" | "update", or one of STEPS
     outs: list[Var]
     rows: int
     width: int = 1
@@ -62,8 +64,8 @@ class Dataflow:
     def open(self, v: Var, eqn: Eqn) -> Group:
         """A new group for the stored value `v`, whose work begins with `eqn`."""
         kind = eqn.prim.kind
-        if kind == "loop":
-            group = Group("loop", list(eqn.outs), 1, root=eqn)
+        if kind == "control":
+            group = Group("switch" if eqn.prim is cond else "loop", list(eqn.outs), 1, root=eqn)
         elif eqn.prim.name == "dynamic_update" and self.donors.get(v) is eqn.ins[0]:
             group = Group("update", [v], eqn.ins[1].aval.size)
         elif kind == "composite":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .compile import statements
 from .header import quantity
-from .program import Dispatch, KernelCode, Loop, Program, Step, While
+from .program import NESTED, Dispatch, KernelCode, Program, Step
 from .target import UsageError
 
 
@@ -125,7 +125,7 @@ def _schedule(program: Program, kept: list[tuple[KernelCode, KernelCode]], side:
     def renumbered(step: Step) -> Step:
         if isinstance(step, Dispatch):
             return replace(step, kernel=number[program.kernels[step.kernel].name], scope="")
-        if isinstance(step, (Loop, While)):
+        if isinstance(step, NESTED):
             return replace(step, steps=tuple(map(renumbered, step.steps)))
         return step
 

@@ -17,7 +17,7 @@ from ir.show import show, show_eqn
 from .compile import Compilation, run_passes
 from .fuse import Region
 from .header import place
-from .plan import Body
+from .plan import bodies
 from .profile import Profile
 from .program import Program
 from .table import plan_text
@@ -98,16 +98,20 @@ def _fuse_text(target: Target, done: Compilation, kernel: str | None) -> str:
 
 
 def _groups(graph: Graph, regions, kernels, kernel: str | None, within: str) -> Iterator[str]:
-    """The groups of a graph; those of a loop's body are numbered within the loop's."""
+    """The groups of a graph; those that a loop or switch holds are numbered within it."""
     fresh = fresh_names()
     named = {v: next(fresh) for v in (*graph.ins, *(v for e in graph.eqns for v in e.outs))}
     for n, (region, made) in enumerate(zip(regions, kernels, strict=True)):
         number = f"{within}{n}"
-        if isinstance(made, Body):
-            if kernel is None:
-                yield _region_text(number, region, "none: a loop", named)
-            yield from _groups(made.graph, made.regions, made.kernels, kernel, f"{number}.")
-        elif kernel in (None, made.code.name):
+        inner = bodies(made)
+        if inner and kernel is None:
+            yield _region_text(number, region, f"none: a {region.kind}", named)
+        for at, body in enumerate(inner):
+            within = f"{number}.{at}." if len(inner) > 1 else f"{number}."
+            yield from _groups(body.graph, body.regions, body.kernels, kernel, within)
+        if inner:
+            continue
+        if kernel in (None, made.code.name):
             yield _region_text(number, region, made.code.name, named)
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from ir.graph import Eqn, Graph, Value, Var
 
-from .dataflow import IN_PLACE, Dataflow, Group
+from .dataflow import IN_PLACE, STEPS, Dataflow, Group
 from .materialise import materialise
 from .merge import merge
 from .profile import Profile
@@ -66,8 +66,8 @@ def _drop_internal(flow: Dataflow) -> None:
     """Values that no other group reads stay in registers."""
     needed = flow.results.union(*(g.reads for g in flow.groups))
     for group in flow.groups:
-        if group.kind == "loop":
-            continue  # its body writes all of them
+        if group.kind in STEPS:
+            continue  # what they hold writes all of them
         group.outs = [v for v in group.outs if v in needed] or group.outs[-1:]
     flow.stored = {v for g in flow.groups for v in g.outs}
 

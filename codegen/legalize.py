@@ -15,23 +15,47 @@ from ir.graph import Aval, Eqn, Graph, Lit, Value, Var
 from ir.passes.simplify import expand, simplify
 from ir.prim import PRIMITIVES
 from ir.prims.call import optimization_barrier
+from ir.prims.cond import cond
 from ir.prims.contract import dot
 from ir.prims.elementwise import eq, select
+from ir.prims.fused import total_flops
 from ir.prims.index import one_hot_rows
 from ir.prims.reduce import sum as reduce_sum
 from ir.prims.views import broadcast_to, iota, pad, reshape_to, transpose_to
+from ir.prims.while_loop import while_loop
 
 from .profile import Profile
 
 LONG_ROW = 65_536  # elements of a row beyond which few rows are summed in two stages
+# Operations that take longer than it takes the host to read one word: 0.2 ms on a GPU that computes
+# 10 Tflop/s, 1 ms on a CPU that computes 10 Gflop/s.
+_WAIT = {"gpu": 2_000_000_000, "cpu": 10_000_000}
 LONG_COLUMN = 256  # elements of a column beyond which few columns are summed in two stages
 
 
 def legalize(graph: Graph, profile: Profile) -> Graph:
     """The graph that `fuse` takes."""
-    graph = simplify(expand(graph, has_kernel))
+    graph = simplify(expand(graph, lambda eqn: has_kernel(eqn) or has_steps(eqn, profile)))
     graph = _rewrite(graph, profile)
     return simplify(graph)
+
+
+def has_steps(eqn: Eqn, profile: Profile) -> bool:
+    """Whether a branch is taken by the plan, which waits for the device to know which one.
+
+    All branches are computed and one is selected where that is cheaper than the wait, and where
+    each comes to an end. Nothing else can go wrong: what is not selected reaches no result.
+    """
+    if eqn.prim is not cond or isinstance(eqn.ins[0], Lit):
+        return False
+    branches = eqn.params["branches"]
+    costs = list(map(total_flops, branches))
+    return sum(costs) - min(costs) > _WAIT[profile.kind] or any(map(_may_not_end, branches))
+
+
+def _may_not_end(graph: Graph) -> bool:
+    own = any(e.prim is while_loop for e in graph.eqns)
+    return own or any(map(_may_not_end, graph.subgraphs()))
 
 
 def has_kernel(eqn: Eqn) -> bool:
@@ -57,7 +81,7 @@ def _rewrite(graph: Graph, profile: Profile) -> Graph:
 
 
 def _legal(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
-    if eqn.prim.kind != "loop" and all(v.aval.size == 0 for v in eqn.outs):
+    if eqn.prim.kind != "control" and all(v.aval.size == 0 for v in eqn.outs):
         return tuple(Lit(0, v.aval) for v in eqn.outs)
     if eqn.prim is optimization_barrier:
         return _barrier(ins)
@@ -171,7 +195,7 @@ def _loop(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | N
 
 
 _RULES: dict[str, Callable] = {
-    "loop": _loop,
+    "control": _loop,
     "contract": _contract,
     "scatter": _scatter,
     "reduce": _reduce,
@@ -189,7 +213,7 @@ def as_buffers(graph: Graph) -> Graph:
         for eqn in graph.eqns:
             with attributed(eqn.src, eqn.scope):
                 ins = [read(env, v) for v in eqn.ins]
-                if eqn.prim.kind == "loop":
+                if eqn.prim.kind == "control":
                     ins = [_copy(v) if isinstance(v, Lit) else v for v in ins]
                 outs = builder.emit(eqn.prim, ins, eqn.params)
             env.update(zip(eqn.outs, outs, strict=True))

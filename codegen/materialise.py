@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 from ir.graph import Eqn, Lit, Value, Var
 
-from .dataflow import Dataflow, Group
+from .dataflow import STEPS, Dataflow, Group
 
-HEAVY = ("contract", "reduce", "composite", "loop")
+HEAVY = ("contract", "reduce", "composite", "control")
 FREE = ("broadcast", "reshape", "transpose", "slice", "rev", "cast", "iota", "bitcast")
 FREE_STEPS = 16  # integer operations that cost less than storing their result
 COSTLY = ("exp", "log", "sin", "cos", "tanh", "logistic", "pow", "sqrt", "rsqrt")
@@ -32,7 +32,7 @@ def materialise(flow: Dataflow) -> None:
     for v in sorted(flow.stored - flow.inputs, key=flow.place.__getitem__):
         if v not in flow.owner:
             flow.open(v, flow.define(starts.get(v, v)))
-    for group in [g for g in flow.groups if g.kind != "loop"]:  # a loop binds nothing itself
+    for group in [g for g in flow.groups if g.kind not in STEPS]:  # they bind nothing themselves
         while len(group.reads) + len(group.outs) > flow.profile.storage_buffers:
             _split(flow, group)
 
@@ -86,7 +86,7 @@ def _only_user(flow: Dataflow, v: Var) -> Eqn | None:
 
 def _operand_roots(flow: Dataflow, eqn: Eqn) -> Iterable[Var]:
     """What a contraction or attention reads, seen through views, unless nearly free."""
-    if eqn.prim.kind == "loop":  # its kernels read whole buffers
+    if eqn.prim.kind == "control":  # its kernels read whole buffers
         yield from (v for v in eqn.ins if v not in flow.inputs)
         return
     attention = eqn.prim.kind == "composite"

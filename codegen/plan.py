@@ -15,7 +15,7 @@ from ir.graph import Graph, Var
 from .fuse import Region
 from .header import work
 from .loop import Iteration
-from .program import Copy, Dispatch, Fill, Loop, Program, Slot, Step, While
+from .program import Case, Copy, Dispatch, Fill, Loop, Program, Slot, Step, Switch, While
 from .strategies import Kernel
 
 ALIGN = 256  # size classes of buffers: small tensors of nearly equal size can share one
@@ -23,19 +23,36 @@ ALIGN = 256  # size classes of buffers: small tensors of nearly equal size can s
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """One iteration of a loop, compiled: stands among the kernels in the loop's place."""
+    """A graph that a loop or a switch holds, compiled."""
 
-    iteration: Iteration
     graph: Graph
     regions: Sequence[Region]
-    kernels: Sequence[Kernel | Body]
+    kernels: Sequence[Planned]
+
+
+@dataclass(frozen=True, eq=False)
+class LoopBody:
+    """One iteration of a loop: stands among the kernels in the loop's place."""
+
+    iteration: Iteration
+    body: Body
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The branches of a switch, in its place."""
+
+    cases: tuple[Body, ...]
+
+
+Planned = Kernel | LoopBody | Choice
 
 
 def plan(
     name: str,
     graph: Graph,
     regions: Sequence[Region],
-    kernels: Sequence[Kernel | Body],
+    kernels: Sequence[Planned],
     donors: Mapping[Var, Var],
 ) -> Program:
     """Assign slots and order steps. `donors` maps a result to the input whose buffer it takes."""
@@ -49,13 +66,20 @@ def plan(
     return Program(name, tuple(codes.values()), tuple(memory.slots), tuple(steps), ins, outs)
 
 
-def all_kernels(kernels: Sequence[Kernel | Body]) -> Iterator[Kernel]:
-    """Kernels in order of use, those of loop bodies included."""
+def all_kernels(kernels: Sequence[Planned]) -> Iterator[Kernel]:
+    """Kernels in order of use, those of loop bodies and branches included."""
     for k in kernels:
-        if isinstance(k, Body):
-            yield from all_kernels(k.kernels)
-        else:
+        if isinstance(k, Kernel):
             yield k
+        for body in bodies(k):
+            yield from all_kernels(body.kernels)
+
+
+def bodies(planned: Planned) -> tuple[Body, ...]:
+    """The graphs that a loop or switch holds; a kernel holds none."""
+    if isinstance(planned, LoopBody):
+        return (planned.body,)
+    return planned.cases if isinstance(planned, Choice) else ()
 
 
 class _Memory:
@@ -84,7 +108,10 @@ class _Memory:
 
 
 class _Planner:
-    """Plans one graph: the program's, or one iteration of a loop. `held` are its inputs' slots."""
+    """Plans one graph: the program's, or one that a step holds.
+
+    `held` are its inputs' slots, `targets` those that results must be written to.
+    """
 
     def __init__(
         self,
@@ -93,8 +120,10 @@ class _Planner:
         regions: Sequence[Region],
         donors: Mapping[Var, Var],
         held: Mapping[Var, int],
+        targets: Mapping[Var, int] | None = None,
     ) -> None:
         self.memory, self.regions, self.donors = memory, regions, donors
+        self.targets = targets or {}
         self.results, self.inputs = set(graph.outs), set(graph.ins)
         self.slot: dict[Var, int] = dict(held)
         self.final = {v: v for v in graph.outs}
@@ -102,13 +131,15 @@ class _Planner:
         self.last_use = {v: i for i, r in enumerate(regions) for v in (*r.ins, *r.outs)}
         self.last_use.update((v, i) for i, r in enumerate(regions) for v in r.ins)
 
-    def steps(self, kernels: Sequence[Kernel | Body]) -> list[Step]:
+    def steps(self, kernels: Sequence[Planned]) -> list[Step]:
         """All steps, with the copies that bring donated results home at the end."""
         steps: list[Step] = []
         for at, (region, kernel) in enumerate(zip(self.regions, kernels, strict=True)):
             self._allocate(region)
-            if isinstance(kernel, Body):
+            if isinstance(kernel, LoopBody):
                 steps += self._loop(region, kernel)
+            elif isinstance(kernel, Choice):
+                steps.append(self._switch(region, kernel))
             elif region.rows:
                 steps.append(self._dispatch(region, kernel))
             self._release(region, at)
@@ -120,6 +151,8 @@ class _Planner:
         for position, v in enumerate(region.outs):
             if position in in_place:
                 self.slot[v] = self.slot[region.ins[in_place[position]]]
+            elif v in self.targets:
+                self.slot[v] = self.targets[v]
             elif v in self.donors:
                 self.slot[v] = self.memory.temp(v)
                 self.copies.append(Copy(self.slot[v], self.slot[self.donors[v]], _bytes(v)))
@@ -145,9 +178,21 @@ class _Planner:
         number = self.memory.numbered[kernel.code.wgsl]
         return Dispatch(number, slots, kernel.grid, nbytes, flops, scope)
 
-    def _loop(self, region: Region, body: Body) -> list[Step]:
+    def _switch(self, region: Region, choice: Choice) -> Switch:
+        """Every branch writes the results of all."""
+        index, *operands = map(self.slot.__getitem__, region.root.ins)
+        results = list(map(self.slot.__getitem__, region.root.outs))
+        cases = []
+        for body in choice.cases:
+            held = dict(zip(body.graph.ins, operands, strict=True))
+            targets = dict(zip(body.graph.outs, results, strict=True))
+            inner = _Planner(self.memory, body.graph, body.regions, {}, held, targets)
+            cases.append(Case(tuple(inner.steps(body.kernels))))
+        return Switch(index, tuple(cases))
+
+    def _loop(self, region: Region, loop: LoopBody) -> list[Step]:
         """The carry starts as a copy of its initial value; a counter at zero, a flag as given."""
-        one = body.iteration
+        one, body = loop.iteration, loop.body
         first, operands = region.root.ins[: one.lead], region.root.ins[one.lead :]
         carried = region.root.outs[: one.carry]
         steps: list[Step] = [

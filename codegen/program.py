@@ -88,23 +88,40 @@ class While:
     steps: tuple[Step, ...]
 
 
-Step = Dispatch | Copy | Fill | Loop | While
-_STEPS = {cls.__name__: cls for cls in (Dispatch, Copy, Fill, Loop, While)}
+@dataclass(frozen=True)
+class Switch:
+    """Run the steps of one case: that of the i32 in `slot`, clamped into range."""
+
+    slot: int
+    steps: tuple[Case, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """The steps of one case of a Switch."""
+
+    steps: tuple[Step, ...]
+
+
+Step = Dispatch | Copy | Fill | Loop | While | Switch | Case
+NESTED = (Loop, While, Switch, Case)  # steps that hold `steps`
+_STEPS = {cls.__name__: cls for cls in (Dispatch, Copy, Fill, *NESTED)}
 
 
 def walk(steps: Iterable[Step]) -> Iterator[Step]:
-    """All steps in order, each once; a Loop comes before its body."""
+    """All steps in order, each once; what holds steps comes before them."""
     for step in steps:
         yield step
-        if isinstance(step, (Loop, While)):
+        if isinstance(step, NESTED):
             yield from walk(step.steps)
 
 
 def count_dispatches(steps: Iterable[Step]) -> int:
-    """Dispatches of one run, those of a Loop once per iteration, those of a While once."""
+    """Dispatches of one run, those of a Loop once per iteration, those of a While and of each Case
+    once."""
     total = 0
     for step in steps:
-        if isinstance(step, (Loop, While)):
+        if isinstance(step, NESTED):
             total += getattr(step, "count", 1) * count_dispatches(step.steps)
         else:
             total += isinstance(step, Dispatch)
@@ -170,7 +187,7 @@ def _kernel(data: dict) -> KernelCode:
 
 def _step_data(step: Step) -> dict:
     data = {"step": type(step).__name__, **asdict(step)}
-    if isinstance(step, (Loop, While)):
+    if isinstance(step, NESTED):
         data["steps"] = [_step_data(s) for s in step.steps]
     return data
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .header import quantity
-from .program import Copy, Dispatch, Loop, Program, Step, While, walk
+from .program import NESTED, Case, Copy, Dispatch, Loop, Program, Step, Switch, While, walk
 
 
 def kernels_table(program: Program) -> str:
@@ -68,10 +68,10 @@ def _indented(row: tuple[str, ...], depth: int) -> tuple[str, ...]:
 
 
 def _depths(steps: Sequence[Step], depth: int = 0) -> Iterator[int]:
-    """How many loops each step stands in, in the order of `walk`."""
+    """How many steps each step stands in, in the order of `walk`."""
     for step in steps:
         yield depth
-        if isinstance(step, (Loop, While)):
+        if isinstance(step, NESTED):
             yield from _depths(step.steps, depth + 1)
 
 
@@ -82,7 +82,7 @@ def _runs(program: Program, step: Step, kernel: str) -> bool:
 def _touched(step: Step) -> tuple[int, ...]:
     if isinstance(step, Dispatch):
         return step.slots
-    if isinstance(step, Loop):
+    if isinstance(step, (Loop, Case)):
         return ()
     return (step.src, step.dst) if isinstance(step, Copy) else (step.slot,)
 
@@ -90,8 +90,11 @@ def _touched(step: Step) -> tuple[int, ...]:
 def _step_row(program: Program, number: int, step: Step) -> tuple[str, ...]:
     if isinstance(step, Loop):
         return str(number), f"{step.count} times", "", "", "", "", "", ""
-    if isinstance(step, While):
-        return str(number), "while not zero", "", "", "", "", "", f"s{step.slot}"
+    if isinstance(step, (While, Switch)):
+        what = "while not zero" if isinstance(step, While) else "one case of"
+        return str(number), what, "", "", "", "", "", f"s{step.slot}"
+    if isinstance(step, Case):
+        return str(number), "case", "", "", "", "", "", ""
     moved = quantity(step.nbytes, "B")
     if isinstance(step, Copy):
         return str(number), "copy", "", moved, "", "", f"s{step.dst}", f"s{step.src}"

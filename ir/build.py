@@ -130,12 +130,14 @@ def attributed(src: Src | None, scope: str) -> Iterator[None]:
 
 @contextmanager
 def located(eqn: Eqn) -> Iterator[None]:
-    """A TypeError raised inside, by a rule of `eqn`, ends with the user's line."""
+    """A TypeError or ValueError raised inside, by a rule of `eqn`, ends with the user's line."""
     try:
         yield
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError):
+            raise
         where = describe_src(eqn.src)
-        raise TypeError(f"{str(error).removesuffix(where)}{where}") from None
+        raise type(error)(f"{str(error).removesuffix(where)}{where}") from None
 
 
 def build(fun: Callable, *avals: Aval) -> Graph:

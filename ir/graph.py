@@ -2,7 +2,7 @@
 
 Invariants: a Var is defined once, before its uses, by an equation or as a graph input; identity is
 its meaning (names are invented by `ir.show`). A Lit is a constant of any shape whose elements are
-all `value`. Nothing is mutated; params are hashable, and a graph may itself be a param.
+all `value`. Nothing is mutated; params are hashable, and a graph, or a tuple of them, may be one.
 `Graph.key()` is structural: it ignores where equations came from.
 """
 
@@ -129,11 +129,25 @@ class Eqn:
     def out(self) -> Var:
         return self.outs[0]
 
+    def subgraphs(self) -> Iterator[Graph]:
+        """The graphs among the parameters."""
+        for param in self.params.values():
+            for part in param if isinstance(param, tuple) else (param,):
+                if isinstance(part, Graph):
+                    yield part
+
+    def axis_names(self) -> frozenset[str]:
+        """Names of the axes that it, or a graph among its parameters, communicates along."""
+        own = self.params["axes"] if self.prim.kind == "collective" else ()
+        return frozenset(own).union(*(g.axis_names for g in self.subgraphs()))
+
     def param_key(self) -> tuple:
         return tuple((n, _key(self.params[n])) for n in sorted(self.params))
 
 
 def _key(param: Any) -> Any:
+    if isinstance(param, tuple):
+        return tuple(map(_key, param))
     return param.key() if isinstance(param, Graph) else param
 
 
@@ -164,9 +178,12 @@ class Graph:
 
     def subgraphs(self) -> Iterator[Graph]:
         for eqn in self.eqns:
-            for param in eqn.params.values():
-                if isinstance(param, Graph):
-                    yield param
+            yield from eqn.subgraphs()
+
+    @cached_property
+    def axis_names(self) -> frozenset[str]:
+        """Names of the axes that its equations communicate along."""
+        return frozenset().union(*(e.axis_names() for e in self.eqns))
 
     def key(self) -> tuple:
         """Hashable structure: equal iff the graphs compute the same thing the same way."""

@@ -20,7 +20,8 @@ KINDS = (
     "reduce",  # out[i] = monoid over some axes
     "contract",  # sums of products
     "scatter",  # accumulate updates at data-dependent places
-    "loop",  # a body graph run many times
+    "control",  # graphs run many times, or one of several
+    "collective",  # between the members of a named axis
     "composite",  # defined by an expansion in the other kinds; may have its own kernel
 )
 PRIMITIVES: dict[str, Primitive] = {}
@@ -47,13 +48,28 @@ class Primitive:
         """Cotangents of `ins`, emitted as IR; None where the derivative is zero by definition."""
         raise TypeError(f"{self.name} has no derivative; wrap its operand in stop_gradient")
 
-    def callee(self, **params: Any) -> Graph | None:
-        """The graph that a call stands for; None of what is no call."""
+    def jvp(
+        self, ins: Sequence[Value], tangents: Sequence[Value | None], **params: Any
+    ) -> tuple[tuple[Value, ...], tuple[Value | None, ...]]:
+        """(results, their tangents) for tangents of the operands; None is a tangent of zeros.
+
+        Derived from the cotangent rule, whose transpose it is, unless a primitive says otherwise.
+        """
+        from .passes.forward import push_through
+
+        return push_through(self, ins, tangents, params)
+
+    def callee(self, *avals: Aval, **params: Any) -> Graph | None:
+        """A graph that computes the same; None of what stands for no graph."""
         return None
 
     # A primitive whose backward pass wants more than its operands and results defines, instead of
     # vjp, `forward(*ins, **params) -> (outs, saved)` and `backward(cts, saved, *ins, **params)`.
     forward = None
+
+    # Whether `batch` also takes `name`, the name of the mapped axis or None: collectives, and what
+    # holds graphs in which there may be collectives.
+    named = False
 
     def batch(
         self, ins: Sequence[Value], mask: tuple[bool, ...], size: int, **params: Any
@@ -61,13 +77,13 @@ class Primitive:
         """The primitive for each of `size` members; operands in `mask` have a leading axis of them.
 
         At least one operand is batched, and then every result that `batched` names leads with the
-        axis as well.
+        axis as well. If `named`, there may be no batched operand.
         """
         raise TypeError(f"{self.name} has no batching rule")
 
-    def batched(self, mask: tuple[bool, ...], results: int) -> tuple[bool, ...]:
-        """Which results of `batch` lead with the mapped axis."""
-        return (any(mask),) * results
+    def batched(self, mask: tuple[bool, ...], results: int, **params: Any) -> tuple[bool, ...]:
+        """Which results of `batch` lead with the mapped axis; if `named`, `params` has `name`."""
+        return (self.named or any(mask),) * results
 
     def flops(self, *avals: Aval, **params: Any) -> int:
         """Floating-point operations of one evaluation."""

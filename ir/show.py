@@ -57,6 +57,8 @@ def _ref(v: Value, named: dict[Var, str]) -> str:
 def _param(value: Any) -> str:
     if isinstance(value, Graph):
         return show(value).replace("\n", "\n  ")
+    if isinstance(value, tuple) and any(isinstance(v, Graph) for v in value):
+        return f"({''.join(f'{_param(v)}, ' for v in value)})"
     return value.name if isinstance(value, DType) else repr(value)
 
 
@@ -65,7 +67,7 @@ def _param(value: Any) -> str:
 _TYPE = r"(\w+)\[([\d, ]*)\]"
 _OPERAND = re.compile(rf"\s*(?:(-?[\d.]+(?:e[+-]?\d+)?|inf|-inf|nan|True|False):{_TYPE}|(\w+))")
 _BINDER = re.compile(rf"(\w+): {_TYPE}")
-_NESTED = re.compile(r"(?<==)graph\([^{}]*\) \{[^{}]*\}")  # a parameter with no graph inside
+_NESTED = re.compile(r"(?<=[=( ])graph\([^{}]*\) \{[^{}]*\}")  # a parameter with no graph inside
 
 
 class ParseError(ValueError):
@@ -143,6 +145,8 @@ def _literal(node: ast.expr, inner: dict[str, Graph]) -> Any:
         return inner[node.id]
     if isinstance(node, ast.Name) and node.id in DTYPES:
         return DTYPES[node.id]
+    if isinstance(node, ast.Tuple):
+        return tuple(_literal(part, inner) for part in node.elts)
     text = ast.unparse(node)
     if text in ("inf", "-inf", "nan"):  # how floats print that are no Python literals
         return float(text)

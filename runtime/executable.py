@@ -21,6 +21,7 @@ from .driver import wgpu
 from .errors import ProgramError, translate
 from .memory import breakdown, check_memory, free_ram
 from .replay import (
+    Choose,
     Command,
     RawCommand,
     Until,
@@ -214,7 +215,7 @@ class Executable:
         self._validated = True
 
     def _run(self, plan: list, write, commands: Sequence, buffers: list) -> None:
-        """Submit a plan, stopping to look at the flags of its while loops."""
+        """Submit a plan, stopping to look at what its while loops and switches depend on."""
         straight: list = []
         for step in plan:
             if not looks_at_data(step):
@@ -224,6 +225,9 @@ class Executable:
             straight = []
             if isinstance(step, Until):
                 self._run_until(step, write, commands, buffers)
+            elif isinstance(step, Choose):
+                at = min(max(self._word(buffers[step.slot]), 0), len(step.cases) - 1)
+                self._run(step.cases[at], write, commands, buffers)
             else:
                 for _ in range(step.count):
                     self._run(step.body, write, commands, buffers)
@@ -233,7 +237,7 @@ class Executable:
     def _run_until(self, loop: Until, write, commands: Sequence, buffers: list) -> None:
         # An inner while loop might not end on the stale state of a finished outer one.
         burst = 1 if any(map(looks_at_data, loop.body)) else BURST
-        while self._flag(buffers[loop.slot]):
+        while self._word(buffers[loop.slot]):
             self._run(loop.body * burst, write, commands, buffers)
 
     def _encode(self, plan: list, write, commands: Sequence, buffers: list) -> None:
@@ -242,13 +246,13 @@ class Executable:
         encode(encoder, plan, write, commands, buffers)
         self.device.submit(encoder)
 
-    def _flag(self, buffer: wgpu.GPUBuffer) -> bool:
-        """Wait for the device and read the first word of a buffer."""
+    def _word(self, buffer: wgpu.GPUBuffer) -> int:
+        """Wait for the device and read the first word of a buffer, an i32."""
         encoder = self.device.raw.create_command_encoder()
         word = Buffer(self.device, 4)
         encoder.copy_buffer_to_buffer(buffer, 0, word.raw, 0, 4)
         self.device.submit(encoder)
-        return any(self.device.download(word, 4))
+        return int.from_bytes(self.device.download(word, 4), "little", signed=True)
 
     # Measuring
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from codegen.program import Copy, Dispatch, Fill, Loop, Program, Step, While, walk
+from codegen.program import NESTED, Copy, Dispatch, Fill, Loop, Program, Step, Switch, While, walk
 
 from .buffer import pad
 from .device import Pipeline
@@ -47,30 +47,40 @@ class Repeat(NamedTuple):
     """A loop: its body's plan, `count` times."""
 
     count: int
-    body: list[Span | Copy | Fill | Repeat | Until]
+    body: list[Part]
 
 
 class Until(NamedTuple):
     """A while loop: its body's plan, and the slot whose zero ends it."""
 
     slot: int
-    body: list
+    body: list[Part]
 
 
-def looks_at_data(step: Span | Copy | Fill | Repeat | Until) -> bool:
-    """Whether the host must read a flag to run this step."""
+class Choose(NamedTuple):
+    """A switch: the plan of each case, and the slot that says which one runs."""
+
+    slot: int
+    cases: list[list[Part]]
+
+
+Part = Span | Copy | Fill | Repeat | Until | Choose
+
+
+def looks_at_data(step: Part) -> bool:
+    """Whether the host must read a word to run this step."""
     inner = isinstance(step, Repeat) and any(map(looks_at_data, step.body))
-    return inner or isinstance(step, Until)
+    return inner or isinstance(step, (Until, Choose))
 
 
-def spans(program: Program) -> list[Span | Copy | Fill | Repeat | Until]:
+def spans(program: Program) -> list[Part]:
     """The steps, with each run of dispatches as one Span."""
     return _spans(program.steps, 0)[0]
 
 
 def _spans(steps: Sequence[Step], count: int) -> tuple[list, int]:
     """(plan, dispatches counted so far)."""
-    out: list[Span | Copy | Fill | Repeat | Until] = []
+    out: list[Part] = []
     for step in steps:
         if isinstance(step, Loop):
             body, count = _spans(step.steps, count)
@@ -79,6 +89,13 @@ def _spans(steps: Sequence[Step], count: int) -> tuple[list, int]:
         if isinstance(step, While):
             body, count = _spans(step.steps, count)
             out.append(Until(step.slot, body))
+            continue
+        if isinstance(step, Switch):
+            cases = []
+            for case in step.steps:
+                body, count = _spans(case.steps, count)
+                cases.append(body)
+            out.append(Choose(step.slot, cases))
             continue
         if not isinstance(step, Dispatch):
             out.append(step)
@@ -98,8 +115,9 @@ def unroll(steps: Sequence[Step], start: int = 0) -> Iterator[tuple[int, Step]]:
             for _ in range(step.count):
                 yield from unroll(step.steps, start)
             start += sum(isinstance(inner, Dispatch) for inner in walk(step.steps))
-        elif isinstance(step, While):
-            raise ProgramError("a while_loop cannot be timed: its dispatches depend on data")
+        elif isinstance(step, (While, Switch)):
+            what = "while_loop" if isinstance(step, While) else "cond"
+            raise ProgramError(f"a {what} cannot be timed: its dispatches depend on data")
         else:
             yield start, step
             start += isinstance(step, Dispatch)
@@ -118,7 +136,7 @@ def _switches(steps: Sequence[Step]) -> list[bool]:
             last = step.kernel
             continue
         last = None
-        if isinstance(step, (Loop, While)):
+        if isinstance(step, NESTED):
             flags += _switches(step.steps)
     return flags
 
@@ -149,7 +167,7 @@ def encode_raw(compute: wgpu.GPUComputePassEncoder, commands: Sequence[RawComman
 
 def encode(
     encoder: wgpu.GPUCommandEncoder,
-    plan: Sequence[Span | Copy | Fill | Repeat | Until],
+    plan: Sequence[Part],
     write: Callable[[wgpu.GPUComputePassEncoder, Sequence], None],
     commands: Sequence,
     buffers: Sequence[wgpu.GPUBuffer],

@@ -372,6 +372,19 @@ def _custom_vjp(rng: Rng) -> Iterator[Sample]:
         yield Sample("custom_vjp", (x, x), {**_wave_pair(x), "closed": 0})
 
 
+def _custom_jvp(rng: Rng) -> Iterator[Sample]:
+    def rule(x, y, t, s):
+        p = _op("sin", x) * y
+        tangent = _op("cos", x) * t * y + _op("sin", x) * s
+        out = _op("tanh", p)
+        return out, x + p, tangent * (1 - out * out), t + tangent
+
+    for shape in shapes(rng):
+        x = Aval(shape, f32)
+        graphs = {"body": ir.build(_wave, x, x), "rule": ir.build(rule, x, x, x, x)}
+        yield Sample("custom_jvp", (x, x), {**graphs, "closed": 0})
+
+
 POLICIES = (("nothing",), ("everything",), ("dots",), ("unbatched dots",), ("names", "product"))
 POLICIES += (("names but", "product"), ("all but", "product"))
 
@@ -421,6 +434,20 @@ def _while_loop(rng: Rng) -> Iterator[Sample]:
         yield Sample("while_loop", avals, params, (plain, within(0, 6), plain, within(-3, 6)))
 
 
+def _cond(rng: Rng) -> Iterator[Sample]:
+    """Three branches by a number, the first two of them by a bool."""
+
+    def third(x, y):
+        return y * 2, _op("cos", x)
+
+    for k, shape in enumerate(shapes(rng)):
+        x = Aval(shape, f32)
+        graphs = [ir.build(f, x, x) for f in (lambda x, y: (x, x * y), _wave, third)]
+        index, among = (Aval((), bool_), (0, 2)) if k % 3 == 2 else (Aval((), i32), (-1, 5))
+        branches = tuple(graphs[:2] if k % 3 == 2 else graphs)
+        yield Sample("cond", (index, x, x), {"branches": branches}, (within(*among), plain, plain))
+
+
 SAMPLES: dict[str, Callable[[Rng], Iterator[Sample]]] = {
     name: (_compare if isinstance(p, Compare) else _elementwise)(p)
     for name, p in PRIMITIVES.items()
@@ -439,6 +466,9 @@ SAMPLES |= {n: _attention(n) for n in ("attention", "attention_dq", "attention_d
 SAMPLES |= {"custom_vjp": _custom_vjp, "remat": _remat, "checkpoint_name": _checkpoint_name}
 SAMPLES |= {"optimization_barrier": _optimization_barrier, "scan": _scan}
 SAMPLES |= {"while_loop": _while_loop}
+SAMPLES |= {"cond": _cond, "custom_jvp": _custom_jvp}
+# Collectives mean something under `vmap` alone; test_collectives.py has them.
+LOCAL = tuple(n for n, p in PRIMITIVES.items() if p.kind != "collective")
 COMPOSITES = tuple(n for n, p in PRIMITIVES.items() if p.kind == "composite")
 
 
@@ -449,7 +479,7 @@ def samples(name: str, seed: int = 0) -> list[Sample]:
 
 def all_samples() -> list[Sample]:
     """The samples of all primitives, in registry order."""
-    return [s for name in PRIMITIVES for s in samples(name)]
+    return [s for name in LOCAL for s in samples(name)]
 
 
 def smooth(sample: Sample) -> tuple[int, ...]:

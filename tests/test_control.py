@@ -114,16 +114,18 @@ def test_while_loop_depends_on_data_and_nests():
 
 def test_errors_name_the_types_and_the_line():
     with pytest.raises(
-        TypeError, match=r"carry input.*f32\[3\] before.*i32\[3\] after[\s\S]*test_control"
+        TypeError,
+        match=r"must have equal types, but they differ:\n\nThe input carry c has type float32\[3\]"
+        r".*has type int32\[3\], so the dtypes do not match[\s\S]*test_control",
     ):
         lax.scan(lambda c, _: (c.astype("int32"), None), jnp.ones(3), None, 2)
     with pytest.raises(ValueError, match="different leading axis sizes"):
         lax.scan(lambda c, x: (c, x), 0.0, (np.zeros(3), np.zeros(4)))
     with pytest.raises(TypeError, match="must be a pair"):
         lax.scan(lambda c, x: c, 0.0, np.zeros(3))
-    with pytest.raises(TypeError, match="Reverse-mode differentiation does not work"):
+    with pytest.raises(ValueError, match="Reverse-mode differentiation does not work"):
         grad(lambda x: lax.while_loop(lambda v: v < 9, lambda v: v * 2, x))(1.0)
-    with pytest.raises(TypeError, match="same type structure"):
+    with pytest.raises(TypeError, match="cond branches must have equal output types"):
         lax.cond(True, lambda x: x, lambda x: x.astype("int32"), 1.0)
 
 

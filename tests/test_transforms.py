@@ -149,7 +149,7 @@ def test_linearize():
         (lambda: jacrev(jnp.sin, 1)(X), TypeError, "requires at least 2 positional arguments"),
         (
             lambda: grad(lambda x: lax.while_loop(lambda v: v < 9, lambda v: v * 2, x))(1.0),
-            TypeError,
+            ValueError,
             "does not work for lax.while_loop",
         ),
     ],

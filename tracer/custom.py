@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from ir.build import attributed, building, current, inline, read
-from ir.graph import Aval, Graph, Lit, Var
-from ir.passes.grad import vjp_graph
+from ir.build import current
+from ir.graph import Aval, Lit
 
 from . import tree
 from .array import Tracer, aval_of
 from .errors import located
 from .forward import float0
-from .staging import SCALARS, Traced, bind, operand, scalar, trace
+from .staging import SCALARS, Traced, bind, closing_over, operand, scalar, trace
 
 # Rules often call their function. Each order of derivative needs one more copy of the rules.
 ORDERS = 3
@@ -62,10 +61,10 @@ class _Custom:
         open_rules = _open_rules()
         depth = open_rules.get(self, 0)
         if depth == ORDERS:
-            return _emit(call, primal, None, None)
+            return _emit(call, primal, dict.fromkeys(self.graphs))
         open_rules[self] = depth + 1
         try:
-            return _emit(call, primal, *self.rules(call, primal))
+            return _emit(call, primal, self.rules(call, primal))
         finally:
             open_rules[self] = depth
 
@@ -87,7 +86,7 @@ class _Call:
     """One call: `inputs` are the leaves of the arguments that are differentiated."""
 
     def __init__(self, of: _Custom, args: tuple) -> None:
-        self.args = args
+        self.prim, self.args = of.prim, args
         self.fixed = {i % len(args) for i in of.nondiff} if args else set()
         self.moving = [i for i in range(len(args)) if i not in self.fixed]
         leaves, self.in_tree = tree.flatten(tuple(args[i] for i in self.moving))
@@ -108,20 +107,13 @@ class _Call:
         return given
 
 
-def _emit(call: _Call, primal: Traced, fwd: Traced | None, bwd: Traced | None) -> Any:
+def _emit(call: _Call, primal: Traced, rules: dict[str, Traced | None]) -> Any:
     """The equation for graphs that may close over different values."""
-    graphs = {"body": primal, "fwd": fwd, "bwd": bwd}
+    graphs = {"body": primal, **rules}
     closed = list(dict.fromkeys(v for t in graphs.values() if t for v in t.captured))
-    graphs = {name: t and _closing_over(t, closed) for name, t in graphs.items()}
-    outs = bind("custom_vjp", *map(Tracer, closed), *call.inputs, **graphs, closed=len(closed))
+    graphs = {name: t and closing_over(t, closed) for name, t in graphs.items()}
+    outs = bind(call.prim, *map(Tracer, closed), *call.inputs, **graphs, closed=len(closed))
     return tree.unflatten(primal.out_tree, outs)
-
-
-def _closing_over(traced: Traced, closed: Sequence[Var]) -> Graph:
-    """The graph with an input for each of `closed` in front, used or not."""
-    graph, own = traced.graph, dict(zip(traced.captured, traced.graph.ins, strict=False))
-    leading = [own[v] if v in own else Var(v.aval) for v in closed]
-    return Graph((*leading, *graph.ins[len(own) :]), graph.eqns, graph.outs)
 
 
 class custom_vjp(_Custom):
@@ -130,6 +122,7 @@ class custom_vjp(_Custom):
     Values that the function closes over are not differentiated: pass them as arguments.
     """
 
+    prim, graphs = "custom_vjp", ("fwd", "bwd")
     _fwd: Callable | None = None
     _bwd: Callable | None = None
 
@@ -146,7 +139,7 @@ class custom_vjp(_Custom):
             text = f"No VJP defined for custom_vjp function {self.label} using defvjp."
             raise located(AttributeError, text)
 
-    def rules(self, call: _Call, primal: Traced) -> tuple[Traced, Traced]:
+    def rules(self, call: _Call, primal: Traced) -> dict[str, Traced]:
         residual_trees = []
 
         def forward(*xs: Any) -> list:
@@ -166,7 +159,7 @@ class custom_vjp(_Custom):
             ct = tree.unflatten(primal.out_tree, xs[len(residuals) :])
             return self._cotangents(call, self._bwd(*call.nondiff, saved, ct))
 
-        return fwd, trace(backward, [*residuals, *outs])
+        return {"fwd": fwd, "bwd": trace(backward, [*residuals, *outs])}
 
     def _pair(self, found: Any) -> tuple:
         if not isinstance(found, tuple) or len(found) != 2:
@@ -255,6 +248,7 @@ class custom_jvp(_Custom):
     function closes over are not differentiated.
     """
 
+    prim, graphs = "custom_jvp", ("rule",)
     _rule: Callable | None = None
 
     def defjvp(self, rule: Callable) -> Callable:
@@ -284,22 +278,17 @@ class custom_jvp(_Custom):
             text = f"No JVP defined for custom_jvp function {self.label} using defjvp."
             raise located(AttributeError, text)
 
-    def rules(self, call: _Call, primal: Traced) -> tuple[Traced, Traced]:
+    def rules(self, call: _Call, primal: Traced) -> dict[str, Traced]:
         count = len(call.avals)
         tangents = [call.avals[i] for i in call.smooth]
 
         def push(*xs: Any) -> list:
             return self._pushed(call, primal, xs[:count], xs[count:])
 
-        rule = trace(push, [*call.avals, *tangents])
-        graph = primal.graph
-        args = graph.ins[len(primal.captured) :]
-        fwd = Traced(Graph(graph.ins, graph.eqns, (*graph.outs, *args)), primal.captured, (), None)
-        bwd = Traced(_transposed(rule, count, graph.out_avals), rule.captured, (), None)
-        return fwd, bwd
+        return {"rule": trace(push, [*call.avals, *tangents])}
 
     def _pushed(self, call: _Call, primal: Traced, xs: Sequence, ts: Sequence) -> list:
-        """Tangents of the float results."""
+        """The results, and tangents of those that are floats."""
         moving = iter(ts)
         along = [
             next(moving) if a.dtype.is_float else np.zeros(a.shape, float0) for a in call.avals
@@ -318,41 +307,8 @@ class custom_jvp(_Custom):
         avals = primal.graph.out_avals
         _same_types(name, [aval_of(operand(x)) for x in tree.leaves(found[0])], avals)
         pairs = zip(tree.leaves(found[1]), avals, strict=True)
-        return [_cotangent(name, t, a) for t, a in pairs if a.dtype.is_float]
-
-
-def _transposed(rule: Traced, count: int, outs: Sequence[Aval]) -> Graph:
-    """(closed over..., args..., cotangents of outs...) -> cotangents of the float args."""
-    first = len(rule.captured) + count
-    graph = _plain(rule.graph, set(rule.graph.ins[first:]))
-    pull = vjp_graph(graph, range(first, len(graph.ins)))
-    with building() as builder:
-        ins = [builder.input(v.aval) for v in graph.ins[:first]]
-        zeros = [Lit(0.0, v.aval) for v in graph.ins[first:]]
-        cts = [builder.input(a) for a in outs]
-        smooth = [ct for ct in cts if ct.aval.dtype.is_float]
-        return builder.close(inline(pull, [*ins, *zeros, *smooth])[len(graph.outs) :])
-
-
-def _plain(graph: Graph, tangents: set[Var]) -> Graph:
-    """The graph with its own kind inlined wherever a tangent goes: what is linear in tangents is
-    transposed as it stands, whatever its derivative was said to be."""
-    active = set(tangents)
-    with building() as builder:
-        env: dict = {v: builder.input(v.aval, v.hint) for v in graph.ins}
-        for eqn in graph.eqns:
-            ins = [read(env, v) for v in eqn.ins]
-            reached = [v in active for v in eqn.ins]
-            body = eqn.params["body"] if any(reached) and eqn.prim.name == "custom_vjp" else None
-            if body is None:
-                with attributed(eqn.src, eqn.scope):
-                    outs = builder.emit(eqn.prim, ins, eqn.params)
-            else:
-                inner = {v for v, r in zip(body.ins, reached, strict=True) if r}
-                outs = inline(_plain(body, inner), ins)
-            env.update(zip(eqn.outs, outs, strict=True))
-            active.update(eqn.outs if any(reached) else ())
-        return builder.close([read(env, v) for v in graph.outs])
+        tangents = [_cotangent(name, t, a) for t, a in pairs if a.dtype.is_float]
+        return [*tree.leaves(found[0]), *tangents]
 
 
 __all__ = ["custom_jvp", "custom_vjp"]

@@ -16,11 +16,13 @@ from .array import aval_of
 from .bits import bits_of, from_bits, nextafter
 from .bits import left_shift as shift_left
 from .bits import right_shift as shift_right_arithmetic
-from .control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
+from .branching import cond, switch
+from .control import associative_scan, map, scan
 from .creation import as_shape, iota
 from .elementwise import exp, log, rsqrt, tanh
 from .errors import located
 from .indexing import as_position
+from .loops import fori_loop, while_loop
 from .operands import as_bool, astype, same_dtype
 from .sorting import sort_operands as sort
 from .sorting import top_k

@@ -94,6 +94,13 @@ def _traced(builder: Trace, fun: Callable, avals: Sequence[Aval], hints: Sequenc
     return Traced(graph, tuple(builder.captured), tuple(builder.constants), out_tree)
 
 
+def closing_over(traced: Traced, captured: Sequence[Var]) -> Graph:
+    """The graph with an input for each of `captured` in front, used or not."""
+    graph, own = traced.graph, dict(zip(traced.captured, traced.graph.ins, strict=False))
+    leading = [own[v] if v in own else Var(v.aval) for v in captured]
+    return Graph((*leading, *graph.ins[len(own) :]), graph.eqns, graph.outs)
+
+
 def _check_leaks(builder: Trace) -> None:
     """Raises UnexpectedTracerError if something still refers to a value of a finished trace."""
     gc.collect()

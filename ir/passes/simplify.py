@@ -180,8 +180,8 @@ _FOLDS: dict[str, Callable] = {
 def expand(graph: Graph, keep: Callable[[Eqn], bool] = lambda eqn: False) -> Graph:
     """Replace composites by their expansions, except those that `keep` accepts.
 
-    Calls are expanded through and through. What only transformations read disappears here too:
-    expansion is for code generation, after differentiation.
+    Calls are expanded through and through, and so are branches. What only transformations read
+    disappears here too: expansion is for code generation, after differentiation.
     """
     with building() as builder:
         env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
@@ -198,10 +198,12 @@ _MARKS = ("stop_gradient", "checkpoint_name")  # identities that mean something 
 def _expanded(eqn: Eqn, ins: list[Value], keep: Callable[[Eqn], bool], builder) -> tuple:
     if eqn.prim.name in _MARKS:
         return (ins[0],)
-    callee = eqn.prim.callee(**eqn.params)
+    if keep(eqn):
+        return builder.emit(eqn.prim, ins, eqn.params)
+    callee = eqn.prim.callee(*(v.aval for v in eqn.ins), **eqn.params)
     if callee is not None:
         return tuple(inline(expand(callee, keep), ins))
-    if eqn.prim.kind != "composite" or keep(eqn):
+    if eqn.prim.kind != "composite":
         return builder.emit(eqn.prim, ins, eqn.params)
     outs = eqn.prim.expand(*ins, **eqn.params)
     return outs if eqn.prim.multi else (outs,)

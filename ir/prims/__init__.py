@@ -1,5 +1,31 @@
 """The closed primitive set: importing this package fills `ir.prim.PRIMITIVES`."""
 
-from . import call, contract, control, elementwise, fused, index, reduce, views
+from . import (
+    call,
+    collective,
+    cond,
+    contract,
+    custom,
+    elementwise,
+    fused,
+    index,
+    reduce,
+    scan,
+    views,
+    while_loop,
+)
 
-__all__ = ["call", "contract", "control", "elementwise", "fused", "index", "reduce", "views"]
+__all__ = [
+    "call",
+    "collective",
+    "cond",
+    "contract",
+    "custom",
+    "elementwise",
+    "fused",
+    "index",
+    "reduce",
+    "scan",
+    "views",
+    "while_loop",
+]

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..build import building, emit, inline
+from ..build import emit, inline
 from ..graph import Aval, Eqn, Graph, Lit, Value, Var
-from ..prim import CLOSED_OVER, Primitive, register
+from ..prim import Primitive, register
 from .contract import roles
 from .elementwise import ANY, Elementwise
 from .fused import Composite
-from .reduce import sum
 
 Policy = tuple[str, ...]
 
@@ -25,13 +24,14 @@ class Call(Composite):
     """A graph under the name `body`, with a derivative of its own."""
 
     multi = True
+    named = True
 
     def typeof(self, *avals: Aval, body: Graph, **params) -> tuple[Aval, ...]:
         if avals != body.in_avals:
             raise TypeError(f"{self.name} of a graph of {_list(body.in_avals)} got {_list(avals)}")
         return body.out_avals
 
-    def callee(self, *, body: Graph, **params) -> Graph:
+    def callee(self, *avals: Aval, body: Graph, **params) -> Graph:
         return body
 
     def expand(self, *ins, body, **params):
@@ -50,64 +50,16 @@ def float_places(avals: Sequence[Aval]) -> list[int]:
     return [i for i, a in enumerate(avals) if a.dtype.is_float]
 
 
-def _filled(cts: Sequence[Value | None], avals: Sequence[Aval]) -> list[Value]:
+def paired(found: Sequence[Value], avals: Sequence[Aval]) -> tuple[tuple, tuple]:
+    """The results of a `jvp_graph` as (results of types `avals`, a tangent or None for each)."""
+    smooth = iter(found[len(avals) :])
+    tangents = (next(smooth) if a.dtype.is_float else None for a in avals)
+    return tuple(found[: len(avals)]), tuple(tangents)
+
+
+def filled(cts: Sequence[Value | None], avals: Sequence[Aval]) -> list[Value]:
     """Cotangents with zeros for those that are missing."""
     return [Lit(0, a) if ct is None else ct for ct, a in zip(cts, avals, strict=True)]
-
-
-# --- derivatives by hand --------------------------------------------------------------------------
-
-
-@register
-class custom_vjp(Call):
-    """`body`, whose derivative is the pair `fwd` and `bwd`.
-
-    body: (closed over..., args...) -> outs; fwd: the same -> (outs..., residuals...); bwd: (closed
-    over..., residuals..., cotangents of outs...) -> cotangents of the float args. The first
-    `closed` operands are what the three functions closed over, and are not differentiated. Without
-    `fwd` and `bwd` it has no derivative: rules that call their own function are finite copies.
-    """
-
-    name = "custom_vjp"
-
-    def forward(self, *ins, body, fwd, bwd, closed):
-        if fwd is None:
-            raise TypeError(
-                "a function with a custom derivative whose rule calls the function itself was "
-                "differentiated too many times; let the rule use the function's results instead"
-            )
-        outs = inline(fwd, ins)
-        count = len(body.outs)
-        return tuple(outs[:count]), tuple(outs[count:])
-
-    def backward(self, cts, saved, *ins, body, fwd, bwd, closed):
-        given = [*ins[:closed], *saved, *_filled(cts, body.out_avals)]
-        found = inline(bwd, given, attribute=False)
-        places = [closed + i for i in float_places(body.in_avals[closed:])]
-        by_place = dict(zip(places, found, strict=True))
-        return tuple(CLOSED_OVER if i < closed else by_place.get(i) for i in range(len(ins)))
-
-    def batch(self, ins, mask, size, *, body, fwd, bwd, closed):
-        from ..passes.batch import batch_all, batch_graph, batch_some
-
-        wide = batch_all(body, mask, size)
-        if fwd is None:
-            return emit(custom_vjp, *ins, body=wide, fwd=None, bwd=None, closed=closed)
-        outs, residuals = fwd.outs[: len(body.outs)], fwd.outs[len(body.outs) :]
-        _, led = batch_graph(Graph(fwd.ins, fwd.eqns, residuals), mask, size)
-        forward = batch_some(fwd, mask, (True,) * len(outs) + led, size)
-        shared = [not mask[closed + i] for i in float_places(body.in_avals[closed:])]
-        backward = batch_all(bwd, (*mask[:closed], *led, *(True for _ in outs)), size)
-        graphs = dict(body=wide, fwd=forward, bwd=_summed(backward, shared))
-        return emit(custom_vjp, *ins, **graphs, closed=closed)
-
-
-def _summed(graph: Graph, shared: Sequence[bool]) -> Graph:
-    """The cotangent of what all members share is the sum of theirs."""
-    with building() as builder:
-        outs = inline(graph, [builder.input(v.aval, v.hint) for v in graph.ins])
-        pairs = zip(outs, shared, strict=True)
-        return builder.close([emit(sum, o, axes=(0,)) if s else o for o, s in pairs])
 
 
 # --- rematerialisation ----------------------------------------------------------------------------
@@ -134,17 +86,27 @@ class remat(Call):
         joint = vjp_graph(_with_kept(body, policy), places, seeds=count)
         first = count + len(saved)
         pull = _given(joint, joint.outs[count:first], joint.outs[first:])
-        given = [*ins, *_filled(cts, body.out_avals), *saved]
+        given = [*ins, *filled(cts, body.out_avals), *saved]
         if apart:
             given = _held_apart(pull, given, set(range(len(ins), len(ins) + count)))
         found = inline(pull, given, attribute=False)
         by_place = dict(zip(places, found, strict=True))
         return tuple(by_place.get(i) for i in range(len(ins)))
 
-    def batch(self, ins, mask, size, *, body, policy, apart):
+    def jvp(self, ins, tangents, *, body, policy, apart):
+        from ..passes.forward import jvp_graph
+
+        places = [i for i, t in enumerate(tangents) if t is not None]
+        pushed = jvp_graph(body, places)
+        given = [*ins, *(tangents[i] for i in places)]
+        found = emit(remat, *given, body=pushed, policy=policy, apart=apart)
+        return paired(found, body.out_avals)
+
+    def batch(self, ins, mask, size, *, name=None, body, policy, apart):
         from ..passes.batch import batch_all
 
-        return emit(remat, *ins, body=batch_all(body, mask, size), policy=policy, apart=apart)
+        wide = batch_all(body, mask, size, name)
+        return emit(remat, *ins, body=wide, policy=policy, apart=apart)
 
 
 def _held_apart(graph: Graph, values: Sequence[Value], but: set[int]) -> list[Value]:
@@ -240,5 +202,5 @@ class optimization_barrier(Primitive):
     def batch(self, ins, mask, size):
         return emit(optimization_barrier, *ins)
 
-    def batched(self, mask, results):
+    def batched(self, mask, results, **params):
         return mask

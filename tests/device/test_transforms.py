@@ -9,19 +9,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ir import PRIMITIVES, evaluate
+from ir import evaluate
 from ir.passes.batch import batch_graph
 from tracer import checkpoint, grad, graph_of, hessian, jvp, nn, value_and_grad, vmap
 from tracer import numpy as jnp
 
 from ..oracle.numeric import agree
 from ..oracle.test_batching import stacked
-from ..strategies import samples
+from ..strategies import LOCAL, samples
 from .harness import run
 from .test_primitives import FACTOR
 
 RNG = np.random.default_rng(0)
-TAKES_BATCHES = [n for n in PRIMITIVES if samples(n)[0].avals]
+TAKES_BATCHES = [n for n in LOCAL if samples(n)[0].avals]
 
 
 def compare(graph, arrays, factor: float = 30.0) -> None:

@@ -12,11 +12,11 @@ import pytest
 
 from codegen.compile import CompileError, compile_graph
 from codegen.profile import PROFILES, WEBGPU_DEFAULT, Profile
-from codegen.program import Copy, Dispatch, Fill, Loop, Program, While, walk
-from ir import PRIMITIVES, Aval, f16
+from codegen.program import NESTED, Copy, Dispatch, Fill, Program, walk
+from ir import Aval, f16
 from ir.passes.grad import vjp_graph
 
-from ..strategies import COMPOSITES, Sample, samples, smooth
+from ..strategies import COMPOSITES, LOCAL, Sample, samples, smooth
 from .tint import check
 
 
@@ -43,7 +43,7 @@ def kernels(name: str, profile_name: str):
 
 
 each = pytest.mark.parametrize("profile", PROFILES)
-of_each = pytest.mark.parametrize("name", PRIMITIVES)
+of_each = pytest.mark.parametrize("name", LOCAL)
 
 
 @each
@@ -104,7 +104,7 @@ def dead_lets(wgsl: str) -> list[str]:
 
 @each
 def test_kernels_have_no_dead_lets(profile):
-    every = (k for name in PRIMITIVES for k in kernels(name, profile))
+    every = (k for name in LOCAL for k in kernels(name, profile))
     dead = {(line, k.template): k.wgsl for k in every for line in dead_lets(k.wgsl)}
     assert not dead, "\n\n".join(f"unused: {line}\n{text}" for (line, _), text in dead.items())
 
@@ -129,7 +129,7 @@ def test_programs_are_consistent_and_survive_serialisation(name, profile):
                 assert step.src != step.dst
                 sizes = [program.slots[s].nbytes for s in (step.src, step.dst)]
                 assert step.nbytes <= min(sizes)
-            elif isinstance(step, (Loop, While)):
+            elif isinstance(step, NESTED):
                 assert step.steps
             else:
                 assert isinstance(step, Fill)

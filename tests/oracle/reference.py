@@ -318,6 +318,11 @@ def _wave(x, y, **params) -> tuple[Array, Array]:
     return np.tanh(product), x + product
 
 
+def _cond(index, x, y, *, branches) -> tuple[Array, ...]:
+    choices = [(x, x * y), _wave(x, y), (y * 2, np.cos(x))]
+    return choices[min(max(int(index), 0), len(branches) - 1)]
+
+
 def _scan(k, c, n, xs, *, body, consts, carry, length, reverse) -> tuple[Array, ...]:
     ys = np.zeros(xs.shape)
     for i in range(length)[::-1] if reverse else range(length):
@@ -360,6 +365,8 @@ REFERENCE |= {
     "attention": _attention,
     "attention_dq": _attention_dq,
     "attention_dkv": _attention_dkv,
+    "cond": _cond,
+    "custom_jvp": _wave,
     "custom_vjp": _wave,
     "remat": _wave,
     "checkpoint_name": lambda x, name: (x,),

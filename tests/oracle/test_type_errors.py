@@ -26,6 +26,8 @@ def aval(text: str) -> Aval:
     return Aval(tuple(int(n) for n in dims.split(",") if n.strip()), ir.dtype(name))
 
 
+OVER = {"axes": ("i",), "sizes": (4,)}
+EXCHANGE = OVER | {"split": 0, "concat": 0}
 CASES: tuple[tuple[str, tuple[str, ...], dict, str], ...] = (
     # primitive, operand types, params, what the message says besides naming these types
     ("add", ("f32[3]", "f32[4]"), {}, "incompatible shapes"),
@@ -78,6 +80,14 @@ CASES: tuple[tuple[str, tuple[str, ...], dict, str], ...] = (
     ("dynamic_slice", ("f32[5, 4]", "i32[]"), {"sizes": (2,)}, "each axis"),
     ("dynamic_update", ("f32[5]", "i32[2]", "i32[]"), {}, "dtypes differ"),
     ("dynamic_update", ("f32[5]", "f32[6]", "i32[]"), {}, "does not fit"),
+    ("all_gather", ("f32[3]",), OVER | {"axis": 2, "tiled": False}, "along axis 2"),
+    ("all_gather", ("f32[3]",), OVER | {"axis": 1, "tiled": True}, "along axis 1"),
+    ("reduce_scatter", ("f32[3]",), OVER | {"axis": 0, "tiled": False}, "equal to 4"),
+    ("reduce_scatter", ("f32[6]",), OVER | {"axis": 0, "tiled": True}, "divisible by 4"),
+    ("ppermute", ("f32[3]",), OVER | {"perm": ((0, 1), (0, 2))}, "sources"),
+    ("ppermute", ("f32[3]",), OVER | {"perm": ((0, 4),)}, "destinations"),
+    ("all_to_all", ("f32[3]",), EXCHANGE | {"tiled": False}, "equal to 4"),
+    ("all_to_all", ("f32[6]",), EXCHANGE | {"tiled": True}, "divisible by 4"),
     ("softmax", ("i32[3]",), {}, "float dtype"),
     ("softmax", ("f32[3, 0]",), {}, "last axis with elements"),
     ("rms_norm", ("f32[2, 3]", "f32[2]"), {"eps": 1e-5}, "weight of its last axis"),
@@ -113,7 +123,9 @@ def _graph_cases():
     """Operands that are not what the graph among the params takes."""
     for name, says in {
         "remat": "of a graph of",
+        "custom_jvp": "of a graph of",
         "custom_vjp": "of a graph of",
+        "cond": "a branch of cond takes",
         "scan": "body takes",
         "while_loop": "step takes",
     }.items():
@@ -125,6 +137,7 @@ def _graph_cases():
 # What users know these as, and the faults that lie between several operands.
 CALLED = {
     "rev": "flip",
+    "reduce_scatter": "psum_scatter",
     "concat": "concatenate",
     "dynamic_update": "",
     "attention_dq": "attention",
@@ -134,6 +147,7 @@ AT_ODDS = ("incompatible shapes", "contracting dimensions", "leading axes", "can
 AT_ODDS += ("one float dtype", "weight and bias", "tables")
 ALL = (*CASES, *_attention_cases(), *_graph_cases())
 ANYTHING = {"cast", "checkpoint_name", "optimization_barrier"}
+ANYTHING |= {"psum", "pmax", "pmin", "axis_index"}
 
 
 @pytest.mark.parametrize(("name", "operands", "params", "says"), ALL)

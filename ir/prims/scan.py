@@ -1,16 +1,18 @@
-"""Control flow: a body graph run many times on the device.
+"""`scan`: a body graph run a known number of times.
 
 Invariant: a body is an ordinary graph whose inputs say everything it reads; nothing is captured
-implicitly. `scan` has a static length, so its cost, memory and derivative are known before it runs.
+implicitly. The length is static, so cost, memory and derivative are known before it runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
+
 import numpy as np
 
 from ..build import emit, inline, lit_like
-from ..dtypes import bool_, i32
-from ..graph import Aval, Graph, Value, Var
+from ..graph import Aval, Graph, Lit, Value, Var
 from ..prim import Primitive, register
 from .lead import front, inward, lead, lead_all
 
@@ -25,8 +27,9 @@ class scan(Primitive):
     """
 
     name = "scan"
-    kind = "loop"
+    kind = "control"
     multi = True
+    named = True
 
     def typeof(
         self, *avals: Aval, body: Graph, consts: int, carry: int, length: int, reverse: bool
@@ -80,16 +83,29 @@ class scan(Primitive):
         )  # fmt: skip
         return pull.place(outs, len(ins))
 
-    def batch(self, ins, mask, size, *, body, consts, carry, length, reverse):
+    def jvp(self, ins, tangents, *, body, consts, carry, length, reverse):
+        parts = consts, carry, len(ins) - consts - carry
+        wide, moves = with_tangents(body, [t is not None for t in tangents], consts, carry)
+        cs, inits, xs = widened(ins, tangents, moves, parts)
+        outs = emit(
+            scan, *cs, *inits, *xs, body=wide,
+            consts=len(cs), carry=len(inits), length=length, reverse=reverse,
+        )  # fmt: skip
+        ys = [v.dtype.is_float for v in body.out_avals[carry:]]
+        carries, along = separated(outs[: len(inits)], moves[consts : consts + carry])
+        stacked, along_ys = separated(outs[len(inits) :], ys)
+        return (*carries, *stacked), (*along, *along_ys)
+
+    def batch(self, ins, mask, size, *, name=None, body, consts, carry, length, reverse):
         from ..passes.batch import batch_some
 
-        varies = _varying(body, mask, size, consts, carry)
+        varies = varying(body, mask, size, consts, carry, name)
         last = consts + carry
         inits = zip(ins[consts:last], mask[consts:last], varies, strict=True)
         inits = [lead(v, m, size) if wanted else v for v, m, wanted in inits]
         xs = [inward(v, 1) if m else v for v, m in zip(ins[last:], mask[last:], strict=True)]
         wanted = (*varies, *(True for _ in body.outs[carry:]))
-        body = batch_some(body, (*mask[:consts], *varies, *mask[last:]), wanted, size)
+        body = batch_some(body, (*mask[:consts], *varies, *mask[last:]), wanted, size, name)
         outs = emit(
             scan, *ins[:consts], *inits, *xs,
             body=body, consts=consts, carry=carry, length=length, reverse=reverse,
@@ -107,17 +123,76 @@ class scan(Primitive):
         return length * total_flops(body)
 
 
-def _varying(body: Graph, mask, size: int, consts: int, carry: int) -> tuple[bool, ...]:
+def varying(
+    body: Graph, mask, size: int, consts: int, carry: int, name: str | None = None
+) -> tuple[bool, ...]:
     """Which carries differ between members: what one iteration makes differ, the next one sees."""
     from ..passes.batch import batch_graph
 
     varies = tuple(mask[consts : consts + carry])
     while True:
-        _, led = batch_graph(body, (*mask[:consts], *varies, *mask[consts + carry :]), size)
+        given = (*mask[:consts], *varies, *mask[consts + carry :])
+        _, led = batch_graph(body, given, size, name)
         grown = tuple(a or b for a, b in zip(varies, led[:carry], strict=True))
         if grown == varies:
             return varies
         varies = grown
+
+
+# --- tangents -------------------------------------------------------------------------------------
+
+
+def with_tangents(
+    body: Graph, moves: Sequence[bool], consts: int, carry: int, leading: int = 0
+) -> tuple[Graph, list[bool]]:
+    """(the body with a tangent behind each part of its operands and results, which operands have
+    one). A carry has one if an iteration can give it one. `leading` results come before the carry.
+    """
+    from ..passes.forward import jvp_graph, moving
+
+    moves, smooth = list(moves), [v.dtype.is_float for v in body.out_avals]
+    while True:
+        pushed = jvp_graph(body, [i for i, m in enumerate(moves) if m])
+        found = iter(moving(pushed)[len(body.outs) :])
+        reached = [s and next(found) for s in smooth][leading : leading + carry]
+        grown = [a or b for a, b in zip(moves[consts : consts + carry], reached, strict=True)]
+        if grown == moves[consts : consts + carry]:
+            break
+        moves[consts : consts + carry] = grown
+    kept = [*smooth[:leading], *grown, *smooth[leading + carry :]]
+    parts = consts, carry, len(moves) - consts - carry
+    return _reordered(body, pushed, moves, kept, parts, leading), moves
+
+
+def _reordered(body, pushed: Graph, moves, kept, parts, leading: int) -> Graph:
+    """`pushed` with the tangents of each part of operands and results right behind the part."""
+    count, smooth = len(body.ins), [v.dtype.is_float for v in body.out_avals]
+    along = iter(pushed.ins[count:])
+    ins = widened(pushed.ins[:count], [next(along) if m else None for m in moves], moves, parts)
+    found = iter(pushed.outs[len(body.outs) :])
+    tangents = [next(found) if s else None for s in smooth]
+    ends = leading, parts[1], len(body.outs) - leading - parts[1]
+    outs = widened(pushed.outs[: len(body.outs)], tangents, kept, ends)
+    return Graph(tuple(chain(*ins)), pushed.eqns, tuple(chain(*outs)))
+
+
+def widened(values, tangents, moves: Sequence[bool], parts: Sequence[int]) -> list[list]:
+    """Each part of `values` followed by the tangents of what `moves` in it."""
+    found, start = [], 0
+    for length in parts:
+        here = range(start, start + length)
+        along = (
+            Lit(0, values[i].aval) if tangents[i] is None else tangents[i] for i in here if moves[i]
+        )
+        found.append([*(values[i] for i in here), *along])
+        start += length
+    return found
+
+
+def separated(values: Sequence[Value], moves: Sequence[bool]) -> tuple[list, list]:
+    """Undo `widened` of one part: (values, their tangents or None)."""
+    along = iter(values[len(moves) :])
+    return list(values[: len(moves)]), [next(along) if m else None for m in moves]
 
 
 def _element(aval: Aval, length: int) -> Aval:
@@ -133,8 +208,6 @@ def _stack(rows: list, aval: Aval, wide: bool):
 
 
 def _or_zero(ct: Value | None, index: int, results: list[Aval]) -> Value:
-    from ..graph import Lit
-
     return Lit(0, results[index]) if ct is None else ct
 
 
@@ -187,100 +260,3 @@ class _Pullback:
         places = [self.consts + i for i in self.smooth_carry] + self.smooth_consts + self.smooth_xs
         found.update(zip(places, outs, strict=True))
         return tuple(found.get(i) for i in range(count))
-
-
-@register
-class while_loop(Primitive):
-    """flag, carry = step(consts, carry) while the flag holds; returns the last carry.
-
-    Operands: the first flag (bool), `consts` values, then the initial carry. The host looks at the
-    flag from time to time, so the number of iterations may depend on data; for the same reason it
-    has no derivative.
-    """
-
-    name = "while_loop"
-    kind = "loop"
-    multi = True
-
-    def typeof(self, flag: Aval, *avals: Aval, step: Graph, consts: int, carry: int):
-        if tuple(avals) != step.in_avals or len(avals) != consts + carry:
-            raise TypeError(f"while_loop's step takes {step.in_avals}, got {tuple(avals)}")
-        if (flag, *avals[consts:]) != step.out_avals or flag != Aval((), bool_):
-            raise TypeError(
-                "while_loop's body must return what it takes: "
-                f"{tuple(avals[consts:])} became {step.out_avals[1:]}"
-            )
-        return tuple(avals[consts:])
-
-    def eval(self, flag, *xs, step, consts, carry):
-        from ..interp import evaluate
-
-        wide = any(np.asarray(x).dtype == np.float64 for x in xs)
-        fixed, state = xs[:consts], list(xs[consts:])
-        while bool(flag):
-            flag, *state = evaluate(step, *fixed, *state, wide=wide)
-        return tuple(state)
-
-    def vjp(self, ct, out, *ins, **params):
-        raise TypeError(
-            "Reverse-mode differentiation does not work for lax.while_loop, whose number of "
-            "iterations is unknown; use lax.scan or lax.fori_loop with fixed bounds"
-        )
-
-    def batch(self, ins, mask, size, *, step, consts, carry):
-        from ..passes.batch import batch_some
-
-        flag, fixed, inits = ins[0], ins[1 : consts + 1], ins[consts + 1 :]
-        # A flag is to a step what a carry is to the next iteration.
-        varies = _varying(_with_flag(step), (*mask[1 : consts + 1], *mask[:1], *mask[consts + 1 :]),
-                          size, consts, carry + 1)  # fmt: skip
-        alone = varies[0]
-        varies = (True,) * carry if alone else varies[1:]
-        inits = zip(inits, mask[consts + 1 :], varies, strict=True)
-        inits = [lead(v, m, size) if wanted else v for v, m, wanted in inits]
-        step = batch_some(step, (*mask[1 : consts + 1], *varies), (alone, *varies), size)
-        if alone:
-            flag = lead(flag, mask[0], size)
-            step, inits, flag = _each_until_done(step, consts), [flag, *inits], _any(flag)
-        outs = emit(while_loop, flag, *fixed, *inits, step=step, consts=consts, carry=len(inits))
-        return tuple(lead_all(outs[1:] if alone else outs, varies, size))
-
-    def flops(self, *avals, step, **params):
-        from .fused import total_flops
-
-        return total_flops(step)  # of one iteration: how many there are is not known
-
-
-def _with_flag(step: Graph) -> Graph:
-    """A step that also takes the flag, and ignores it: of the form of a scan's body."""
-    consts = len(step.ins) - len(step.outs) + 1
-    ignored = Var(step.outs[0].aval)
-    return Graph((*step.ins[:consts], ignored, *step.ins[consts:]), step.eqns, step.outs)
-
-
-def _each_until_done(step: Graph, consts: int) -> Graph:
-    """A batched step whose members each stop by themselves: (any flag, flags, carries)."""
-    from ..build import building
-    from .elementwise import and_, select
-    from .views import broadcast_to
-
-    with building() as builder:
-        fixed = [builder.input(v.aval, v.hint) for v in step.ins[:consts]]
-        flags = builder.input(step.outs[0].aval)
-        old = [builder.input(v.aval, v.hint) for v in step.ins[consts:]]
-        still, *new = inline(step, [*fixed, *old])
-        moved = []
-        for before, after in zip(old, new, strict=True):
-            going = broadcast_to(flags, before.aval.shape, (0,))
-            moved.append(emit(select, going, after, before))
-        still = emit(and_, flags, still)
-        return builder.close([_any(still), still, *moved])
-
-
-def _any(flags: Value) -> Value:
-    """bool[]: whether any of bool[n] holds."""
-    from .elementwise import cast, lt
-    from .reduce import reduce_max
-
-    most = emit(reduce_max, emit(cast, flags, dtype=i32), axes=(0,))
-    return emit(lt, lit_like(0, most), most)

@@ -1,0 +1,360 @@
+"""Collectives: what the members of a named axis tell each other.
+
+Invariant: a collective names its axes and knows their sizes; members are numbered in the order of
+the names, the last one running fastest. Batching along a name replaces it by ordinary equations on
+the mapped axis, so nothing of a collective is left once all its names are mapped; a device mesh may
+lower the same records to messages instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from math import prod
+
+from ..build import build, emit, inline, lit, lit_like
+from ..dtypes import i32
+from ..graph import Aval, Lit, Value
+from ..prim import Primitive, register
+from . import reduce
+from .elementwise import cast, eq
+from .index import take
+from .lead import front, inward, lead, merge
+from .views import concat, iota, reshape_to, rev, slice, transpose_to
+
+Names = tuple[str, ...]
+Sizes = tuple[int, ...]
+
+
+class Collective(Primitive):
+    """One operand, one result; `axes` are the names, `sizes` how many members each has."""
+
+    kind = "collective"
+    named = True
+    shared = False  # whether all members get the same result
+
+    def eval(self, *xs, axes: Names, **params):
+        raise TypeError(f"{self.name} over {axes}, which are not mapped; use vmap(axis_name=...)")
+
+    def batch(self, ins, mask, size, *, name, **params):
+        if name not in params["axes"]:
+            return self.beside(*ins, **params)
+        return self.along(lead(ins[0], mask[0], size), name, **params)
+
+    def batched(self, mask, results, *, name, axes, **params):
+        return (not self.shared if name in axes else any(mask),)
+
+    def beside(self, x: Value, **params) -> Value:
+        """The collective between other members, for a stack of them."""
+        return emit(self, x, **params)
+
+    def along(self, x: Value, name: str, **params) -> Value:
+        """The collective where the leading axis of `x` is the axis `name`."""
+        raise TypeError(f"{self.name} has no batching rule")
+
+
+def _without(name: str, axes: Names, sizes: Sizes) -> dict:
+    kept = [i for i, axis in enumerate(axes) if axis != name]
+    return {"axes": tuple(axes[i] for i in kept), "sizes": tuple(sizes[i] for i in kept)}
+
+
+# --- reductions -----------------------------------------------------------------------------------
+
+
+class Reduction(Collective):
+    shared = True
+    local: Primitive
+
+    def typeof(self, x: Aval, *, axes: Names, sizes: Sizes) -> Aval:
+        return x
+
+    def along(self, x, name, *, axes, sizes):
+        here = emit(self.local, x, axes=(0,))
+        rest = _without(name, axes, sizes)
+        return emit(self, here, **rest) if rest["axes"] else here
+
+
+@register
+class psum(Reduction):
+    """The sum over all members, for each of them."""
+
+    name = "psum"
+    local = reduce.sum
+
+    def vjp(self, ct, out, x, **params):
+        return (emit(psum, ct, **params),)
+
+    def batch(self, ins, mask, size, *, name, axes, sizes):
+        if mask[0] or name not in axes:
+            return super().batch(ins, mask, size, name=name, axes=axes, sizes=sizes)
+        total = ins[0] * lit_like(size, ins[0])
+        rest = _without(name, axes, sizes)
+        return emit(psum, total, **rest) if rest["axes"] else total
+
+
+class Extremum(Reduction):
+    def vjp(self, ct, out, x, **params):
+        """Members that attain it share the cotangent."""
+        hit = emit(cast, emit(eq, x, out), dtype=x.aval.dtype)
+        return (emit(psum, ct, **params) * hit / emit(psum, hit, **params),)
+
+
+@register
+class pmax(Extremum):
+    """The largest of all members' values, for each of them."""
+
+    name = "pmax"
+    local = reduce.reduce_max
+
+
+@register
+class pmin(Extremum):
+    """The smallest of all members' values, for each of them."""
+
+    name = "pmin"
+    local = reduce.reduce_min
+
+
+# --- moving data ----------------------------------------------------------------------------------
+
+
+def _sized(x: Aval, axis: int, size: int) -> Aval:
+    return Aval((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
+
+
+def _check_axis(name: str, x: Aval, axis: int, ndim: int) -> None:
+    if not 0 <= axis < ndim:
+        raise TypeError(f"{name} along axis {axis} of an operand of type {x}")
+
+
+@register
+class all_gather(Collective):
+    """Every member's operand, for each of them: stacked at `axis`, or joined along it if tiled."""
+
+    name = "all_gather"
+    shared = True
+
+    def typeof(self, x: Aval, *, axes: Names, sizes: Sizes, axis: int, tiled: bool) -> Aval:
+        count = prod(sizes)
+        _check_axis("all_gather", x, axis, x.ndim + (not tiled))
+        if tiled:
+            return _sized(x, axis, count * x.shape[axis])
+        return Aval((*x.shape[:axis], count, *x.shape[axis:]), x.dtype)
+
+    def vjp(self, ct, out, x, **params):
+        return (emit(reduce_scatter, ct, **params),)
+
+    def beside(self, x, *, axis, **params):
+        return emit(all_gather, x, axis=axis + 1, **params)
+
+    def along(self, x, name, *, axes, sizes, axis, tiled):
+        if len(axes) > 1:  # the last name runs fastest: gather along it first
+            return _one_by_one(all_gather, x, name, zip(axes[::-1], sizes[::-1], strict=True),
+                               axis, tiled)  # fmt: skip
+        moved = inward(x, axis)
+        return merge(moved, axis) if tiled else moved
+
+
+@register
+class reduce_scatter(Collective):
+    """The sum over all members, of which each gets the part at `axis` of its own number.
+
+    Untiled, the axis has one element a member and disappears; tiled, it is cut into equal parts.
+    """
+
+    name = "reduce_scatter"
+
+    def typeof(self, x: Aval, *, axes: Names, sizes: Sizes, axis: int, tiled: bool) -> Aval:
+        count = prod(sizes)
+        _check_axis("reduce_scatter", x, axis, x.ndim)
+        if x.shape[axis] % count if tiled else x.shape[axis] != count:
+            text = "divisible by" if tiled else "equal to"
+            raise TypeError(f"psum_scatter needs axis {axis} of {x} to be {text} {count}")
+        if tiled:
+            return _sized(x, axis, x.shape[axis] // count)
+        return Aval((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype)
+
+    def vjp(self, ct, out, x, **params):
+        return (emit(all_gather, ct, **params),)
+
+    def beside(self, x, *, axis, **params):
+        return emit(reduce_scatter, x, axis=axis + 1, **params)
+
+    def along(self, x, name, *, axes, sizes, axis, tiled):
+        if len(axes) > 1:
+            return _one_by_one(reduce_scatter, x, name, zip(axes, sizes, strict=True), axis, tiled)
+        total = emit(reduce.sum, x, axes=(0,))
+        return front(_parted(total, axis, sizes[0]) if tiled else total, axis)
+
+
+def _parted(x: Value, axis: int, count: int) -> Value:
+    """Axis `axis` as two: `count` parts, and what is within each."""
+    shape = x.aval.shape
+    return reshape_to(x, (*shape[:axis], count, shape[axis] // count, *shape[axis + 1 :]))
+
+
+def _one_by_one(
+    prim: Primitive, x: Value, name: str, order: Iterable, axis: int, tiled: bool
+) -> Value:
+    """A gather or scatter over several names as one after another, batched along `name`."""
+    order, member = list(order), Aval(x.aval.shape[1:], x.aval.dtype)
+    wide = prim.typeof(
+        member, axes=tuple(n for n, _ in order), sizes=tuple(s for _, s in order),
+        axis=axis, tiled=tiled,
+    )  # fmt: skip
+
+    def chain(v: Value) -> Value:
+        if prim is reduce_scatter and not tiled:
+            shape = v.aval.shape
+            v = reshape_to(v, (*shape[:axis], *(s for _, s in order), *shape[axis + 1 :]))
+        for axis_name, size in order:
+            v = emit(prim, v, axes=(axis_name,), sizes=(size,), axis=axis, tiled=tiled)
+        return reshape_to(v, wide.shape)
+
+    return _rewritten(chain, x, name, prim.shared)
+
+
+def _rewritten(fun: Callable, x: Value, name: str, shared: bool) -> Value:
+    """`fun` of one member, batched along `name`; all members may share the result."""
+    from ..passes.batch import batch_some
+
+    graph = build(fun, Aval(x.aval.shape[1:], x.aval.dtype))
+    return inline(batch_some(graph, (True,), (not shared,), x.aval.shape[0], name), [x])[0]
+
+
+@register
+class ppermute(Collective):
+    """Member `to` gets the operand of member `of` for each (of, to) in `perm`, others get zeros."""
+
+    name = "ppermute"
+
+    def typeof(self, x: Aval, *, axes: Names, sizes: Sizes, perm: tuple) -> Aval:
+        count = prod(sizes)
+        for side, what in ((0, "sources"), (1, "destinations")):
+            found = [pair[side] for pair in perm]
+            if len(set(found)) < len(found) or any(not 0 <= i < count for i in found):
+                raise TypeError(
+                    f"ppermute of {x}: {what} {found} must differ and lie between 0 and {count - 1}"
+                )
+        return x
+
+    def vjp(self, ct, out, x, *, perm, **params):
+        return (emit(ppermute, ct, perm=tuple((to, of) for of, to in perm), **params),)
+
+    def along(self, x, name, *, axes, sizes, perm):
+        if len(axes) == 1:
+            return _permuted(x, perm)
+        everyone = {"axes": axes, "sizes": sizes, "axis": 0, "tiled": False}
+
+        def chain(v: Value) -> Value:
+            rows = _permuted(emit(all_gather, v, **everyone), perm)
+            return emit(take, rows, member_index(axes, sizes))
+
+        return _rewritten(chain, x, name, False)
+
+
+def _permuted(x: Value, perm: Sequence[tuple[int, int]]) -> Value:
+    """Rows of `x` where `perm` sends them; runs of neighbours move together."""
+    source = {to: of for of, to in perm}
+    order = [source.get(i) for i in range(x.aval.shape[0])]
+    parts = [_run(x, run) for run in _runs(order)]
+    return parts[0] if len(parts) == 1 else emit(concat, *parts, axis=0)
+
+
+def _runs(order: Sequence[int | None]) -> list[list[int | None]]:
+    """Maximal stretches that rise by one, fall by one, or are None throughout."""
+    runs = [[order[0]]]
+    for before, now in pairwise(order):
+        last = runs[-1]
+        step = None if None in (before, now) else now - before
+        fits = before is None and now is None
+        fits |= step in (1, -1) and (len(last) == 1 or last[1] - last[0] == step)
+        if fits:
+            last.append(now)
+        else:
+            runs.append([now])
+    return runs
+
+
+def _run(x: Value, run: Sequence[int | None]) -> Value:
+    shape = (len(run), *x.aval.shape[1:])
+    if run[0] is None:
+        return Lit(0, Aval(shape, x.aval.dtype))
+    low = min(run)
+    start = (low, *(0 for _ in shape[1:]))
+    limit = (low + len(run), *shape[1:])
+    part = emit(slice, x, start=start, limit=limit, stride=(1,) * len(shape))
+    return emit(rev, part, axes=(0,)) if run[0] > run[-1] else part
+
+
+@register
+class all_to_all(Collective):
+    """Each member cuts its operand along `split` and sends every member the part of its number.
+
+    What arrives is stacked at `concat`. Untiled, the split axis has one element a member and
+    disappears, and the stack gets a new axis; tiled, both axes stay.
+    """
+
+    name = "all_to_all"
+
+    def typeof(self, x: Aval, *, axes, sizes, split: int, concat: int, tiled: bool) -> Aval:
+        count = prod(sizes)
+        for axis in (split, concat):
+            _check_axis("all_to_all", x, axis, x.ndim)
+        if x.shape[split] % count if tiled else x.shape[split] != count:
+            text = "divisible by" if tiled else "equal to"
+            raise TypeError(f"all_to_all needs split axis {split} of {x} to be {text} {count}")
+        if tiled:
+            x = _sized(x, split, x.shape[split] // count)
+            return _sized(x, concat, x.shape[concat] * count)
+        rest = [n for d, n in enumerate(x.shape) if d != split]
+        return Aval((*rest[:concat], count, *rest[concat:]), x.dtype)
+
+    def vjp(self, ct, out, x, *, split, concat, **params):
+        return (emit(all_to_all, ct, split=concat, concat=split, **params),)
+
+    def beside(self, x, *, split, concat, **params):
+        return emit(all_to_all, x, split=split + 1, concat=concat + 1, **params)
+
+    def along(self, x, name, *, axes, sizes, split, concat, tiled):
+        how = {"split": split, "concat": concat, "tiled": tiled}
+        if len(axes) == 1:
+            return _exchanged(x, sizes[0], **how)
+        everyone = {"axes": axes, "sizes": sizes, "axis": 0, "tiled": False}
+
+        def chain(v: Value) -> Value:
+            rows = _exchanged(emit(all_gather, v, **everyone), prod(sizes), **how)
+            return emit(take, rows, member_index(axes, sizes))
+
+        return _rewritten(chain, x, name, False)
+
+
+def _exchanged(x: Value, count: int, *, split: int, concat: int, tiled: bool) -> Value:
+    """[of, ...] -> [to, ...]: an exchange between the rows of one array."""
+    x = _parted(x, split + 1, count) if tiled else x
+    to_first = front(x, split + 1)
+    perm = [0, *range(2, to_first.aval.ndim)]
+    perm.insert(concat + 1, 1)
+    moved = transpose_to(to_first, perm)
+    return merge(moved, concat + 1) if tiled else moved
+
+
+@register
+class axis_index(Collective):
+    """i32[]: the number of this member along one axis."""
+
+    name = "axis_index"
+
+    def typeof(self, *, axes: Names, sizes: Sizes) -> Aval:
+        return Aval((), i32)
+
+    def batch(self, ins, mask, size, *, name, axes, sizes):
+        return emit(iota, shape=(size,), dtype=i32, axis=0)
+
+
+def member_index(axes: Names, sizes: Sizes) -> Value:
+    """i32[]: the number of this member along several axes."""
+    found: Value = lit(0, i32)
+    for name, size in zip(axes, sizes, strict=True):
+        found = found * size + emit(axis_index, axes=(name,), sizes=(size,))
+    return found
