@@ -261,7 +261,7 @@ def _crosses_zero(rest: Any, y: Any) -> Any:
 def power(x: Any, y: Any) -> Any:
     """x ** y. A Python integer y is repeated multiplication: any x, exact derivative."""
     if isinstance(y, (int, np.integer)) and not isinstance(y, bool) and _abs(y) <= 64:
-        return _integer_power(operand(x), int(y))
+        return integer_power(operand(x), int(y))
     if isinstance(y, float) and y == 0.5:
         return sqrt(x)
     return bind("pow", *promote("power", *_floats(x, y)))
@@ -274,9 +274,10 @@ def _floats(*xs: Any) -> list:
     return [x if isinstance(x, SCALARS) else as_float(x) for x in xs]
 
 
-def _integer_power(x: Any, n: int) -> Any:
+def integer_power(x: Any, n: int) -> Any:
+    """x ** n by repeated multiplication."""
     if n < 0:
-        return reciprocal(_integer_power(as_float(x), -n))
+        return reciprocal(integer_power(as_float(x), -n))
     if n == 0:
         return filled(1, aval_of(x).dtype, aval_of(x).shape)
     powers = [x]

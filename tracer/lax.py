@@ -1,36 +1,150 @@
 """Operations closer to the primitives than numpy's.
 
-Invariant: as in `tracer.numpy`, everything works inside and outside of a trace.
+Invariant: as in `tracer.numpy`, everything works inside and outside of a trace; unlike there,
+operands are taken as they are (`tracer.strict`).
 """
+
+# ruff: noqa: F401 - the imported names are the interface
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from ir.dtypes import dtype as dtype_of
-from ir.dtypes import u32
-
-from . import tree
+from . import strict, tree
 from .array import aval_of
-from .bits import bits_of, from_bits, nextafter
-from .bits import left_shift as shift_left
-from .bits import right_shift as shift_right_arithmetic
 from .branching import cond, switch
 from .control import associative_scan, map, scan
-from .creation import as_shape, iota
-from .elementwise import exp, log, rsqrt, tanh
+from .creation import as_shape
 from .errors import located
 from .indexing import as_position
+from .lax_elementwise import (
+    RoundingMethod,
+    abs,
+    acos,
+    acosh,
+    add,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    bitcast_convert_type,
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    cbrt,
+    ceil,
+    clamp,
+    clz,
+    convert_element_type,
+    cos,
+    cosh,
+    div,
+    eq,
+    erf,
+    erf_inv,
+    erfc,
+    exp,
+    exp2,
+    expm1,
+    floor,
+    ge,
+    gt,
+    integer_pow,
+    is_finite,
+    le,
+    log,
+    log1p,
+    logistic,
+    lt,
+    max,
+    min,
+    mul,
+    mulhi,
+    ne,
+    neg,
+    nextafter,
+    population_count,
+    pow,
+    reciprocal,
+    rem,
+    round,
+    rsqrt,
+    select,
+    select_n,
+    shift_left,
+    shift_right_arithmetic,
+    shift_right_logical,
+    sign,
+    sin,
+    sinh,
+    sqrt,
+    square,
+    sub,
+    tan,
+    tanh,
+)
+from .lax_filling import (
+    broadcasted_iota,
+    dtype,
+    empty,
+    full,
+    full_like,
+    iota,
+    pad,
+)
+from .lax_products import (
+    batch_matmul,
+    dot,
+    dot_general,
+)
+from .lax_reductions import (
+    argmax,
+    argmin,
+    cumlogsumexp,
+    cummax,
+    cummin,
+    cumprod,
+    cumsum,
+    reduce,
+    reduce_and,
+    reduce_max,
+    reduce_min,
+    reduce_or,
+    reduce_precision,
+    reduce_prod,
+    reduce_sum,
+    reduce_xor,
+)
+from .lax_shapes import (
+    broadcast,
+    broadcast_in_dim,
+    broadcast_to_rank,
+    collapse,
+    concatenate,
+    expand_dims,
+    index_in_dim,
+    reshape,
+    rev,
+    slice,
+    slice_in_dim,
+    split,
+    squeeze,
+    stack,
+    tile,
+    transpose,
+    unstack,
+)
+from .layout import (
+    broadcast_shapes,
+)
 from .loops import fori_loop, while_loop
-from .operands import as_bool, astype, same_dtype
+from .operands import same_dtype
 from .sorting import sort_operands as sort
 from .sorting import top_k
-from .special import erf, erf_inv, erfc
 from .staging import bind, operand
-from .statistics import cumlogsumexp, cummax, cummin
-from .statistics import running_product as cumprod
-from .statistics import running_sum as cumsum
 
 
 def stop_gradient(x: Any) -> Any:
@@ -38,9 +152,11 @@ def stop_gradient(x: Any) -> Any:
     return tree.map(lambda leaf: bind("stop_gradient", operand(leaf)), x)
 
 
-def select(condition: Any, on_true: Any, on_false: Any) -> Any:
-    """`on_true` where `condition`; all of one shape. Raises TypeError otherwise."""
-    return bind("select", as_bool(condition), *same_dtype("select", on_true, on_false))
+def optimization_barrier(operand: Any) -> Any:
+    """The tree itself, none of whose arrays is computed in one kernel with what reads it."""
+    leaves, structure = tree.flatten(operand)
+    held = [strict.array("optimization_barrier", leaf) for leaf in leaves]
+    return tree.unflatten(structure, bind("optimization_barrier", *held) if held else [])
 
 
 def dynamic_slice(x: Any, start_indices: Sequence[Any], slice_sizes: Sequence[int]) -> Any:
@@ -68,60 +184,17 @@ def _positions(x: Any, starts: Sequence[Any]) -> list:
     return [as_position(i, n) for i, n in zip(starts, shape, strict=True)]
 
 
-def convert_element_type(x: Any, dtype: Any) -> Any:
-    return astype(x, dtype)
-
-
-def bitcast_convert_type(x: Any, dtype: Any) -> Any:
-    """The same bits read as another 4-byte dtype."""
-    return bind("bitcast", operand(x), dtype=dtype_of(dtype))
-
-
-def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int) -> Any:
-    """Each element's index along `dimension`."""
-    sizes = as_shape(tuple(shape))
-    if not 0 <= dimension < len(sizes):
-        raise located(ValueError, f"dimension {dimension} is not an axis of shape {sizes}")
-    return astype(iota(sizes, dimension), dtype)
-
-
-def shift_right_logical(x: Any, amount: Any) -> Any:
-    """x shifted to the right, zeros entering."""
-    x = operand(x)
-    return from_bits(shift_right_arithmetic(bits_of(x), astype(amount, u32)), aval_of(x).dtype)
-
-
-__all__ = [
-    "associative_scan",
-    "bitcast_convert_type",
-    "broadcasted_iota",
-    "cond",
-    "convert_element_type",
-    "cumlogsumexp",
-    "cummax",
-    "cummin",
-    "cumprod",
-    "cumsum",
-    "dynamic_slice",
-    "dynamic_update_slice",
-    "erf",
-    "erf_inv",
-    "erfc",
-    "exp",
-    "fori_loop",
-    "log",
-    "map",
-    "nextafter",
-    "rsqrt",
-    "scan",
-    "select",
-    "shift_left",
-    "shift_right_arithmetic",
-    "shift_right_logical",
-    "sort",
-    "stop_gradient",
-    "switch",
-    "tanh",
-    "top_k",
-    "while_loop",
-]
+__all__ = """
+    RoundingMethod abs acos acosh add argmax argmin asin asinh associative_scan atan atan2 atanh
+    batch_matmul bitcast_convert_type bitwise_and bitwise_not bitwise_or bitwise_xor broadcast
+    broadcast_in_dim broadcast_shapes broadcast_to_rank broadcasted_iota cbrt ceil clamp clz
+    collapse concatenate cond convert_element_type cos cosh cumlogsumexp cummax cummin cumprod
+    cumsum div dot dot_general dtype dynamic_slice dynamic_update_slice empty eq erf erf_inv
+    erfc exp exp2 expand_dims expm1 floor fori_loop full full_like ge gt index_in_dim
+    integer_pow iota is_finite le log log1p logistic lt map max min mul mulhi ne neg nextafter
+    optimization_barrier pad population_count pow reciprocal reduce reduce_and reduce_max
+    reduce_min reduce_or reduce_precision reduce_prod reduce_sum reduce_xor rem reshape rev
+    round rsqrt scan select select_n shift_left shift_right_arithmetic shift_right_logical sign
+    sin sinh slice slice_in_dim sort split sqrt square squeeze stack stop_gradient sub switch
+    tan tanh tile top_k transpose unstack while_loop
+""".split()

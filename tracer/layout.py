@@ -21,7 +21,7 @@ from .errors import located
 from .indexing import take
 from .operands import astype
 from .reductions import cumsum
-from .staging import SCALARS, bind, filled, operand
+from .staging import SCALARS, filled, operand
 
 _INDEXED = ("edge", "reflect", "symmetric", "wrap")
 
@@ -315,16 +315,6 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
         raise located(
             ValueError, f"Incompatible shapes for broadcasting: shapes={list(shapes)}"
         ) from None
-
-
-def take_slice(x: Any, start: int, limit: int, stride: int = 1, axis: int = 0) -> Any:
-    """lax.slice_in_dim: x[start:limit:stride] along one axis."""
-    x = operand(x)
-    at = shaping.canonical_axis(axis, aval_of(x).ndim)
-    lo, hi, step = slice(start, limit, stride).indices(aval_of(x).shape[at])
-    low, high, steps = [0] * aval_of(x).ndim, list(aval_of(x).shape), [1] * aval_of(x).ndim
-    low[at], high[at], steps[at] = lo, max(lo, hi), step
-    return bind("slice", x, start=tuple(low), limit=tuple(high), stride=tuple(steps))
 
 
 __all__ = [

@@ -17,7 +17,6 @@ from . import shaping
 from .array import aval_of
 from .errors import located
 from .operands import as_bool, as_float, astype, same_dtype
-from .special import logaddexp
 from .staging import SCALARS, filled, operand
 
 # --- running ----------------------------------------------------------------------------------
@@ -86,31 +85,6 @@ def _cumulative(
         return made
     sizes = tuple(1 if d == at else n for d, n in enumerate(aval_of(x).shape))
     return shaping.concatenate([filled(first, aval_of(made).dtype, sizes), made], at)
-
-
-def running_sum(x: Any, axis: int = 0, reverse: bool = False) -> Any:
-    """lax.cumsum."""
-    return running(ew.add, x, axis, reverse)
-
-
-def running_product(x: Any, axis: int = 0, reverse: bool = False) -> Any:
-    """lax.cumprod."""
-    return running(ew.multiply, x, axis, reverse)
-
-
-def cummax(x: Any, axis: int = 0, reverse: bool = False) -> Any:
-    """The largest so far along `axis`."""
-    return running(ew.maximum, x, axis, reverse)
-
-
-def cummin(x: Any, axis: int = 0, reverse: bool = False) -> Any:
-    """The smallest so far along `axis`."""
-    return running(ew.minimum, x, axis, reverse)
-
-
-def cumlogsumexp(x: Any, axis: int = 0, reverse: bool = False) -> Any:
-    """log of the running sum of exp along `axis`."""
-    return running(logaddexp, as_float(x), axis, reverse)
 
 
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
@@ -425,9 +399,6 @@ def _fitted(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
 __all__ = [
     "average",
     "count_nonzero",
-    "cumlogsumexp",
-    "cummax",
-    "cummin",
     "cumprod",
     "cumulative_prod",
     "cumulative_sum",

@@ -124,6 +124,12 @@ class _Operands:
         found = loads(self._value(v, letters, {axis: x, other: y}))
         return bool(found) and all(stride(load.args[0], x) == 1 for load in found)
 
+    def result_side_by_side(self) -> bool:
+        """Whether four columns of the result are neighbours; axes of m may stand between those."""
+        row, col = (sym(x, 0, max(0, n - 1)) for x, n in (("row", self.m), ("col4", self.n // 4)))
+        start = ex.mul(col, 4)
+        return ex.sub(self._flat(row, ex.add(start, LANE)), self._flat(row, start)) is LANE
+
     def _extent(self, axis: str) -> int:
         return {"m": self.m, "n": self.n, "k": self.k}[axis]
 
@@ -197,7 +203,7 @@ class _Hooks:
         self.batched = record.batch > 1
         self.o, self.record = operands, record
         axes = operands.axes
-        self.wide = operands.n % 4 == 0
+        self.wide = operands.n % 4 == 0 and operands.result_side_by_side()
         a, a_lets = operands.tile_load(axes.a, axes.a_letters, "m", record.a_axis)
         b, b_lets = operands.tile_load(axes.b, axes.b_letters, "n", record.b_axis)
         self.stores = operands.epilogue(self.wide)

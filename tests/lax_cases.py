@@ -1,0 +1,315 @@
+"""Functions of lax with inputs and what numpy says of them.
+
+Invariant: every case is checked on the oracle, on the adapter, under vmap and, where it has float
+inputs and is smooth, in its gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracer import lax
+
+
+@dataclass(frozen=True)
+class Case:
+    """`fun` of `inputs` is `want` of the same in float64; `smooth`: derivatives are compared."""
+
+    name: str
+    fun: Callable
+    want: Callable | None
+    inputs: tuple[np.ndarray, ...]
+    smooth: bool = True
+
+
+CASES: list[Case] = []
+
+
+def case(name: str, fun: Callable, want: Callable | None, *inputs, smooth: bool = True) -> None:
+    CASES.append(Case(name, fun, want, inputs, smooth))
+
+
+def floats(*shape, low=-2.0, high=2.0, seed=0):
+    rng = np.random.default_rng([seed, *shape])
+    return rng.uniform(low, high, shape).astype(np.float32)
+
+
+def ints(*shape, low=-50, high=50, dtype=np.int32, seed=0):
+    return np.random.default_rng([seed, *shape]).integers(low, high, shape).astype(dtype)
+
+
+def bools(*shape, seed=0):
+    return ints(*shape, low=0, high=2, seed=seed).astype(bool)
+
+
+def distinct(*shape, seed=0):
+    n = int(np.prod(shape))
+    order = np.random.default_rng([seed, *shape]).permutation(n)
+    return (order.reshape(shape) / n * 4 - 2).astype(np.float32)
+
+
+X, Y = floats(3, 4), floats(3, 4, seed=1)
+UNIT, ABOVE = floats(3, 4, low=-0.9, high=0.9), floats(3, 4, low=0.2, high=3)
+WORDS = np.array([0, 1, 2, 7, 255, 2**31 - 1, 2**31, 2**32 - 1], np.uint32)
+NUMBERS = WORDS.view(np.int32)
+SHIFTS = np.array([0, 1, 4, 31, 32, 7, 3, 33], np.uint32)
+
+# --- elementwise ----------------------------------------------------------------------------------
+
+for name, want in {
+    "neg": np.negative, "abs": np.abs, "square": np.square, "exp": np.exp, "exp2": np.exp2,
+    "expm1": np.expm1, "tanh": np.tanh, "sin": np.sin, "cos": np.cos, "tan": np.tan,
+    "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "asinh": np.arcsinh, "cbrt": np.cbrt,
+    "logistic": lambda x: 1 / (1 + np.exp(-x)), "erf": np.vectorize(math.erf),
+    "erfc": np.vectorize(math.erfc),
+}.items():  # fmt: skip
+    case(name, getattr(lax, name), want, X)
+for name, want in {"asin": np.arcsin, "acos": np.arccos, "atanh": np.arctanh}.items():
+    case(name, getattr(lax, name), want, UNIT)
+for name, want in {
+    "log": np.log, "log1p": np.log1p, "sqrt": np.sqrt, "rsqrt": lambda x: 1 / np.sqrt(x),
+    "reciprocal": lambda x: 1 / x,
+}.items():  # fmt: skip
+    case(name, getattr(lax, name), want, ABOVE)
+case("acosh", lax.acosh, np.arccosh, ABOVE + 1)
+HALVES = np.array([-2.5, -1.5, -0.5, -0.3, 0.0, 0.49999997, 0.5, 1.5, 2.5, 8388609.0], np.float32)
+for name, want in {
+    "sign": np.sign, "floor": np.floor, "ceil": np.ceil, "is_finite": np.isfinite,
+    "round": lambda x: np.copysign(np.floor(np.abs(x) + 0.5 * (np.abs(x) % 1 >= 0.5)), x),
+}.items():  # fmt: skip
+    case(name, getattr(lax, name), want, HALVES, smooth=False)
+to_even = lax.RoundingMethod.TO_NEAREST_EVEN
+case("round to even", lambda x: lax.round(x, to_even), np.round, HALVES, smooth=False)
+for name, want in {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "rem": np.fmod,
+    "max": np.maximum, "min": np.minimum, "atan2": np.arctan2,
+}.items():  # fmt: skip
+    case(name, getattr(lax, name), want, X, Y)
+for name, want in {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "rem": np.fmod, "max": np.maximum,
+    "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor,
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
+    "ge": np.greater_equal,
+}.items():  # fmt: skip
+    case(f"{name} of integers", getattr(lax, name), want, ints(5, 6), ints(5, 6, seed=1) | 1)
+for name, want in {
+    "max": np.logical_or, "min": np.logical_and, "lt": lambda x, y: ~x & y,
+    "ge": lambda x, y: x | ~y, "bitwise_xor": np.logical_xor, "eq": np.equal,
+}.items():  # fmt: skip
+    case(f"{name} of bools", getattr(lax, name), want, bools(4, 4), bools(4, 4, seed=1))
+case("pow", lax.pow, np.power, ABOVE, X)
+case("pow of an integer", lambda x: lax.pow(x, np.array(3, np.int32)), lambda x: x**3, ABOVE)
+case("integer_pow", lambda x: lax.integer_pow(x, -3), lambda x: x**-3, ABOVE)
+case("integer_pow 100", lambda x: lax.integer_pow(x, 100), lambda x: x**100, UNIT)
+case("not", lax.bitwise_not, np.invert, NUMBERS)
+case("neg of words", lax.neg, lambda x: np.negative(x), WORDS)
+case("sign of words", lax.sign, np.sign, WORDS)
+count = np.vectorize(lambda v: bin(int(v) & 0xFFFFFFFF).count("1"))
+leading = np.vectorize(lambda v: 32 - (int(v) & 0xFFFFFFFF).bit_length())
+case("population_count", lax.population_count, count, NUMBERS)
+case("clz", lax.clz, leading, WORDS)
+case(
+    "shift_left", lax.shift_left, lambda x, n: (x.astype(object) * 2 ** n.astype(object)) % 2**32,
+    WORDS, SHIFTS,
+)  # fmt: skip
+case(
+    "shift_right_logical", lax.shift_right_logical,
+    lambda x, n: x.astype(object) // 2 ** n.astype(object), WORDS, SHIFTS,
+)  # fmt: skip
+case(
+    "shift_right_arithmetic", lax.shift_right_arithmetic,
+    lambda x, n: x.astype(object) // 2 ** n.astype(object), NUMBERS, SHIFTS.view(np.int32),
+)  # fmt: skip
+wide = lambda x, y: (x.astype(object) * y.astype(object)) // 2**32  # noqa: E731
+case("mulhi", lax.mulhi, wide, NUMBERS, NUMBERS[::-1].copy())
+case("mulhi of words", lax.mulhi, wide, WORDS, WORDS[::-1].copy())
+case(
+    "mul as floats", lambda x, y: lax.mul(x, y, out_dtype="float32"), np.multiply, ints(4), ints(4)
+)
+case("clamp", lambda x: lax.clamp(-1.0, x, np.float32(0.5)), lambda x: np.clip(x, -1, 0.5), X)
+case("select", lax.select, np.where, bools(3, 4), X, Y)
+case(
+    "select_n", lambda i, x, y: lax.select_n(i, x, y, x * y),
+    lambda i, x, y: np.where(i == 0, x, np.where(i == 1, y, x * y)),
+    ints(3, 4, low=0, high=3), X, Y,
+)  # fmt: skip
+case("bitcast", lambda x: lax.bitcast_convert_type(x, "int32"), None, X, smooth=False)
+
+# --- shapes ---------------------------------------------------------------------------------------
+
+Z = floats(2, 3, 4)
+
+
+def with_pads(x, low, high, gap, value):
+    n = x.shape[0]
+    full = np.full(max(low, 0) + n + (n - 1) * gap + max(high, 0), value, x.dtype)
+    full[max(low, 0) : max(low, 0) + n + (n - 1) * gap : gap + 1] = x
+    return full[max(-low, 0) : len(full) - max(-high, 0)]
+
+
+case("slice", lambda x: lax.slice(x, (0, 1, 0), (2, 3, 4), (1, 1, 2)), lambda x: x[:, 1:3, ::2], Z)
+case("slice_in_dim", lambda x: lax.slice_in_dim(x, -3, None, 2, 2), lambda x: x[:, :, -3::2], Z)
+case("index_in_dim", lambda x: lax.index_in_dim(x, -1, 1, False), lambda x: x[:, -1], Z)
+case("rev", lambda x: lax.rev(x, (0, 2)), lambda x: x[::-1, :, ::-1], Z)
+case(
+    "reshape",
+    lambda x: lax.reshape(x, (6, 4), (1, 0, 2)),
+    lambda x: x.transpose(1, 0, 2).reshape(6, 4),
+    Z,
+)
+case("transpose", lambda x: lax.transpose(x, (2, 0, 1)), lambda x: x.transpose(2, 0, 1), Z)
+case("squeeze", lambda x: lax.squeeze(x[:, None], (1,)), lambda x: x, Z)
+case("expand_dims", lambda x: lax.expand_dims(x, (0, -1)), lambda x: x[None, ..., None], Z)
+case("collapse", lambda x: lax.collapse(x, 1), lambda x: x.reshape(2, 12), Z)
+case("broadcast", lambda x: lax.broadcast(x, (2, 3)), lambda x: np.broadcast_to(x, (2, 3, 3, 4)), X)
+case(
+    "broadcast_in_dim", lambda x: lax.broadcast_in_dim(x, (3, 5, 4), (0, 2)),
+    lambda x: np.broadcast_to(x[:, None], (3, 5, 4)), X,
+)  # fmt: skip
+case("broadcast_to_rank", lambda x: lax.broadcast_to_rank(x, 4), lambda x: x[None, None], X)
+case("tile", lambda x: lax.tile(x, (2, 3)), lambda x: np.tile(x, (2, 3)), X)
+case("concatenate", lambda x, y: lax.concatenate([x, y], 1), lambda *v: np.concatenate(v, 1), X, Y)
+case("stack", lambda x, y: lax.stack([x, y], 1), lambda *v: np.stack(v, 1), X, Y)
+case("unstack", lambda x: lax.unstack(x, 1)[2], lambda x: x[:, 2], X)
+case("split", lambda x: lax.split(x, (1, 3), 1)[1], lambda x: x[:, 1:], X)
+for config in ((1, 2, 0), (0, 1, 2), (-1, 2, 1), (2, -3, 1), (-1, -1, 0)):
+    case(
+        f"pad {config}", lambda x, c=config: lax.pad(x, 3.0, [c]),
+        lambda x, c=config: with_pads(x, *c, 3.0), floats(5),
+    )  # fmt: skip
+case(
+    "pad with an array", lambda x, v: lax.pad(x, v, [(1, 0, 1)]),
+    lambda x, v: with_pads(x, 1, 0, 1, v), floats(5), floats(),
+)  # fmt: skip
+case(
+    "pad with infinity", lambda x: lax.pad(x, -math.inf, [(1, 2, 0)]),
+    lambda x: with_pads(x, 1, 2, 0, -np.inf), floats(5), smooth=False,
+)  # fmt: skip
+case(
+    "iota", lambda x: x + lax.broadcasted_iota("float32", (3, 4), 1), lambda x: x + np.arange(4), X
+)
+case("full_like", lambda x: x * lax.full_like(x, 2.5), lambda x: x * 2.5, X)
+
+# --- reductions -----------------------------------------------------------------------------------
+
+for name, want in {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}.items():
+    fun = getattr(lax, f"reduce_{name}")
+    case(
+        f"reduce_{name}",
+        lambda x, f=fun: f(x, (0, 2)),
+        lambda x, w=want: w(x, (0, 2)),
+        distinct(2, 3, 4),
+    )
+    case(
+        f"reduce_{name} of integers",
+        lambda x, f=fun: f(x, (1,)),
+        lambda x, w=want: w(x, 1),
+        ints(3, 4, low=-5, high=5),
+    )
+for name, want in {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}.items():
+    fun = getattr(lax, f"reduce_{name}")
+    case(
+        f"reduce_{name}", lambda x, f=fun: f(x, (0,)), lambda x, w=want: w.reduce(x, 0), ints(5, 3)
+    )
+    case(
+        f"reduce_{name} of bools",
+        lambda x, f=fun: f(x, (0, 1)),
+        lambda x, w=want: w.reduce(w.reduce(x, 1)),
+        bools(3, 5),
+    )
+case("reduce by add", lambda x: lax.reduce(x, 2.0, lax.add, (1,)), lambda x: 2 + x.sum(1), Z)
+case(
+    "reduce by mul",
+    lambda x: lax.reduce(x, 1.0, lambda a, b: a * b, (0, 2)),
+    lambda x: x.prod((0, 2)),
+    Z,
+)
+case(
+    "reduce by a formula", lambda x: lax.reduce(x, 0.0, lambda a, b: a + b + a * b, (0, 1)),
+    lambda x: np.prod(1 + x, (0, 1)) - 1, UNIT,
+)  # fmt: skip
+
+
+def first_largest(a, b):
+    keep = a[0] >= b[0]
+    return lax.select(keep, a[0], b[0]), lax.select(keep, a[1], b[1])
+
+
+case(
+    "reduce of pairs",
+    lambda x: lax.reduce(
+        (x, lax.broadcasted_iota("int32", (3, 4), 1)), (-10.0, -1), first_largest, (1,)
+    )[1],
+    lambda x: x.argmax(1), distinct(3, 4), smooth=False,
+)  # fmt: skip
+case(
+    "argmax",
+    lambda x: lax.argmax(x, 1, "int32"),
+    lambda x: x.argmax(1),
+    distinct(3, 4),
+    smooth=False,
+)
+case(
+    "argmin",
+    lambda x: lax.argmin(x, 0, "uint32"),
+    lambda x: x.argmin(0),
+    distinct(3, 4),
+    smooth=False,
+)
+for name, want in {
+    "cumsum": np.cumsum, "cumprod": np.cumprod, "cummax": np.maximum.accumulate,
+    "cummin": np.minimum.accumulate, "cumlogsumexp": np.logaddexp.accumulate,
+}.items():  # fmt: skip
+    fun = getattr(lax, name)
+    case(name, lambda x, f=fun: f(x, 1), lambda x, w=want: w(x, 1), distinct(2, 5, 3))
+    case(
+        f"{name} reversed", lambda x, f=fun: f(x, 0, reverse=True),
+        lambda x, w=want: w(x[::-1], 0)[::-1], distinct(5, 3),
+    )  # fmt: skip
+PRECISE = np.array([1.0, 1 / 3, -65504.0, 65519.9, 65520.0, 1e-5, 6.2e-5, 3e38, -0.0], np.float32)
+
+
+def as_half(x):
+    with np.errstate(over="ignore"):
+        half = x.astype(np.float32).astype(np.float16)
+    return np.where(np.abs(half) < 2.0**-14, 0, half)
+
+
+case("reduce_precision", lambda x: lax.reduce_precision(x, 5, 10), as_half, PRECISE, smooth=False)
+
+# --- products -------------------------------------------------------------------------------------
+
+A, B = floats(2, 3, 4), floats(2, 5, 4, seed=1)
+BATCHED = (((2,), (2,)), ((0,), (0,)))
+case(
+    "dot_general",
+    lambda x, y: lax.dot_general(x, y, BATCHED),
+    lambda x, y: np.einsum("bik,bjk->bij", x, y),
+    A,
+    B,
+)
+case(
+    "dot_general of two axes", lambda x, y: lax.dot_general(x, y, (((1, 2), (2, 0)), ((), ()))),
+    lambda x, y: np.einsum("aij,jbi->ab", x, y), floats(2, 3, 4), floats(4, 5, 3),
+)  # fmt: skip
+case(
+    "dot_general of integers",
+    lambda x, y: lax.dot_general(x, y, BATCHED),
+    lambda x, y: np.einsum("bik,bjk->bij", x, y),
+    ints(2, 3, 4),
+    ints(2, 5, 4),
+)
+case(
+    "dot of bools",
+    lax.dot,
+    lambda x, y: x.astype(int) @ y.astype(int) > 0,
+    bools(3, 4),
+    bools(4, 2),
+)
+case("dot of vectors", lax.dot, np.dot, floats(5), floats(5, seed=1))
+case("dot of a float and an integer", lax.dot, np.dot, floats(3, 4), ints(4, low=-3, high=3))
+case("batch_matmul", lax.batch_matmul, np.matmul, floats(2, 3, 4), floats(2, 4, 5))

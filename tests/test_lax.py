@@ -1,0 +1,163 @@
+"""lax against numpy: values, derivatives, vmap, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ir import evaluate
+from tracer import grad, jit, lax, use_backend, vmap
+from tracer import numpy as jnp
+from tracer.array import aval_of
+from tracer.staging import trace
+
+from .lax_cases import CASES
+
+
+@pytest.fixture(autouse=True)
+def oracle():
+    use_backend("oracle")
+    yield
+    use_backend(None)
+
+
+def exact(x):
+    return x.astype(np.float64) if x.dtype.kind == "f" else x
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.want], ids=lambda c: c.name)
+def test_values(case):
+    with np.errstate(over="ignore"):
+        want = np.asarray(case.want(*map(exact, case.inputs)))
+    for fun in (case.fun, jit(case.fun)):
+        got = np.asarray(fun(*case.inputs))
+        assert got.shape == want.shape
+        np.testing.assert_allclose(
+            got.astype(np.float64), want.astype(np.float64), rtol=2e-5, atol=2e-6
+        )
+
+
+def weights(shape):
+    return np.cos(np.arange(np.prod(shape), dtype=np.float32)).reshape(shape)
+
+
+def differentiable(case):
+    return case.smooth and any(x.dtype.kind == "f" for x in case.inputs)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if differentiable(c)], ids=lambda c: c.name)
+def test_gradients(case):
+    at = tuple(i for i, x in enumerate(case.inputs) if x.dtype.kind == "f")
+
+    def total(measure, *xs):
+        return jnp.sum(case.fun(*xs) * measure)
+
+    measure = weights(case.fun(*case.inputs).shape)
+    traced = trace(total, [aval_of(x) for x in (measure, *case.inputs)])
+    held = [exact(np.asarray(c)) for c in traced.constants]
+    found = grad(lambda *xs: total(measure, *xs), at)(*case.inputs)
+    rng = np.random.default_rng(0)
+    wide = [exact(x) for x in case.inputs]
+    step = [1e-6 * rng.standard_normal(x.shape) if i in at else 0 for i, x in enumerate(wide)]
+    ends = (
+        [x + sign * d if i in at else x for i, (x, d) in enumerate(zip(wide, step, strict=True))]
+        for sign in (1, -1)
+    )
+    high, low = (evaluate(traced.graph, *held, exact(measure), *end, wide=True)[0] for end in ends)
+    slope = sum(np.sum(np.asarray(g) * step[i]) for g, i in zip(found, at, strict=True))
+    scale = sum(np.sum(np.abs(np.asarray(g) * step[i])) for g, i in zip(found, at, strict=True))
+    np.testing.assert_allclose((high - low) / 2, slope, rtol=1e-3, atol=1e-4 * scale + 1e-12)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_vmap(case):
+    pairs = [np.stack([x, x[::-1] if x.ndim else x + 1]) for x in case.inputs]
+    got = np.asarray(vmap(case.fun)(*pairs))
+    for i in range(2):
+        want = np.asarray(case.fun(*(p[i] for p in pairs)))
+        np.testing.assert_allclose(got[i].astype(float), want.astype(float), rtol=1e-5, atol=1e-6)
+
+
+F, N, B = np.ones(3, np.float32), np.ones(3, np.int32), np.ones(3, bool)
+M, Z = np.ones((2, 3), np.float32), np.ones((2, 3, 4), np.float32)
+REFUSED = {
+    "lax.add requires arguments to have the same dtypes, got float32, int32": lambda: lax.add(F, 1),
+    "add: arrays must have the same number of dimensions": lambda: lax.add(F, M),
+    "add got incompatible shapes for broadcasting": lambda: lax.add(F, F[:2]),
+    "add does not accept dtype bool at position 0": lambda: lax.add(B, B),
+    "exp does not accept dtype int32": lambda: lax.exp(N),
+    "abs does not accept dtype uint32": lambda: lax.abs(N.astype(np.uint32)),
+    "The problematic value is of type <class 'list'>": lambda: lax.add([1], 2),
+    "Integers cannot be raised to negative powers": lambda: lax.integer_pow(N, -1),
+    "select cases must have the same shapes": lambda: lax.select(B, F, M),
+    "select with boolean `which` cannot have": lambda: lax.select_n(B, F, F, F),
+    "must be boolean or integer type, got float32": lambda: lax.select_n(F, F, F),
+    "clamp requires min.shape == operand.shape": lambda: lax.clamp(M, F, 1.0),
+    "slice limit_indices must be less than": lambda: lax.slice(Z, (0, 0, 0), (1, 1, 9)),
+    "transpose permutation isn't a permutation": lambda: lax.transpose(Z, (2, 0, 0)),
+    "rev dimensions must be unique": lambda: lax.rev(Z, (0, 0)),
+    "broadcast_dimensions must have length": lambda: lax.broadcast_in_dim(F, (2, 3), ()),
+    "target broadcast shape (2, 3)": lambda: lax.broadcast_in_dim(F, (2, 3), (0,)),
+    "arrays with different numbers of dimensions": lambda: lax.concatenate([F, M], 0),
+    "lax.concatenate requires arguments": lambda: lax.concatenate([F, N], 0),
+    "concatenate dimension out of bounds": lambda: lax.concatenate([M, M], -1),
+    "pad operand and padding_value must be same dtype": lambda: lax.pad(F, 0, [(1, 1, 0)]),
+    "reps length must be equal": lambda: lax.tile(M, (2,)),
+    "full must be called with scalar fill_value": lambda: lax.full((3,), F),
+    "lhs_contracting of (5,)": lambda: lax.dot_general(Z, Z, (((5,), (1,)), ((), ()))),
+    "disjoint from contracting": lambda: lax.dot_general(Z, Z, (((1,), (1,)), ((1,), (1,)))),
+    "got (3,) and (2,)": lambda: lax.dot_general(M, M, (((1,), (0,)), ((), ()))),
+    "index_dtype must be an integer type": lambda: lax.argmax(Z, 1, "float32"),
+}
+WRONG_VALUES = {
+    "Dimension size after padding is not at least 0": lambda: lax.pad(F, 0.0, [(-3, -2, 0)]),
+    "duplicate value in 'axes' of reduction": lambda: lax.reduce_sum(Z, (0, 0)),
+    "contains out-of-bounds indices for float32[2,3,4]": lambda: lax.reduce_sum(Z, (3,)),
+    "reduce found non-scalar initial value": lambda: lax.reduce(F, F, lax.add, (0,)),
+    "argmin and argmax require non-empty": lambda: lax.argmax(F[:0], 0, "int32"),
+    "XLA operations do not allow negative axes": lambda: lax.cumsum(Z, -1),
+    "cannot select an axis to squeeze out": lambda: lax.squeeze(M, (1,)),
+    "repeated axis in lax.expand_dims": lambda: lax.expand_dims(M, (0, 0)),
+    "Sum of sizes 2 must be equal": lambda: lax.split(M, (1, 1), 1),
+    "Invalid dimension range passed to collapse": lambda: lax.collapse(Z, 2, 1),
+    "jax.lax.dot: dimension_numbers must be specified": lambda: lax.dot(M, M),
+}
+
+
+@pytest.mark.parametrize("says", REFUSED)
+def test_refusals(says):
+    with pytest.raises(TypeError) as error:
+        REFUSED[says]()
+    assert says in str(error.value).splitlines()[0]
+
+
+@pytest.mark.parametrize("says", WRONG_VALUES)
+def test_refused_values(says):
+    with pytest.raises(ValueError) as error:
+        WRONG_VALUES[says]()
+    assert says in str(error.value).splitlines()[0]
+
+
+def test_scalars_and_axes_of_size_one_repeat():
+    assert lax.add(F, 1.0).shape == (3,)
+    assert lax.add(1.0, M).shape == (2, 3)
+    assert lax.mul(M, np.ones((2, 1), np.float32)).shape == (2, 3)
+
+
+def test_preferred_element_type():
+    half = np.full((4, 4), 300, np.float16)
+    assert lax.dot(half, half, preferred_element_type="float32")[0, 0] == 360000
+    assert lax.dot(F, F, preferred_element_type="float16").dtype == np.float16
+
+
+def test_empty_reductions_give_their_initial_value():
+    assert lax.reduce(F[:0], 2.5, lax.max, (0,)) == 2.5
+    assert lax.reduce_prod(F[:0], (0,)) == 1
+    assert lax.reduce_and(N[:0], (0,)) == -1
+
+
+def test_optimization_barrier_is_the_identity():
+    tree = {"a": F, "b": (N,)}
+    out = jit(lax.optimization_barrier)(tree)
+    np.testing.assert_array_equal(out["a"], F)
+    assert grad(lambda x: lax.optimization_barrier(x).sum())(F).tolist() == [1, 1, 1]
