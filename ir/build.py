@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from .dtypes import DType
@@ -62,16 +63,25 @@ class Builder:
         return self.captured[value]
 
     def emit(self, prim: Any, ins: Sequence[Value], params: dict[str, Any]) -> tuple[Var, ...]:
-        ins = tuple(self.resolve(v) for v in ins)
+        ins = tuple([v if type(v) is Lit or v in self.owned else self.resolve(v) for v in ins])
         src = self.src or user_src()
         try:
-            types = prim.typeof(*(v.aval for v in ins), **params)
+            types = prim.typeof(*[v.aval for v in ins], **params)
         except TypeError as error:
             raise TypeError(f"{error}{describe_src(src)}") from None
-        avals = types if isinstance(types, tuple) else (types,)
-        outs = tuple(Var(a) for a in avals)
+        return self._append(prim, ins, types if isinstance(types, tuple) else (types,), params, src)
+
+    def repeat(self, eqn: Eqn, ins: Sequence[Value]) -> tuple[Var, ...]:
+        """Emit `eqn`, line and scope included, on other operands of the same types."""
+        ins = tuple([v if type(v) is Lit or v in self.owned else self.resolve(v) for v in ins])
+        avals = [v.aval for v in eqn.outs]
+        return self._append(eqn.prim, ins, avals, eqn.params, eqn.src, eqn.scope)
+
+    def _append(self, prim, ins, avals, params, src, scope: str | None = None) -> tuple[Var, ...]:
+        outs = tuple([Var(a) for a in avals])
         self.owned.update(outs)
-        self.eqns.append(Eqn(prim, ins, outs, params, src, self.scope))
+        scope = self.scope if scope is None else scope
+        self.eqns.append(Eqn(prim, ins, outs, params, src, scope))
         return outs
 
     def close(self, outs: Sequence[Value]) -> Graph:
@@ -79,18 +89,21 @@ class Builder:
         return Graph((*self.captured.values(), *self.inputs), tuple(self.eqns), outs)
 
 
-_local = threading.local()
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.stack: list[Builder] = []
+
+
+_local = _Local()
 
 
 def _stack() -> list[Builder]:
-    if not hasattr(_local, "stack"):
-        _local.stack = []
     return _local.stack
 
 
 def current() -> Builder | None:
     """The innermost open builder, or None outside of any trace."""
-    stack = _stack()
+    stack = _local.stack
     return stack[-1] if stack else None
 
 
@@ -116,16 +129,21 @@ def building(builder: Builder | None = None) -> Iterator[Builder]:
         stack.pop()
 
 
-@contextmanager
-def attributed(src: Src | None, scope: str) -> Iterator[None]:
-    """Equations emitted inside are attributed to `src` and `scope`, not to the Python caller."""
-    builder = current()
-    saved = builder.src, builder.scope
-    builder.src, builder.scope = src, scope
-    try:
-        yield
-    finally:
-        builder.src, builder.scope = saved
+class attributed:
+    """Context: equations emitted inside are attributed to `src` and `scope`, not to the caller."""
+
+    __slots__ = ("builder", "given", "saved")
+
+    def __init__(self, src: Src | None, scope: str) -> None:
+        self.given = src, scope
+
+    def __enter__(self) -> None:
+        self.builder = builder = current()
+        self.saved = builder.src, builder.scope
+        builder.src, builder.scope = self.given
+
+    def __exit__(self, *raised: object) -> None:
+        self.builder.src, self.builder.scope = self.saved
 
 
 @contextmanager
@@ -157,12 +175,17 @@ def emit(prim: Any, *ins: Value, **params: Any) -> Any:
 
 
 def inline(graph: Graph, args: Sequence[Value], attribute: bool = True) -> list[Value]:
-    """Re-emit a graph's equations on `args`; returns its outputs in the current builder."""
+    """Re-emit a graph's equations on `args`, of the types of its inputs; returns its outputs in the
+    current builder. Without `attribute` they belong to the line that is being emitted for."""
     env: dict[Var, Value] = dict(zip(graph.ins, args, strict=True))
     builder = current()
     for eqn in graph.eqns:
-        with attributed(eqn.src if attribute else builder.src, eqn.scope):
-            outs = builder.emit(eqn.prim, [read(env, v) for v in eqn.ins], eqn.params)
+        ins = [env[v] if type(v) is Var else v for v in eqn.ins]
+        if attribute:
+            outs = builder.repeat(eqn, ins)
+        else:
+            with attributed(builder.src, eqn.scope):
+                outs = builder.emit(eqn.prim, ins, eqn.params)
         env.update(zip(eqn.outs, outs, strict=True))
     return [read(env, v) for v in graph.outs]
 
@@ -199,9 +222,12 @@ def user_src() -> Src | None:
         if ours is None:
             ours = _is_ours[file] = file.startswith(_OURS) or file.startswith("<")
         if not ours:
-            return Src(file, frame.f_lineno)
+            return _src(file, frame.f_lineno)
         frame = frame.f_back
     return None
+
+
+_src = lru_cache(maxsize=4096)(Src)
 
 
 def describe_src(src: Src | None) -> str:

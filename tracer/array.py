@@ -35,7 +35,9 @@ def interned(aval: Aval) -> Aval:
 
 def aval_of(x: Any) -> Aval:
     """The type of an array-like. Raises TypeError for dtypes devices do not have."""
-    if isinstance(x, (Tracer, Array, Lit)):
+    if type(x) is Tracer:
+        return x.value.aval
+    if isinstance(x, (Array, Lit)):
         return x.aval
     if isinstance(x, (bool, np.bool_)):
         return Aval((), bool_)

@@ -5,6 +5,7 @@ Invariant: two calls with equal `Signature`s may share one trace.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,4 +104,5 @@ def hints(of: Roles, in_tree: tree.Structure) -> list[str]:
     owners = [of.label(tree.plain(path[1])) for path in found]
     short = [tree.hint(path[2:]) or owner for owner, path in zip(owners, found, strict=True)]
     full = [tree.hint((o, *path[2:])) for o, path in zip(owners, found, strict=True)]
-    return [f if short.count(s) > 1 else s for s, f in zip(short, full, strict=True)]
+    count = Counter(short)
+    return [f if count[s] > 1 else s for s, f in zip(short, full, strict=True)]

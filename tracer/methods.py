@@ -6,11 +6,13 @@ Invariant: nothing is computed here, so a method and the function of its name ca
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 
+@cache
 def _jnp():
     from . import numpy  # that module builds on this one
 

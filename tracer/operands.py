@@ -64,6 +64,8 @@ def adopt(name: str, value: Any, kind: DType) -> Any:
 def broadcast(name: str, *xs: Any) -> list:
     """The operands repeated to their common shape."""
     shapes = [aval_of(x).shape for x in xs]
+    if shapes.count(shapes[0]) == len(shapes):
+        return list(xs)
     try:
         shape = np.broadcast_shapes(*shapes)
     except ValueError:

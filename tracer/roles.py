@@ -10,6 +10,7 @@ import inspect
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from . import tree
@@ -73,8 +74,12 @@ class Roles:
         """The parameter's name for a position or a keyword."""
         if isinstance(name, str):
             return name
-        names = parameter_names(self.fun)
+        names = self._names
         return names[name] if name < len(names) else f"args[{name}]"
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return parameter_names(self.fun)
 
     def path_label(self, path: tree.Path) -> str:
         """A leaf as the user would write it: params['layers'][0]."""

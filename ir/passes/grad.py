@@ -53,13 +53,12 @@ def _replay(graph: Graph, env: Env, wrt: set[Var], saved: Saved) -> set[Var]:
     builder = current()
     for eqn in graph.eqns:
         ins = [read(env, v) for v in eqn.ins]
-        needed = any(v in active for v in eqn.ins)
-        with attributed(eqn.src, eqn.scope):
-            if needed and eqn.prim.forward:
-                with located(eqn):
-                    outs, saved[eqn] = eqn.prim.forward(*ins, **eqn.params)
-            else:
-                outs = builder.emit(eqn.prim, ins, eqn.params)
+        needed = any(type(v) is Var and v in active for v in eqn.ins)
+        if needed and eqn.prim.forward:
+            with attributed(eqn.src, eqn.scope), located(eqn):
+                outs, saved[eqn] = eqn.prim.forward(*ins, **eqn.params)
+        else:
+            outs = builder.repeat(eqn, ins)
         env.update(zip(eqn.outs, outs, strict=True))
         if needed:
             active.update(v for v in eqn.outs if v.aval.dtype.is_float)

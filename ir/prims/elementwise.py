@@ -46,7 +46,8 @@ class Elementwise(Primitive):
                 )
         if not _ACCEPTS[self.accepts](first.dtype):
             raise TypeError(f"{self.name} accepts {self.accepts} values, got {_list(avals)}")
-        return Aval(first.shape, self.result(first.dtype))
+        result = self.result(first.dtype)
+        return first if result is first.dtype else Aval(first.shape, result)
 
     def batch(self, ins, mask, size, **params):
         return emit(self, *lead_all(ins, mask, size), **params)
