@@ -141,6 +141,11 @@ class Eqn:
         own = self.params["axes"] if self.prim.kind == "collective" else ()
         return frozenset(own).union(*(g.axis_names for g in self.subgraphs()))
 
+    @property
+    def effectful(self) -> bool:
+        """Whether it, or an equation among its parameters, calls the host."""
+        return self.prim.kind == "effect" or any(g.effectful for g in self.subgraphs())
+
     def param_key(self) -> tuple:
         return tuple((n, _key(self.params[n])) for n in sorted(self.params))
 
@@ -184,6 +189,11 @@ class Graph:
     def axis_names(self) -> frozenset[str]:
         """Names of the axes that its equations communicate along."""
         return frozenset().union(*(e.axis_names() for e in self.eqns))
+
+    @cached_property
+    def effectful(self) -> bool:
+        """Whether an equation calls the host; such equations are never dropped or merged."""
+        return any(e.effectful for e in self.eqns)
 
     def key(self) -> tuple:
         """Hashable structure: equal iff the graphs compute the same thing the same way."""

@@ -21,6 +21,7 @@ KINDS = (
     "contract",  # sums of products
     "scatter",  # accumulate updates at data-dependent places
     "control",  # graphs run many times, or one of several
+    "effect",  # no results: the host is told the operands
     "collective",  # between the members of a named axis
     "composite",  # defined by an expansion in the other kinds; may have its own kernel
 )

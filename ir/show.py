@@ -47,7 +47,8 @@ def show_eqn(eqn: Eqn, named: dict[Var, str]) -> str:
     outs = ", ".join(f"{named.get(v, '_')}: {v.aval}" for v in eqn.outs)
     params = ", ".join(f"{n}={_param(eqn.params[n])}" for n in sorted(eqn.params))
     ins = "".join(f" {_ref(v, named)}" for v in eqn.ins)
-    return f"{outs} = {eqn.prim.name}{f'[{params}]' if params else ''}{ins}"
+    made = f"{outs} = " if outs else ""
+    return f"{made}{eqn.prim.name}{f'[{params}]' if params else ''}{ins}"
 
 
 def _ref(v: Value, named: dict[Var, str]) -> str:

@@ -467,8 +467,9 @@ SAMPLES |= {"custom_vjp": _custom_vjp, "remat": _remat, "checkpoint_name": _chec
 SAMPLES |= {"optimization_barrier": _optimization_barrier, "scan": _scan}
 SAMPLES |= {"while_loop": _while_loop}
 SAMPLES |= {"cond": _cond, "custom_jvp": _custom_jvp}
-# Collectives mean something under `vmap` alone; test_collectives.py has them.
-LOCAL = tuple(n for n, p in PRIMITIVES.items() if p.kind != "collective")
+# Collectives mean something under `vmap` alone, effects have no results: test_collectives.py and
+# test_debug.py have them.
+LOCAL = tuple(n for n, p in PRIMITIVES.items() if p.kind not in ("collective", "effect"))
 COMPOSITES = tuple(n for n, p in PRIMITIVES.items() if p.kind == "composite")
 
 

@@ -4,7 +4,7 @@ Invariant: a traced function sees Tracers with numpy's interface; what it does t
 graph of `ir`, which transformations rewrite and `jit` compiles and runs.
 """
 
-from . import errors, flatten_util, lax, nn, numpy, random, tree, tree_util
+from . import debug, errors, flatten_util, lax, nn, numpy, random, tree, tree_util
 from .api import (
     block_until_ready,
     device_get,
@@ -19,6 +19,7 @@ from .api import (
 )
 from .array import Array, Tracer
 from .batching import vmap
+from .callbacks import effects_barrier
 from .calls import ShapeDtypeStruct
 from .checkpointing import checkpoint, checkpoint_name, checkpoint_policies, remat
 from .config import (
@@ -67,6 +68,7 @@ __all__ = [
     "config",
     "custom_jvp",
     "custom_vjp",
+    "debug",
     "debug_infs",
     "debug_key_reuse",
     "debug_nans",
@@ -77,6 +79,7 @@ __all__ = [
     "device_put",
     "devices",
     "disable_jit",
+    "effects_barrier",
     "enable_x64",
     "errors",
     "eval_shape",

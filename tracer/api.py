@@ -16,10 +16,12 @@ import numpy as np
 
 from ir.build import current
 from ir.graph import Graph
+from ir.passes.effects import without_effects
 from ir.passes.grad import grad_graph, vjp_graph
 
 from . import tree
 from .array import Array, Tracer, aval_of
+from .callbacks import effects_barrier
 from .calls import ShapeDtypeStruct, checked_avals, hints
 from .errors import Origin, check_callable, located
 from .jit import wait
@@ -200,7 +202,7 @@ def _pull_back(traced: Traced, inputs: list, cts: list) -> list:
     from ir.build import lit_like
 
     first, outs = len(traced.captured), traced.graph.outs
-    joint = vjp_graph(traced.graph, range(first, first + len(inputs)))
+    joint = vjp_graph(without_effects(traced.graph), range(first, first + len(inputs)))
     zeros = [lit_like(0, v) for v in outs[len(cts) :]]
     return inline_traced(traced, joint, [*inputs, *cts, *zeros])[len(outs) :]
 
@@ -296,4 +298,5 @@ def block_until_ready(x: Any) -> Any:
     for leaf in arrays:
         leaf.check_alive()
     wait([leaf._buffer for leaf in arrays])
+    effects_barrier()
     return x

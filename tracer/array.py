@@ -15,6 +15,7 @@ from ir.build import current
 from ir.dtypes import bool_, dtype, f32, i32
 from ir.graph import Aval, Lit, Value
 
+from . import callbacks
 from .errors import (
     ConcretizationTypeError,
     TracerArrayConversionError,
@@ -276,6 +277,7 @@ class Array(Typed):
 
         self.check_alive()
         wait([self._buffer])
+        callbacks.effects_barrier()
         return self
 
     # --- to the host ---
@@ -291,9 +293,15 @@ class Array(Typed):
     def numpy(self) -> np.ndarray:
         """The value as a read-only numpy array, waiting for it if need be."""
         if self._host is None:
+            if callbacks.due():
+                callbacks.effects_barrier()
             self.copy_to_host_async()
             self._host, self._read = self._read(), None
         return self._host
+
+    def under_way(self) -> bool:
+        """Whether the device may still have to compute or copy the value."""
+        return self._host is None and not isinstance(self._buffer, np.ndarray)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         host = self.numpy()

@@ -15,7 +15,7 @@ import numpy as np
 from ir.dtypes import bool_
 from ir.graph import Aval, Graph, Var
 
-from . import tree
+from . import callbacks, tree
 from .array import Array, interned
 from .errors import located
 from .staging import Traced
@@ -60,6 +60,7 @@ class Compiled:
         self, traced: Traced, plan: Plan, executable: Any, donated: Sequence[int], name: str
     ) -> None:
         self.out_tree, self.constants = traced.out_tree, traced.constants
+        self.effects = traced.effects
         self.donated = tuple(donated)  # positions among the leaves
         self._donated_set = frozenset(donated)
         self.plan, self.executable = plan, executable
@@ -88,7 +89,15 @@ class Compiled:
         for leaf in [leaves[i] for i in self.donated]:
             if type(leaf) is Array:
                 leaf._buffer = leaf._host = leaf._read = None
+        if self.effects:
+            arrays = self._tell(arrays)
         return tree.unflatten(self.out_tree, arrays)
+
+    def _tell(self, arrays: list[Array]) -> list[Array]:
+        """Hand what the callbacks read to them; the rest are the results."""
+        count = self.out_tree.num_leaves
+        callbacks.tell(self.effects, arrays[count:])
+        return arrays[:count]
 
     def _upload(self, leaves: Sequence[Any], inputs: list) -> None:
         """Fill in the inputs that are not on the device; donated ones get memory of their own."""

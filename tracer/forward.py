@@ -17,6 +17,7 @@ import numpy as np
 from ir.build import current
 from ir.graph import Aval, Graph
 from ir.passes.batch import batch_all
+from ir.passes.effects import without_effects
 from ir.passes.forward import jvp_graph
 from ir.passes.grad import vjp_graph
 
@@ -37,6 +38,16 @@ def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fa
     Tangents have the structure and types of the primals; those of integers are numpy arrays of
     dtype `float0`. Raises TypeError for other structures and dtypes, ValueError for other shapes.
     """
+    return _pushed(fun, primals, tangents, has_aux, lambda graph: graph)
+
+
+def _pushed(
+    fun: Callable,
+    primals: Sequence,
+    tangents: Sequence,
+    has_aux: bool,
+    prepared: Callable[[Graph], Graph],
+) -> tuple:
     for given in (primals, tangents):
         if not isinstance(given, (tuple, list)):
             raise located(
@@ -53,7 +64,7 @@ def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fa
         traced = trace(body, [aval_of(x) for x in inputs])
         first = len(traced.captured)
         wrt = [first + i for i, t in enumerate(along) if t is not None]
-        graph = jvp_graph(traced.graph, wrt, body.count)
+        graph = jvp_graph(prepared(traced.graph), wrt, body.count)
         return inline_traced(traced, graph, [*inputs, *(t for t in along if t is not None)])
 
     outs = run_now(run) if current() is None else run()
@@ -128,7 +139,7 @@ def linearize(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     outs = run_now(forward) if current() is None else forward()
 
     def pushforward(*tangents: Any) -> Any:
-        return jvp(fun, primals, tangents, has_aux)[1]
+        return _pushed(fun, primals, tangents, has_aux, without_effects)[1]
 
     result = body.value(outs), pushforward
     return (*result, body.aux(outs)) if has_aux else result

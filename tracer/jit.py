@@ -29,7 +29,7 @@ from .explain import log_compile, log_miss, why_traced
 from .flattening import Flattener, flattener
 from .lowered import Lowered
 from .roles import Names, Nums, Roles, roles
-from .staging import Traced, trace
+from .staging import Traced, lifted, trace
 
 EXECUTABLES_KEPT = 1024
 _ABSENT: Any = object()  # in place of the function that a decorator with options is yet to get
@@ -134,7 +134,7 @@ def wait(buffers: Sequence[Any]) -> None:
 
 def run_traced(traced: Traced) -> Any:
     """Compile (or find) and run a graph whose inputs are all constants."""
-    return compiled(traced, (), (), "eager", "outside of jit")(())
+    return compiled(lifted(traced), (), (), "eager", "outside of jit")(())
 
 
 def compiled(
@@ -144,7 +144,7 @@ def compiled(
     name: str,
     why: str = "",
 ) -> Compiled:
-    """The traced function with its executable."""
+    """The traced function, lifted, with its executable."""
     plan = plan_results(traced.graph)
     return Compiled(traced, plan, executable_for(plan.graph, pairs, name, why), donated, name)
 
@@ -264,7 +264,7 @@ class Jitted:
         return trace(body, signature.avals, names, Origin(self._fun, "jit"))
 
     def _compile(self, signature: Signature, traced: Traced) -> Compiled:
-        paths = tree.paths(signature.in_tree)
+        traced, paths = lifted(traced), tree.paths(signature.in_tree)
         donated = [i for i, path in enumerate(paths) if self._roles.donates(path)]
         pairs = self._pairs(traced, paths, donated)
         return compiled(traced, donated, pairs, self._name, self._why)
@@ -278,7 +278,7 @@ class Jitted:
             if graph.ins[first + i] not in returned
         ]
         results, seen = [], plan_results(graph).results
-        for (made, at), path, v in zip(seen, tree.paths(traced.out_tree), graph.outs, strict=True):
+        for (made, at), path, v in zip(seen, tree.paths(traced.out_tree), graph.outs, strict=False):
             if made and not isinstance(v, Lit) and at not in [r[0] for r in results]:
                 results.append((at, path, v.aval))
         return pair(donors, results)

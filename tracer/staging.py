@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ir.build import Builder, LeakedTracerError, building, current, lit, outermo
 from ir.build import emit as emit_value
 from ir.dtypes import DType
 from ir.graph import Aval, Graph, Lit, Value, Var
+from ir.passes.effects import Record, lift
 from ir.prim import PRIMITIVES, Primitive
 
 from . import settings, tree
@@ -56,12 +57,21 @@ class Trace(Builder):
 @dataclass(frozen=True)
 class Traced:
     """A traced function. Leading inputs of `graph` stand for `captured`, and, in an outermost
-    graph, for `constants`; its outputs are the leaves of `out_tree`."""
+    graph, for `constants`; its outputs are the leaves of `out_tree`, and what `effects` read."""
 
     graph: Graph
     captured: tuple[Var, ...]
     constants: tuple[Array, ...]
     out_tree: tree.Structure
+    effects: tuple[Record, ...] = ()
+
+
+def lifted(traced: Traced) -> Traced:
+    """The traced function with its callbacks' operands as further outputs."""
+    if not traced.graph.effectful:
+        return traced
+    graph, effects = lift(traced.graph)
+    return replace(traced, graph=graph, effects=effects)
 
 
 def trace(

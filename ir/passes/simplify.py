@@ -13,11 +13,11 @@ from ..graph import Eqn, Graph, Lit, Value, Var
 
 
 def dce(graph: Graph) -> Graph:
-    """Drop equations no output needs. The graph's inputs stay."""
+    """Drop equations that no output needs and that tell nobody. The graph's inputs stay."""
     live = {v for v in graph.outs if isinstance(v, Var)}
     kept: list[Eqn] = []
     for eqn in reversed(graph.eqns):
-        if any(v in live for v in eqn.outs):
+        if any(v in live for v in eqn.outs) or eqn.effectful:
             kept.append(eqn)
             live.update(v for v in eqn.ins if isinstance(v, Var))
     return Graph(graph.ins, tuple(reversed(kept)), graph.outs)
@@ -45,7 +45,7 @@ def _rewrite(graph: Graph, fold: bool) -> Graph:
             env[eqn.outs[0]] = simple
             continue
         key = (eqn.prim.name, tuple(map(_identity, ins)), eqn.param_key())
-        if key in seen:
+        if key in seen and not eqn.effectful:
             env.update(zip(eqn.outs, seen[key], strict=True))
             continue
         seen[key] = eqn.outs

@@ -92,10 +92,11 @@ class cond(Primitive):
 
 def _pullback(branch: Graph, places: Sequence[int], live: Sequence[int]) -> Graph:
     """(ins..., cotangents of the outputs in `live`) -> cotangents of ins[i] for i in places."""
+    from ..passes.effects import without_effects
     from ..passes.grad import vjp_graph
     from ..passes.simplify import dce
 
-    joint = vjp_graph(branch, places)
+    joint = vjp_graph(without_effects(branch), places)
     with building() as builder:
         ins = [builder.input(v.aval, v.hint) for v in branch.ins]
         given = {j: builder.input(branch.out_avals[j]) for j in live}

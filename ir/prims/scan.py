@@ -224,8 +224,10 @@ class _Pullback:
     """
 
     def __init__(self, body: Graph, consts: int, carry: int) -> None:
+        from ..passes.effects import without_effects
         from ..passes.grad import vjp_graph
 
+        body = without_effects(body)
         avals, outs = body.in_avals, body.out_avals
         smooth = [i for i, a in enumerate(avals) if a.dtype.is_float]
         self.consts, self.carry = consts, carry

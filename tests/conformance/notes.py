@@ -33,7 +33,7 @@ NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
               "enable_custom_prng default_prng_impl default_matmul_precision memory smap typeof "
               "numpy_dtype_promotion numpy_rank_promotion enable_checks ad fwd_and_bwd float0"),
         (MUTABLE, "Ref empty_ref new_ref free_ref freeze ds"),
-        ("host callbacks would stop the device at every call", "pure_callback effects_barrier"),
+        ("a result of the host would stop the device at every call", "pure_callback"),
     ],
     "jax.numpy": [
         (COMPLEX, "angle complex128 complex64 complex_ complexfloating cdouble csingle conj "
@@ -92,7 +92,7 @@ NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
     ],
     "jax.debug": [
         (XLA, "DebugEffect OrderedDebugEffect log"),
-        ("a debugger needs a host callback", "breakpoint callback"),
+        ("a debugger would stop the device in the middle of a program", "breakpoint"),
     ],
     "jax.errors": [
         (XLA, "InconclusiveDimensionOperation JAXIndexError JAXTypeError JaxRuntimeError "
