@@ -12,7 +12,7 @@ import dataclasses
 import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Union
@@ -83,14 +83,17 @@ class Doctor:
 
 @dataclass(frozen=True)
 class Bench:
-    """Time the reference train step, whose losses are known."""
+    """Time the reference train step, whose losses are known, or what the host does around it."""
 
-    what: tyro.conf.Positional[Literal["step"]]
-    """The whole train step: forward, backward, AdamW."""
+    what: tyro.conf.Positional[Literal["step", "host"]]
+    """step: the whole train step, forward, backward and AdamW. host: tracing, eager operations and
+    calls, each with its goal, and what many calls leave behind."""
     config: Path | None = None
-    """A JSON file with V, H, NH, NKV, L, I, S and B; by default the small reference."""
+    """Of step: a JSON file with V, H, NH, NKV, L, I, S and B; by default the small reference."""
     steps: int = 11
-    """How many steps; the first ones warm up."""
+    """Of step: how many; the first ones warm up."""
+    calls: int = 10_000
+    """Of host: how many calls while memory is watched."""
     json: bool = False
     """Print one JSON object."""
     adapter: str | None = None
@@ -267,17 +270,29 @@ def _newest_run(folder: Path) -> Path:
 
 
 def bench(command: Bench) -> int:
-    """Print the figures of the reference step."""
-    if command.steps < 1:
-        raise ConfigError(f"--steps must be greater than 0, not {command.steps}")
+    """Print the figures of the reference step, or of the host."""
+    for name in ("steps", "calls"):
+        if getattr(command, name) < 1:
+            raise ConfigError(f"--{name} must be greater than 0, not {getattr(command, name)}")
+    result, summary = (_bench_host if command.what == "host" else _bench_step)(command)
+    print(json.dumps(result) if command.json else summary(result))
+    return 0
+
+
+def _bench_step(command: Bench) -> tuple[dict, Callable]:
     from picotron import reference
     from picotron.bench import read_shapes, run_step, summary
 
     shapes = read_shapes(command.config) if command.config else reference.SMALL
     use_adapter(command.adapter)
-    result = run_step(shapes, command.steps)
-    print(json.dumps(result) if command.json else summary(result))
-    return 0
+    return run_step(shapes, command.steps), summary
+
+
+def _bench_host(command: Bench) -> tuple[dict, Callable]:
+    from picotron.bench_host import run_host, summary
+
+    use_adapter(command.adapter)
+    return run_host(command.calls), summary
 
 
 # -- messages ----------------------------------------------------------------------------------

@@ -26,6 +26,13 @@ def adapter_name() -> str:
     return runtime.default_device().info.name
 
 
+def bytes_in_use() -> int:
+    """Bytes in live buffers of the adapter in use."""
+    import runtime
+
+    return runtime.default_device().memory_bytes()
+
+
 def check_fits(program: Program) -> None:
     """Raises OutOfMemoryError, before any allocation, if the device cannot hold the program."""
     import runtime

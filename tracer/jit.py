@@ -105,6 +105,11 @@ def clear_caches() -> None:
     _executables.clear()
 
 
+def cached_programs() -> int:
+    """How many compiled programs the cache holds."""
+    return len(_executables)
+
+
 def start_read(buffer: Any, aval: Aval) -> Callable[[], np.ndarray]:
     """Begin a copy to the host; the result waits for it and gives a read-only array."""
     if isinstance(buffer, np.ndarray):

@@ -1,0 +1,146 @@
+"""`picotron bench host`: what the host spends on tracing, on eager operations and on calls.
+
+Invariant: a time is the least of several repeats, since other work can only add to it, and caches
+are warm. Growth is what stays behind after many more calls: memory blocks of Python, programs held
+by the caches, and bytes of device buffers.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from picotron import reference
+from picotron.device import adapter_name, bytes_in_use
+from picotron.prepare import on_device
+from tracer import Array, block_until_ready, graph_of, jit
+from tracer import numpy as jnp
+from tracer.jit import cached_programs
+
+REPEATS, LINKS, LEAVES = 7, 100, 200
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One result: what was measured, in which unit, and the most that it should be."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float
+
+
+def figures(calls: int) -> list[Figure]:
+    """All figures; `calls` is how often each call is repeated while growth is watched."""
+    grown = growth(calls)
+    return [
+        Figure("trace, one operation", 1e6 * trace_operation(), "us", 10),
+        Figure("trace, one equation of a train step", 1e6 * trace_equation(), "us", 10),
+        Figure("eager operation", 1e3 * eager_operation(), "ms", 1),
+        Figure(f"call of a jitted function of {LEAVES} arrays", 1e6 * repeated_call(), "us", 100),
+        *(Figure(f"growth over {calls} calls, {n}", v, n, 0) for n, v in grown.items()),
+    ]
+
+
+def trace_operation() -> float:
+    """Seconds for one operation of a chain of small ones."""
+
+    def chain(x: Any, y: Any) -> Any:
+        for _ in range(LINKS):
+            x = jnp.sin(x * y + 1.0) - y
+        return x
+
+    x = np.ones((4, 4), np.float32)
+    return least(lambda: graph_of(chain)(x, x)) / (4 * LINKS)
+
+
+def trace_equation() -> float:
+    """Seconds for one equation of the reference train step, gradients and optimizer included."""
+    step, arguments = reference.train_step()
+    count = len(graph_of(step)(*arguments).eqns)
+    return least(lambda: graph_of(step)(*arguments)) / count
+
+
+def eager_operation() -> float:
+    """Seconds for an addition of two arrays outside of any trace, run one after another."""
+    x, y = (_made(n) for n in (1.0, 2.0))
+
+    def several() -> None:
+        block_until_ready([x + y for _ in range(50)])
+
+    return least(several) / 50
+
+
+def repeated_call() -> float:
+    """Seconds for a call that finds its program, of which the device has next to nothing to do."""
+    function, arrays = _function(), [_made(n) for n in range(LEAVES)]
+
+    def several() -> None:
+        block_until_ready([function(arrays) for _ in range(50)])
+
+    return least(several) / 50
+
+
+def growth(calls: int) -> dict[str, float]:
+    """What `calls` jitted calls and as many eager operations leave behind, by unit."""
+    function, arrays = _function(), [_made(n) for n in range(4)]
+
+    def work(count: int) -> None:
+        for _ in range(count):
+            arrays[0] = function(arrays) * 0.5
+        block_until_ready(arrays)
+
+    for _ in range(2):  # the first look fills caches of its own
+        work(200)
+        before = _held()
+    work(calls)
+    return {unit: max(0, now - before[unit]) for unit, now in _held().items()}
+
+
+def _held() -> dict[str, int]:
+    gc.collect()
+    held = {"programs": cached_programs(), "device bytes": bytes_in_use()}
+    return {**held, "Python blocks": sys.getallocatedblocks()}
+
+
+def _function() -> Callable:
+    return jit(lambda arrays: arrays[0] + 1.0)
+
+
+def _made(value: float) -> Array:
+    """An array that is on the device."""
+    return block_until_ready(on_device(np.full((4,), value, np.float32)) + 0.0)
+
+
+def least(work: Callable[[], Any]) -> float:
+    """Seconds of the fastest of several runs, after one that warms the caches."""
+    work()
+    spent = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        spent.append(time.perf_counter() - start)
+    return min(spent)
+
+
+def run_host(calls: int) -> dict[str, Any]:
+    """Value, unit and goal of each figure by its name, and the adapter."""
+    found = {f.name: {"value": f.value, "unit": f.unit, "goal": f.goal} for f in figures(calls)}
+    return {**found, "adapter": adapter_name()}
+
+
+def summary(result: dict[str, Any]) -> str:
+    """One line per figure; those that miss their goal say so."""
+    lines = [f"{'adapter':>46}  {result['adapter']}"]
+    for name, one in result.items():
+        if name != "adapter":
+            missed = "" if one["value"] <= one["goal"] else ", missed"
+            value = f"{one['value']:.3g} {one['unit']}"
+            lines.append(f"{name:>46}  {value} (goal: {one['goal']}{missed})")
+    return "\n".join(lines)
