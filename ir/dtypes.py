@@ -1,7 +1,8 @@
 """Element types of the IR.
 
 Invariant: a dtype is one of the five singletons below; two dtypes are equal iff they are the same
-object. There is no promotion between dtypes: mixing two is an error in `Primitive.typeof`.
+object. There is no promotion between dtypes in the IR: mixing two is an error in
+`Primitive.typeof`. `tracer.promotion` converts what users mix.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ bool_ = DType("bool", 4, np.dtype(np.bool_))
 DTYPES = {d.name: d for d in (f32, f16, i32, u32, bool_)}
 _BY_NUMPY = {d.np: d for d in DTYPES.values()}
 # 64-bit host arrays are the common accident: numpy makes them by default.
-_NARROWED = {np.dtype(np.float64): f32, np.dtype(np.int64): i32, np.dtype(np.uint64): u32}
+NARROWED = {np.dtype(np.float64): f32, np.dtype(np.int64): i32, np.dtype(np.uint64): u32}
 
 
 def dtype(spec: object) -> DType:
@@ -56,7 +57,7 @@ def dtype(spec: object) -> DType:
     if isinstance(spec, str) and spec in DTYPES:
         return DTYPES[spec]
     host = np.dtype(spec)
-    found = _BY_NUMPY.get(host) or _NARROWED.get(host)
+    found = _BY_NUMPY.get(host) or NARROWED.get(host)
     if found is None:
         known = ", ".join(d.np.name for d in DTYPES.values())
         raise TypeError(f"dtype {host} is not supported on WebGPU devices; use one of {known}")

@@ -274,7 +274,7 @@ def test_a_retrace_says_which_argument_changed(caplog):
     assert first.startswith(f"TRACING CACHE MISS at {__file__}:") and ": f at " in first
     assert rest == ["  argument params['w']: f32[3] -> f32[4]"]
     g({"w": jnp.ones(4), "b": 1.0})
-    assert g.explain() == "argument params['b']: absent -> f32[]"
+    assert g.explain() == "argument params['b']: absent -> f32[] (weak)"
     g({"w": jnp.ones(4), "b": 1.0}, flag=False)
     assert g.explain() == "static argument flag: absent -> False"
     g({"w": jnp.ones(4), "b": 1.0}, flag=True)

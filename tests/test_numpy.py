@@ -372,8 +372,8 @@ def test_round_to_nothing_is_exact():
 def test_scalars_adopt_the_dtype_of_arrays():
     assert (jnp.ones(2, jnp.float16) * 2.5).dtype == np.float16
     assert (jnp.ones(2, jnp.int32) + 2).dtype == np.int32
-    assert (np.float64(2) * jnp.ones(2)).dtype == np.float32
-    assert (jnp.ones(2, jnp.uint32) + np.int64(2)).dtype == np.uint32
+    assert (jnp.ones(2, jnp.int32) * 2.5).dtype == np.float32
+    same(jnp.ones(2, jnp.uint32) + (-2), np.full(2, 2**32 - 1, np.uint32))
     assert (2 ** jnp.ones(2)).dtype == np.float32
     assert jnp.add(1, 2).dtype == np.int32 and jnp.add(1, 2.0).dtype == np.float32
 
@@ -384,22 +384,9 @@ def test_numpy_on_the_left_gives_our_arrays():
     same(A - jnp.asarray(B), A - B)
 
 
-def test_what_a_dtype_cannot_hold_is_refused():
-    for wrong in (
-        lambda: jnp.ones(2, jnp.int32) * 0.5,
-        lambda: jnp.ones(2, jnp.uint32) + (-1),
-        lambda: jnp.ones(2, jnp.bool_) & 3,
-        lambda: jnp.ones(2, jnp.int32) + 2**40,
-    ):
-        with pytest.raises(TypeError, match=r"astype"):
-            wrong()
-
-
-def test_dtypes_never_mix():
-    with pytest.raises(TypeError, match=r"float32\[2\] and int32\[2\].*astype\('float32'\)"):
-        jnp.ones(2) + jnp.ones(2, jnp.int32)
-    with pytest.raises(TypeError, match=r"astype"):
-        jnp.ones((2, 2)) @ jnp.ones((2, 2), jnp.float16)
+def test_what_32_bits_cannot_hold_is_refused():
+    with pytest.raises(OverflowError, match=r"integer 1099511627776.*32 bits"):
+        jnp.ones(2, jnp.int32) + 2**40
 
 
 ERRORS = {
@@ -438,9 +425,9 @@ ERRORS = {
     "take": (lambda: jnp.take(jnp.ones(3), jnp.ones(2)), TypeError, r"integer indices"),
     "tril": (lambda: jnp.tril(jnp.ones(3)), ValueError, r"two axes"),
     "bools": (
-        lambda: jnp.ones((2, 2), jnp.bool_) @ jnp.ones((2, 2), jnp.bool_),
+        lambda: jnp.ones(2, jnp.bool_) - jnp.ones(2, jnp.bool_),
         TypeError,
-        "astype",
+        "sub does not accept dtype bool",
     ),
 }
 

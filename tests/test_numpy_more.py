@@ -248,8 +248,9 @@ def test_traced_amounts():
 def test_result_type():
     assert jnp.result_type(A, 2) == np.float32 and jnp.result_type(ints(2), 2) == np.int32
     assert jnp.result_type(jnp.float16, 1.5) == np.float16 and jnp.result_type(1, True) == np.int32
-    with pytest.raises(TypeError, match="astype"):
-        jnp.result_type(A, ints(2))
+    assert jnp.result_type(A, ints(2)) == np.float32 and jnp.result_type(int, "f2") == np.float16
+    assert jnp.promote_types("int32", "uint32") == np.int32
+    assert not jnp.isdtype(jnp.uint32, "real floating") and jnp.isdtype(np.int32, ("bool", "int32"))
 
 
 # --- special functions and activations ------------------------------------------------------------

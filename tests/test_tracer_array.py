@@ -20,7 +20,8 @@ def oracle():
 def test_text_is_jaxs():
     assert repr(jnp.array([1.0, 2.0])) == "Array([1., 2.], dtype=float32)"
     assert repr(jnp.array([[1, 2], [3, 4]])) == "Array([[1, 2],\n       [3, 4]], dtype=int32)"
-    assert repr(jnp.array(3)) == "Array(3, dtype=int32)"
+    assert repr(jnp.array(3)) == "Array(3, dtype=int32, weak_type=True)"
+    assert repr(jnp.array([3])) == "Array([3], dtype=int32)"
     assert repr(jnp.zeros((0, 2))) == "Array([], shape=(0, 2), dtype=float32)"
     assert str(jnp.array([True])) == "[ True]"
     assert f"{jnp.array(1.23456):.2f} {jnp.ones(2)}" == "1.23 [1. 1.]"

@@ -11,7 +11,7 @@ from typing import Any
 from ir.graph import Aval
 
 from . import tree
-from .array import aval_of, user_type
+from .array import aval_of, is_weak, user_type
 from .errors import located
 from .roles import parameter_names
 from .staging import operand
@@ -32,7 +32,8 @@ def operands(values: Any, name: str) -> tuple[list, tree.Structure]:
 def same_carry(what: str, name: str, init: Any, old: list, new: Any) -> list:
     """The leaves of a carry that a body returned. Raises TypeError unless they are as `old`.
 
-    `init` is the carry as the user gave it, `name` what the body calls it.
+    The dtypes of weak values may change: `carries.settled` converts those. `init` is the carry as
+    the user gave it, `name` what the body calls it.
     """
     old_tree, (leaves, new_tree) = tree.structure(init), tree.flatten(new)
     if new_tree != old_tree:
@@ -46,6 +47,9 @@ def same_carry(what: str, name: str, init: Any, old: list, new: Any) -> list:
         )
     leaves = [operand(x, what) for x in leaves]
     before, after = [aval_of(x) for x in old], [aval_of(x) for x in leaves]
+    for i, x in enumerate(old):
+        if is_weak(x) and before[i].shape == after[i].shape:
+            before[i] = after[i]
     if before != after:
         raise located(
             TypeError,

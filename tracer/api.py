@@ -20,13 +20,13 @@ from ir.passes.effects import without_effects
 from ir.passes.grad import grad_graph, vjp_graph
 
 from . import tree
-from .array import Array, Tracer, aval_of
+from .array import Array, Tracer, aval_of, is_weak, type_of
 from .callbacks import effects_barrier
 from .calls import ShapeDtypeStruct, checked_avals, hints
 from .errors import Origin, check_callable, located
 from .jit import wait
 from .roles import Nums, roles
-from .staging import Traced, inline_traced, operand, run_now, trace
+from .staging import Traced, inline_traced, marked, operand, run_now, trace
 
 
 def value_and_grad(
@@ -79,11 +79,12 @@ def _value_and_grad(
         aux_trees.append(aux_tree)
         return [_scalar(value), *aux_leaves]
 
-    traced = trace(body, [aval_of(x) for x in inputs], origin=Origin(fun, "grad"))
+    traced = trace(body, [type_of(x) for x in inputs], origin=Origin(fun, "grad"))
     first, count = len(traced.captured), len(traced.graph.outs)
     joint = grad_graph(traced.graph, range(first, first + len(inputs)))
     outs = inline_traced(traced, joint, inputs)
-    found = tree.unflatten(in_tree, outs[count:])
+    cotangents = [marked(ct, is_weak(x)) for ct, x in zip(outs[count:], inputs, strict=True)]
+    found = tree.unflatten(in_tree, cotangents)
     value = (outs[0], tree.unflatten(aux_trees[0], outs[1:count])) if has_aux else outs[0]
     return value, found[0] if isinstance(argnums, int) else found
 
@@ -161,7 +162,7 @@ def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         return [*values, *aux_leaves]
 
     def forward() -> list:
-        traced = trace(body, [aval_of(x) for x in inputs])
+        traced = trace(body, [type_of(x) for x in inputs])
         return inline_traced(traced, traced.graph, inputs)
 
     outs = run_now(forward) if current() is None else forward()
@@ -171,7 +172,7 @@ def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     def pullback(cotangents: Any) -> tuple:
         if current() is None:
             return run_now(lambda: pullback(cotangents))
-        traced = trace(body, [aval_of(x) for x in inputs])
+        traced = trace(body, [type_of(x) for x in inputs])
         cts = _cotangents(cotangents, out_tree, traced)
         return tree.unflatten(in_tree, _pull_back(traced, inputs, cts))
 
@@ -204,7 +205,8 @@ def _pull_back(traced: Traced, inputs: list, cts: list) -> list:
     first, outs = len(traced.captured), traced.graph.outs
     joint = vjp_graph(without_effects(traced.graph), range(first, first + len(inputs)))
     zeros = [lit_like(0, v) for v in outs[len(cts) :]]
-    return inline_traced(traced, joint, [*inputs, *cts, *zeros])[len(outs) :]
+    found = inline_traced(traced, joint, [*inputs, *cts, *zeros])[len(outs) :]
+    return [marked(ct, is_weak(x)) for ct, x in zip(found, inputs, strict=True)]
 
 
 # --- graphs and shapes ------------------------------------------------------------------------

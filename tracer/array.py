@@ -28,6 +28,18 @@ from .errors import (
 from .methods import Methods
 
 
+class WeakAval(Aval):
+    """The type of a value that takes the dtype of what it meets, as Python's numbers do.
+
+    Signatures of traces have it; graphs do not, since every conversion is an equation by then.
+    """
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} (weak)"
+
+    __repr__ = __str__
+
+
 @cache
 def interned(aval: Aval) -> Aval:
     """The one object for all equal types, so that comparing signatures compares pointers."""
@@ -42,9 +54,22 @@ def aval_of(x: Any) -> Aval:
         return x.aval
     if isinstance(x, (bool, np.bool_)):
         return Aval((), bool_)
-    if isinstance(x, (int, float)):  # numpy's float64 is a float and means no more than one
+    if isinstance(x, (int, float)):
         return Aval((), f32 if isinstance(x, float) else i32)
     return Aval(tuple(np.shape(x)), dtype(np.asarray(x).dtype))
+
+
+def is_weak(x: Any) -> bool:
+    """Whether an array-like takes the dtype of what it meets."""
+    if isinstance(x, (Tracer, Array)):
+        return x.weak_type
+    return isinstance(x, (int, float)) and not isinstance(x, (bool, np.generic))
+
+
+def type_of(x: Any) -> Aval:
+    """The type of an array-like, a WeakAval for a weak one."""
+    aval = aval_of(x)
+    return interned(WeakAval(aval.shape, aval.dtype) if is_weak(x) else aval)
 
 
 def user_type(aval: Aval) -> str:
@@ -130,10 +155,11 @@ _CONCRETE_ONLY = ("block_until_ready", "copy_to_host_async", "delete", "is_delet
 class Tracer(Typed):
     """An array whose type is known and whose value is not, while a function is traced."""
 
-    __slots__ = ("__weakref__", "builder", "value")
+    __slots__ = ("__weakref__", "builder", "value", "weak_type")
 
-    def __init__(self, value: Value) -> None:
+    def __init__(self, value: Value, weak_type: bool = False) -> None:
         self.value = value
+        self.weak_type = weak_type
         self.builder = current()  # where it was made: a value that leaks can say so
 
     @property
@@ -240,21 +266,42 @@ class Tracer(Typed):
 class Array(Typed):
     """A concrete array on the device, on the host, or both; copies are made when first needed."""
 
-    __slots__ = ("__weakref__", "_buffer", "_host", "_read", "aval")
+    __slots__ = ("__weakref__", "_buffer", "_host", "_read", "aval", "weak_type")
 
-    def __init__(self, aval: Aval, buffer: Any = None, host: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        aval: Aval,
+        buffer: Any = None,
+        host: np.ndarray | None = None,
+        weak_type: bool = False,
+    ) -> None:
         self.aval = aval
+        self.weak_type = weak_type
         self._buffer = buffer
         self._host = host
         self._read = None
 
     @staticmethod
     def from_host(x: Any, kind: Any = None) -> Array:
-        """A copy of an array-like; it travels to the device at its first use there."""
+        """A copy of an array-like; it travels to the device at its first use there.
+
+        Without `kind`, Python's numbers become weak arrays.
+        """
+        weak = kind is None and is_weak(x)
         kind = dtype(kind) if kind is not None else aval_of(x).dtype
         host = np.array(x, dtype=kind.np, order="C")
         host.flags.writeable = False
-        return Array(interned(Aval(host.shape, kind)), host=host)
+        return Array(interned(Aval(host.shape, kind)), host=host, weak_type=weak)
+
+    def viewed(self, weak_type: bool) -> Array:
+        """The same memory under another `weak_type`, for operands: donation does not see it."""
+        return Array(self.aval, self._buffer, self._host, weak_type)
+
+    def retyped(self, weak_type: bool) -> Array:
+        """The array itself, or a copy with another `weak_type`."""
+        if weak_type == self.weak_type:
+            return self
+        return Array(self.aval, host=self.numpy(), weak_type=weak_type)
 
     # --- life ---
 
@@ -354,7 +401,8 @@ class Array(Typed):
             return f"Array(deleted, shape={self.shape}, dtype={self.dtype})"
         text = np.array2string(self.numpy(), separator=", ", prefix="Array(")
         shape = f", shape={self.shape}" if self.size == 0 else ""
-        return f"Array({text}{shape}, dtype={self.dtype})"
+        weak = ", weak_type=True" if self.weak_type else ""
+        return f"Array({text}{shape}, dtype={self.dtype}{weak})"
 
     def __str__(self) -> str:
         return str(self.numpy())

@@ -20,7 +20,7 @@ from .array import aval_of, user_type
 from .errors import check_callable, located
 from .roles import roles
 from .shaping import broadcast_to, moveaxis
-from .staging import inline_traced, operand, run_now, trace
+from .staging import inline_traced, operand, run_now, trace, type_like
 
 
 def vmap(
@@ -79,7 +79,7 @@ def _mapped(fun, in_axes: Any, out_axes: Any, axis_size: int | None, args, kwarg
         some, named = tree.unflatten(in_tree, given)
         return fun(*some, **named)
 
-    traced = trace(member, [Aval(aval_of(x).shape[1:], aval_of(x).dtype) for x in moved])
+    traced = trace(member, [type_like(x, aval_of(x).shape[1:]) for x in moved])
     mask = (False,) * len(traced.captured) + (True,) * len(moved)
     graph, led = batch_graph(traced.graph, mask, size)
     outs = inline_traced(traced, graph, moved)

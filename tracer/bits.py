@@ -15,8 +15,8 @@ from ir.dtypes import bool_, f16, f32, i32, u32
 from . import elementwise as ew
 from .array import aval_of, user_type
 from .errors import located
-from .operands import as_float, astype, promote
-from .staging import SCALARS, bind
+from .operands import as_float, astype, promote, promote_floats
+from .staging import bind
 
 
 def bits_of(x: Any) -> Any:
@@ -97,7 +97,7 @@ def signbit(x: Any) -> Any:
 
 def copysign(x: Any, y: Any) -> Any:
     """|x| with the sign of y."""
-    x, y = promote("copysign", *_floats(x, y))
+    x, y = promote_floats("copysign", x, y)
     size = ew.bitwise_and(_float_bits(x), 0x7FFFFFFF)
     negative = signbit(y)
     # Chosen between products rather than written into the bits, so that it has a derivative.
@@ -105,15 +105,9 @@ def copysign(x: Any, y: Any) -> Any:
     return ew.where(flips, ew.negative(x), x)
 
 
-def _floats(*xs: Any) -> list:
-    if all(isinstance(x, SCALARS) for x in xs):
-        return [as_float(x) for x in xs]
-    return [x if isinstance(x, SCALARS) else as_float(x) for x in xs]
-
-
 def nextafter(x: Any, y: Any) -> Any:
     """The next float32 after x in the direction of y; x where they are equal."""
-    x, y = promote("nextafter", *_floats(x, y))
+    x, y = promote_floats("nextafter", x, y)
     if aval_of(x).dtype is f16:
         raise located(TypeError, "nextafter takes float32 values; convert with .astype('float32')")
     bits = bits_of(x)

@@ -14,9 +14,9 @@ from ir.build import current
 from . import stepwise, tree
 from .agreement import operands as flattened
 from .agreement import structure_mismatch, type_mismatches
-from .array import Tracer, aval_of, user_type
+from .array import Tracer, aval_of, type_of, user_type
 from .errors import located
-from .staging import SCALARS, Traced, bind, closing_over, run_now, trace
+from .staging import SCALARS, Traced, bind, closing_over, marked, run_now, trace
 from .staging import operand as as_operand
 
 _NONE = object()
@@ -102,11 +102,13 @@ def _branch(
 
         return run
 
-    traced = [trace(body(fun), [aval_of(x) for x in leaves]) for fun in funs]
+    traced = [trace(body(fun), [type_of(x) for x in leaves]) for fun in funs]
     _check_branches(name, funs, names, traced, outs)
     captured = tuple(dict.fromkeys(v for t in traced for v in t.captured))
     branches = tuple(closing_over(t, captured) for t in traced)
     results = bind("cond", index, *map(Tracer, captured), *leaves, branches=branches)
+    weak = map(all, zip(*(t.weak for t in traced), strict=True))
+    results = [marked(x, w) for x, w in zip(results, weak, strict=True)]
     return tree.unflatten(traced[0].out_tree, results)
 
 

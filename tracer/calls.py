@@ -15,7 +15,7 @@ import numpy as np
 from ir.graph import Aval
 
 from . import tree
-from .array import Array, Tracer, aval_of, interned, user_type
+from .array import Array, Tracer, interned, type_of, user_type
 from .errors import UnexpectedTracerError, leaked, located
 from .roles import Roles
 
@@ -32,19 +32,17 @@ class Signature:
 # --- leaves -----------------------------------------------------------------------------------
 
 
-_PLAIN = (np.ndarray, np.generic, bool, int, float)
+_PLAIN = (Array, np.ndarray, np.generic, bool, int, float)
 
 
 def leaf_aval(leaf: Any) -> Aval:
     """The interned type of an argument leaf. Raises TypeError if it is no array."""
-    if isinstance(leaf, Array):
-        return leaf.aval
     if isinstance(leaf, Tracer):
         raise leaked(leaf)
     if isinstance(leaf, ShapeDtypeStruct):
         return interned(leaf.aval)
     try:
-        return interned(aval_of(leaf))
+        return type_of(leaf)
     except TypeError as error:
         kept = isinstance(leaf, (np.ndarray, np.generic))  # an array, of a type there is none of
         text = f"It is a {type(leaf).__name__}, not an array or a number"
@@ -52,8 +50,8 @@ def leaf_aval(leaf: Any) -> Aval:
 
 
 def plain_aval(leaf: Any) -> Aval | None:
-    """The interned type of a number or a numpy array; None of anything else."""
-    return leaf_aval(leaf) if isinstance(leaf, _PLAIN) else None
+    """The interned type of a number, a numpy or a weak array; None of anything else."""
+    return type_of(leaf) if isinstance(leaf, _PLAIN) else None
 
 
 def checked_avals(of: Roles, in_tree: tree.Structure, leaves: Sequence[Any]) -> tuple[Aval, ...]:

@@ -13,10 +13,10 @@ from typing import Any
 from ir.build import current
 
 from . import tree
-from .array import Tracer, aval_of
+from .array import Tracer, type_of
 from .errors import located
 from .roles import Nums, roles
-from .staging import bind, operand, trace
+from .staging import bind, marked, operand, trace
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,12 @@ def checkpoint(
             given, named = of.join(in_tree, tracers, statics)
             return fun(*given, **named)
 
-        traced = trace(body, [aval_of(x) for x in inputs])
+        traced = trace(body, [type_of(x) for x in inputs])
         outs = bind(
             "remat", *map(Tracer, traced.captured), *inputs,
             body=traced.graph, policy=policy.words, apart=bool(prevent_cse),
         )  # fmt: skip
+        outs = [marked(x, weak) for x, weak in zip(outs, traced.weak, strict=True)]
         return tree.unflatten(traced.out_tree, outs)
 
     return wrapper

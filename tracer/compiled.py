@@ -66,6 +66,9 @@ class Compiled:
         self.plan, self.executable = plan, executable
         self.out_avals = tuple(interned(v.aval) for v in self.plan.graph.outs)
         self.leaf_avals = traced.graph.in_avals[len(self.constants) :]
+        told = len(plan.results) - len(traced.weak)  # what callbacks read is strong
+        self.weak = (*traced.weak, *(False,) * told)
+        self._weak_at = [i for i, weak in enumerate(self.weak) if weak]
         self.name = name
         self._simple = all(made for made, _ in self.plan.results) and len(self.out_avals) == len(
             self.plan.results
@@ -86,6 +89,9 @@ class Compiled:
         arrays = list(map(Array, self.out_avals, outs))
         if not self._simple:
             arrays = self._assemble(arrays, leaves)
+        else:
+            for i in self._weak_at:
+                arrays[i].weak_type = True
         for leaf in [leaves[i] for i in self.donated]:
             if type(leaf) is Array:
                 leaf._buffer = leaf._host = leaf._read = None
@@ -130,11 +136,11 @@ class Compiled:
         given = [*self.constants, *leaves]
         first = len(self.constants)
         found: list[Array] = []
-        for made, at in self.plan.results:
+        for (made, at), weak in zip(self.plan.results, self.weak, strict=True):
             value = computed[at] if made else given[at]
             if not made and not isinstance(value, Array):
                 value = Array.from_host(value, self.leaf_avals[at - first].dtype)
             elif not made and at - first in self.donated:
                 value = Array(value.aval, value._buffer, value._host)
-            found.append(value)
+            found.append(value.retyped(weak))
         return found

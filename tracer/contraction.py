@@ -13,10 +13,10 @@ from ir.dtypes import bool_
 
 from . import elementwise as ew
 from . import shaping
-from .array import aval_of, user_type
+from .array import aval_of
 from .creation import iota
 from .errors import located
-from .operands import same_dtype
+from .operands import astype, same_dtype
 from .reductions import sum as reduce_sum
 from .staging import bind, operand
 
@@ -174,15 +174,12 @@ def _product(x: Any, a: str, y: Any, b: str, needed: set[str]) -> tuple[Any, str
     out = "".join(c for c in a if c in needed) + "".join(c for c in b if c in needed and c not in a)
     x, y = same_dtype("dot", x, y)
     kind = aval_of(x).dtype
-    if kind is bool_:
-        raise located(
-            TypeError, f"products of {user_type(aval_of(x))} need a number dtype: .astype"
-        )
     if kind.is_float:
         return bind("dot", x, y, spec=f"{a},{b}->{out}"), out
     every = out + "".join(c for c in a if c in b and c not in out)
     wide = [_arrange(v, t, every, {}) for v, t in ((x, a), (y, b))]
-    return reduce_sum(ew.multiply(*wide), tuple(range(len(out), len(every)))), out
+    total = reduce_sum(ew.multiply(*wide), tuple(range(len(out), len(every))))
+    return (astype(total, bool_) if kind is bool_ else total), out
 
 
 def _arrange(x: Any, term: str, out: str, sizes: dict[str, int]) -> Any:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ir.build import current
-from ir.graph import Aval
 
 from . import stepwise, tree
 from .agreement import operands, parameter, same_carry
 from .array import Tracer, aval_of, user_type
+from .carries import results, settled
 from .errors import located
-from .staging import Traced, bind, run_now, trace
+from .staging import Traced, bind, run_now, type_like
 
 
 def scan(
@@ -30,8 +30,9 @@ def scan(
     """(carry, ys) of carry, y = f(carry, x) over the leading axis of xs.
 
     `xs` is a pytree of arrays of equal leading size, or None with a `length`. The carry keeps its
-    structure, shapes and dtypes. `unroll` is accepted and has no effect: an iteration costs no
-    host time. Raises TypeError naming the types at odds, ValueError for unequal lengths.
+    structure, shapes and dtypes; Python numbers in it take the dtypes that `f` gives them.
+    `unroll` is accepted and has no effect: an iteration costs no host time. Raises TypeError naming
+    the types at odds, ValueError for unequal lengths.
     """
     if not callable(f):
         raise located(TypeError, "lax.scan: f argument should be a callable.")
@@ -54,9 +55,10 @@ def scan(
         trees.append(y_tree)
         return [*same_carry("scan body function", name, init, carry_leaves, out[0]), *ys]
 
-    elements = [Aval(aval_of(x).shape[1:], aval_of(x).dtype) for x in x_leaves]
-    traced = trace(body, [*(aval_of(x) for x in carry_leaves), *elements])
+    elements = [type_like(x, aval_of(x).shape[1:]) for x in x_leaves]
+    traced = settled(body, carry_leaves, elements)
     outs = _bind_scan(traced, carry_leaves, x_leaves, count, reverse)
+    outs = results(outs, traced, carry_leaves)
     carry = tree.unflatten(carry_tree, outs[: len(carry_leaves)])
     return carry, tree.unflatten(trees[0], outs[len(carry_leaves) :])
 

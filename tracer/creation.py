@@ -15,11 +15,12 @@ from ir.build import current
 from ir.dtypes import DType, bool_, f32, i32
 from ir.dtypes import dtype as dtype_of
 
-from .array import Array, Tracer, aval_of
+from .array import Array, Tracer, aval_of, is_weak
 from .elementwise import add, divide, equal, greater_equal, multiply, subtract, where
 from .errors import located
 from .operands import astype
-from .staging import SCALARS, bind, filled, operand, spread
+from .promotion import requested
+from .staging import SCALARS, bind, filled, marked, operand, spread
 
 
 def array(x: Any, dtype: Any = None) -> Any:
@@ -32,7 +33,7 @@ def array(x: Any, dtype: Any = None) -> Any:
         return asarray(stack([array(item, dtype) for item in x]), dtype)
     if isinstance(x, (list, tuple)):
         x = np.asarray([np.asarray(item) for item in x]) if x else np.zeros(0, np.float32)
-    return Array.from_host(x, dtype)
+    return Array.from_host(x, None if dtype is None else requested(dtype))
 
 
 def _holds_tracer(x: Any) -> bool:
@@ -43,7 +44,7 @@ def _holds_tracer(x: Any) -> bool:
 
 def asarray(x: Any, dtype: Any = None) -> Any:
     """`array`, without a copy where `x` is one of our arrays already."""
-    if isinstance(x, np.ndarray) and (dtype is None or aval_of(x).dtype is dtype_of(dtype)):
+    if isinstance(x, np.ndarray) and (dtype is None or aval_of(x).dtype is requested(dtype)):
         return operand(x)
     if not isinstance(x, (Tracer, Array)):
         return array(x, dtype)
@@ -56,8 +57,9 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     if not isinstance(fill_value, SCALARS):
         value = operand(fill_value, "full")
         return spread(value if dtype is None else astype(value, dtype), shape)
-    kind = aval_of(fill_value).dtype if dtype is None else dtype_of(dtype)
-    return filled(fill_value, kind, shape)
+    weak = dtype is None and is_weak(fill_value)
+    kind = aval_of(fill_value).dtype if dtype is None else requested(dtype)
+    return filled(fill_value, kind, shape, weak)
 
 
 def zeros(shape: Any, dtype: Any = f32) -> Any:
@@ -70,7 +72,8 @@ def ones(shape: Any, dtype: Any = f32) -> Any:
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
     """`full` with the shape of `x` and, unless given, its dtype."""
-    return full(np.shape(x), fill_value, _like(x) if dtype is None else dtype)
+    made = full(np.shape(x), fill_value, _like(x) if dtype is None else dtype)
+    return marked(made, dtype is None and is_weak(x))
 
 
 def zeros_like(x: Any, dtype: Any = None) -> Any:
@@ -107,7 +110,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> An
     if any(isinstance(v, (Tracer, Array)) for v in (start, stop, step)):
         start, stop, step = (_known(v) for v in (start, stop, step))
     line = np.arange(start, stop, step) if stop is not None else np.arange(0, start, step)
-    kind = aval_of(line).dtype if dtype is None else dtype_of(dtype)
+    kind = aval_of(line).dtype if dtype is None else requested(dtype)
     if current() is None or not np.issubdtype(line.dtype, np.integer):
         return operand(line.astype(kind.np))
     first = start if stop is not None else 0

@@ -18,10 +18,10 @@ from ir.build import current
 from ir.graph import Aval, Lit
 
 from . import tree
-from .array import Tracer, aval_of
+from .array import Tracer, aval_of, type_of
 from .errors import located
 from .forward import float0
-from .staging import SCALARS, Traced, bind, closing_over, operand, scalar, trace
+from .staging import SCALARS, Traced, bind, closing_over, marked, operand, scalar, trace
 
 # Rules often call their function. Each order of derivative needs one more copy of the rules.
 ORDERS = 3
@@ -57,7 +57,7 @@ class _Custom:
         if current() is None:
             return self.fun(*args)
         call = _Call(self, args)
-        primal = trace(lambda *xs: self.fun(*call.arguments(xs)), call.avals)
+        primal = trace(lambda *xs: self.fun(*call.arguments(xs)), call.types)
         open_rules = _open_rules()
         depth = open_rules.get(self, 0)
         if depth == ORDERS:
@@ -92,6 +92,7 @@ class _Call:
         leaves, self.in_tree = tree.flatten(tuple(args[i] for i in self.moving))
         self.inputs = [operand(x, of.label) for x in leaves]
         self.avals = [aval_of(x) for x in self.inputs]
+        self.types = [type_of(x) for x in self.inputs]
         self.smooth = [i for i, a in enumerate(self.avals) if a.dtype.is_float]
 
     @property
@@ -113,6 +114,7 @@ def _emit(call: _Call, primal: Traced, rules: dict[str, Traced | None]) -> Any:
     closed = list(dict.fromkeys(v for t in graphs.values() if t for v in t.captured))
     graphs = {name: t and closing_over(t, closed) for name, t in graphs.items()}
     outs = bind(call.prim, *map(Tracer, closed), *call.inputs, **graphs, closed=len(closed))
+    outs = [marked(x, weak) for x, weak in zip(outs, primal.weak, strict=True)]
     return tree.unflatten(primal.out_tree, outs)
 
 
@@ -149,7 +151,7 @@ class custom_vjp(_Custom):
             residual_trees.append(structure)
             return [*tree.leaves(out), *leaves]
 
-        fwd = trace(forward, call.avals)
+        fwd = trace(forward, call.types)
         outs = primal.graph.out_avals
         _same_types(f"Custom VJP fwd rule for function {self.label}", fwd.graph.out_avals, outs)
         residuals = fwd.graph.out_avals[len(outs) :]
@@ -280,7 +282,7 @@ class custom_jvp(_Custom):
 
     def rules(self, call: _Call, primal: Traced) -> dict[str, Traced]:
         count = len(call.avals)
-        tangents = [call.avals[i] for i in call.smooth]
+        tangents = [call.types[i] for i in call.smooth]
 
         def push(*xs: Any) -> list:
             return self._pushed(call, primal, xs[:count], xs[count:])

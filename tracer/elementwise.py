@@ -1,7 +1,7 @@
 """Elementwise functions.
 
-Invariant: functions that only floats have take integers as float32; all others keep the dtype of
-their arrays.
+Invariant: operands of different dtypes become one (`operands`); functions that only floats have
+take integers as float32.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import f32, u32
+from ir.dtypes import bool_, f32, i32, u32
 
 from .array import Array, aval_of
-from .operands import as_bool, as_float, astype, broadcast, promote, same_dtype
-from .staging import SCALARS, bind, filled, operand
+from .errors import located
+from .operands import as_bool, as_float, astype, broadcast, promote, promote_floats, same_dtype
+from .staging import bind, filled, operand
 
 _abs = abs
 
@@ -70,7 +71,7 @@ def negative(x: Any) -> Any:
 
 def abs(x: Any) -> Any:
     x = operand(x)
-    return x if aval_of(x).dtype is u32 else bind("abs", x)
+    return x if aval_of(x).dtype in (u32, bool_) else bind("abs", x)
 
 
 def sign(x: Any) -> Any:
@@ -164,23 +165,27 @@ def _magnitude_bits(x: Any) -> Any:
 
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     """|a - b| <= atol + rtol * |b|; infinities are close to themselves, NaN only if `equal_nan`."""
-    a, b = promote("isclose", _exact(a), _exact(b))
+    a, b = promote_floats("isclose", a, b)
     near = less_equal(abs(subtract(a, b)), add(multiply(abs(b), rtol), atol))
     close = where(logical_and(isfinite(a), isfinite(b)), near, equal(a, b))
     return logical_or(close, logical_and(isnan(a), isnan(b))) if equal_nan else close
 
 
-def _exact(x: Any) -> Any:
-    return x if isinstance(x, SCALARS) else as_float(x)
-
-
 # --- functions of two arrays ------------------------------------------------------------------
+
+
+# What the operations on numbers mean for two bools.
+_OF_BOOLS = {"add": "or_", "mul": "and_", "max": "or_", "min": "and_"}
 
 
 def _binary(prim: str, name: str, doc: str = "", swap: bool = False) -> Callable[[Any, Any], Any]:
     def function(x: Any, y: Any) -> Any:
         x, y = promote(name, x, y)
-        return bind(prim, y, x) if swap else bind(prim, x, y)
+        rule = prim
+        if aval_of(x).dtype is bool_:
+            rule = _OF_BOOLS.get(prim, prim)
+            x, y = (astype(v, i32) for v in (x, y)) if prim in ("lt", "le") else (x, y)
+        return bind(rule, y, x) if swap else bind(rule, x, y)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc or f"Elementwise {name.replace('_', ' ')}, with broadcasting."
@@ -230,12 +235,7 @@ def logical_not(x: Any) -> Any:
 
 def divide(x: Any, y: Any) -> Any:
     """True division; integers are taken as float32."""
-    if not any(isinstance(v, SCALARS) for v in (x, y)):
-        x, y = same_dtype("divide", x, y)
-    floats = [v if isinstance(v, SCALARS) else as_float(v) for v in (x, y)]
-    if all(isinstance(v, SCALARS) for v in floats):
-        floats = [as_float(v) for v in floats]
-    return bind("div", *promote("divide", *floats))
+    return bind("div", *promote_floats("divide", x, y))
 
 
 def floor_divide(x: Any, y: Any) -> Any:
@@ -259,31 +259,48 @@ def _crosses_zero(rest: Any, y: Any) -> Any:
 
 
 def power(x: Any, y: Any) -> Any:
-    """x ** y. A Python integer y is repeated multiplication: any x, exact derivative."""
+    """x ** y. A Python integer y is repeated multiplication: any x, exact derivative.
+
+    Integers to the power of integers are integers: raises TypeError for a Python integer below 0,
+    and gives 0 (or 1 or -1, where |x| is 1) for an array's.
+    """
     if isinstance(y, (int, np.integer)) and not isinstance(y, bool) and _abs(y) <= 64:
-        return integer_power(operand(x), int(y))
+        x = operand(x)
+        return integer_power(astype(x, i32) if aval_of(x).dtype is bool_ else x, int(y))
     if isinstance(y, float) and y == 0.5:
-        return sqrt(x)
-    return bind("pow", *promote("power", *_floats(x, y)))
-
-
-def _floats(*xs: Any) -> list:
-    """Scalars as they are, if an array among them decides; arrays as floats."""
-    if all(isinstance(x, SCALARS) for x in xs):
-        return [as_float(x) for x in xs]
-    return [x if isinstance(x, SCALARS) else as_float(x) for x in xs]
+        return sqrt(same_dtype("power", x, y)[0])
+    x, y = promote("power", x, y)
+    if aval_of(x).dtype.is_float:
+        return bind("pow", x, y)
+    return _power_of_integers(*(astype(v, i32) if aval_of(v).dtype is bool_ else v for v in (x, y)))
 
 
 def integer_power(x: Any, n: int) -> Any:
-    """x ** n by repeated multiplication."""
+    """x ** n by repeated multiplication. Raises TypeError for integers x and n < 0."""
     if n < 0:
-        return reciprocal(integer_power(as_float(x), -n))
+        if not aval_of(x).dtype.is_float:
+            text = f"Integers cannot be raised to negative powers, got {aval_of(x)} ** {n}"
+            raise located(TypeError, f"{text}; convert with .astype('float32')")
+        return reciprocal(integer_power(x, -n))
     if n == 0:
         return filled(1, aval_of(x).dtype, aval_of(x).shape)
     powers = [x]
     while 2 ** len(powers) <= n:
         powers.append(multiply(powers[-1], powers[-1]))
     return reduce(operator.mul, [p for i, p in enumerate(powers) if n >> i & 1])
+
+
+def _power_of_integers(x: Any, y: Any) -> Any:
+    """Square and multiply over the bits of y, modulo 2**32."""
+    bits = y if aval_of(y).dtype is u32 else bind("bitcast", y, dtype=u32)
+    total, square = filled(1, aval_of(x).dtype, aval_of(x).shape), x
+    for i in range(32):
+        bit = bitwise_and(bits, np.uint32(1 << i))
+        total = where(equal(bit, 0), total, multiply(total, square))
+        square = multiply(square, square)
+    if aval_of(y).dtype is u32:
+        return total
+    return where(logical_and(less(y, 0), not_equal(abs(x), 1)), 0, total)
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:

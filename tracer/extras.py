@@ -1,7 +1,7 @@
 """Elementwise functions made of others, and curves through points.
 
-Invariant: as in `elementwise`: functions that only floats have take integers as float32, all others
-keep the dtype of their arrays.
+Invariant: as in `elementwise`: operands become of one dtype, and functions that only floats have
+take integers as float32.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import bool_, highest, lowest
+from ir.dtypes import highest, lowest
 
 from . import elementwise as ew
 from . import shaping
 from .array import aval_of
 from .counting import searchsorted
 from .errors import located
-from .operands import as_bool, as_float, same_dtype
-from .special import floats, horner
+from .operands import as_bool, as_float, promote_floats, same_dtype, same_floats
+from .special import horner
 from .staging import SCALARS, bind, filled, operand
 
 # --- of one array -----------------------------------------------------------------------------
@@ -96,12 +96,12 @@ def divmod(x: Any, y: Any) -> tuple[Any, Any]:
 
 def float_power(x: Any, y: Any) -> Any:
     """x ** y in floats."""
-    return bind("pow", *floats("float_power", x, y))
+    return bind("pow", *promote_floats("float_power", x, y))
 
 
 def heaviside(x: Any, at_zero: Any) -> Any:
     """0 below 0, 1 above, `at_zero` there; NaN for NaN."""
-    x, middle = floats("heaviside", x, at_zero)
+    x, middle = promote_floats("heaviside", x, at_zero)
     step = ew.where(ew.less(x, 0), 0.0, ew.where(ew.equal(x, 0), middle, 1.0))
     return ew.where(ew.isnan(x), math.nan, step)
 
@@ -154,8 +154,7 @@ def polyval(p: Any, x: Any) -> Any:
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """The line through the points (xp, fp), xp rising; `left` and `right` of them constant."""
-    ready = (v if isinstance(v, SCALARS) else as_float(v) for v in (x, xp, fp))
-    x, xp, fp = same_dtype("interp", *ready)
+    x, xp, fp = same_floats("interp", x, xp, fp)
     n = aval_of(xp).shape[0]
     if n == 0 or aval_of(fp).shape != (n,):
         raise located(
@@ -208,28 +207,6 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     return shaping.flip(convolve(shaping.flip(a), v, mode))
 
 
-# --- dtypes -----------------------------------------------------------------------------------
-
-
-def result_type(*xs: Any) -> np.dtype:
-    """The dtype an operation on these arrays, dtypes and scalars has; arrays never mix dtypes.
-
-    Raises TypeError where they do.
-    """
-    ready = [filled(0, _dtype_of(x)) if _is_dtype(x) else x for x in xs]
-    return aval_of(same_dtype("result_type", *ready)[0]).dtype.np
-
-
-def _is_dtype(x: Any) -> bool:
-    return isinstance(x, (type, str, np.dtype))
-
-
-def _dtype_of(x: Any) -> Any:
-    from ir.dtypes import dtype
-
-    return bool_ if x is bool else dtype(x)
-
-
 __all__ = [
     "convolve",
     "correlate",
@@ -249,7 +226,6 @@ __all__ = [
     "polyval",
     "positive",
     "rad2deg",
-    "result_type",
     "round",
     "select",
 ]

@@ -15,8 +15,8 @@ from ir.graph import Aval
 
 from . import tree
 from .array import aval_of
+from .dtypes import result_type
 from .errors import located
-from .extras import result_type
 from .operands import astype
 from .shaping import concatenate, ravel, reshape, split
 from .staging import filled, operand

@@ -8,7 +8,7 @@ each of its leaves, and the axes of the result before those of the argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
@@ -23,7 +23,7 @@ from ir.passes.grad import vjp_graph
 
 from . import tree
 from .api import chosen_arguments, with_aux
-from .array import aval_of
+from .array import aval_of, type_of
 from .creation import eye
 from .errors import located
 from .shaping import moveaxis, reshape
@@ -61,7 +61,7 @@ def _pushed(
     body = Flat(fun, in_tree, has_aux)
 
     def run() -> list:
-        traced = trace(body, [aval_of(x) for x in inputs])
+        traced = trace(body, [type_of(x) for x in inputs])
         first = len(traced.captured)
         wrt = [first + i for i, t in enumerate(along) if t is not None]
         graph = jvp_graph(prepared(traced.graph), wrt, body.count)
@@ -133,7 +133,7 @@ def linearize(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     body = Flat(fun, in_tree, has_aux)
 
     def forward() -> list:
-        traced = trace(body, [aval_of(x) for x in inputs])
+        traced = trace(body, [type_of(x) for x in inputs])
         return inline_traced(traced, traced.graph, inputs)
 
     outs = run_now(forward) if current() is None else forward()
@@ -210,7 +210,7 @@ def _jacobian(name: str, matrix: Callable, fun: Callable, argnums: Any, has_aux:
         for x in inputs:
             _check_real(name, "input", aval_of(x))
         body = Flat(partial, in_tree, has_aux)
-        traced = trace(body, [aval_of(x) for x in inputs])
+        traced = trace(body, [type_of(x) for x in inputs])
         for aval in traced.graph.out_avals[: body.count]:
             _check_real(name, "output", aval)
         blocks = matrix(Tracing(traced, body.count), inputs)
@@ -252,7 +252,7 @@ class Tracing:
         total, directions = _basis(avals)
         mask = (False,) * len(graph.ins) + (True,) * len(directions)
         batched = batch_all(added, mask, total)
-        return inline_traced(self.traced, batched, [*inputs, *directions])
+        return inline_traced(replace(self.traced, weak=()), batched, [*inputs, *directions])
 
 
 def _columns(of: Tracing, inputs: list) -> list[list]:

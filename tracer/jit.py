@@ -193,7 +193,10 @@ class Entry:
         if leaves is None or statics != self.signature.statics:
             return None
         # Types are interned: equal lists compare by pointers, without hashing anything.
-        avals = [leaf.aval if type(leaf) is Array else plain_aval(leaf) for leaf in leaves]
+        avals = [
+            leaf.aval if type(leaf) is Array and not leaf.weak_type else plain_aval(leaf)
+            for leaf in leaves
+        ]
         return leaves if avals == self.avals else None
 
     def serve(self) -> None:

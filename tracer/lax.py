@@ -141,7 +141,6 @@ from .layout import (
     broadcast_shapes,
 )
 from .loops import fori_loop, while_loop
-from .operands import same_dtype
 from .sorting import sort_operands as sort
 from .sorting import top_k
 from .staging import bind, operand
@@ -171,7 +170,8 @@ def dynamic_slice(x: Any, start_indices: Sequence[Any], slice_sizes: Sequence[in
 
 def dynamic_update_slice(x: Any, update: Any, start_indices: Sequence[Any]) -> Any:
     """`x` with `update` at `start_indices`, which shift so that it fits."""
-    x, update = same_dtype("dynamic_update_slice", x, update)
+    x, update = strict.arrays("dynamic_update_slice", (x, update))
+    strict.same_dtypes("dynamic_update_slice", (x, update))
     return bind("dynamic_update", x, update, *_positions(x, start_indices))
 
 

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ir.dtypes import bool_, f32, i32, u32
-from ir.dtypes import dtype as dtype_of
 
 from . import bits, special, strict
 from . import elementwise as ew
 from .array import aval_of
 from .errors import located
 from .operands import astype
+from .promotion import requested
 from .staging import bind, spread
 from .strict import ANY, FLOATING, INTEGER, LOGIC, NUMBER, SIGNED
 
@@ -139,7 +139,7 @@ def convert_element_type(x: Any, dtype: Any) -> Any:
 
 def bitcast_convert_type(x: Any, dtype: Any) -> Any:
     """The same bits read as another 4-byte dtype."""
-    return bind("bitcast", strict.array("bitcast_convert_type", x), dtype=dtype_of(dtype))
+    return bind("bitcast", strict.array("bitcast_convert_type", x), dtype=requested(dtype))
 
 
 # --- of two arrays ----------------------------------------------------------------------------

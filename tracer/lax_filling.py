@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from ir.dtypes import bool_
-from ir.dtypes import dtype as dtype_of
 
 from . import creation, strict
 from . import elementwise as ew
 from .array import Array, Tracer, aval_of
 from .errors import located
 from .operands import adopt, astype
+from .promotion import requested
 from .staging import SCALARS, bind, filled, operand, spread
 
 # --- padding ----------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def iota(dtype: Any, size: int) -> Any:
 
 def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int) -> Any:
     """Each element's index along `dimension`. Raises TypeError for bools."""
-    sizes, kind = creation.as_shape(tuple(shape)), dtype_of(dtype)
+    sizes, kind = creation.as_shape(tuple(shape)), requested(dtype)
     if kind is bool_:
         raise located(
             TypeError,

@@ -11,12 +11,12 @@ from string import ascii_letters
 from typing import Any
 
 from ir.dtypes import DType, bool_, i32
-from ir.dtypes import dtype as dtype_of
 
 from . import contraction, strict
 from .array import aval_of
 from .errors import located
 from .operands import astype
+from .promotion import requested
 
 Axes = Sequence[int]
 Dimensions = tuple[tuple[Axes, Axes], tuple[Axes, Axes]]
@@ -90,7 +90,7 @@ def product(x: Any, y: Any, spec: str, preferred: Any = None) -> Any:
     """An einsum of two operands in the wider of their dtypes, the result of dtype `preferred`."""
     kinds = [aval_of(v).dtype for v in (x, y)]
     wide = _wider(*kinds)
-    result = wide if preferred is None else dtype_of(preferred)
+    result = wide if preferred is None else requested(preferred)
     if wide is bool_:
         counted = contraction.einsum(spec, astype(x, i32), astype(y, i32))
         return astype(astype(counted, bool_), result)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ir.dtypes import bool_, highest, i32, lowest, u32
-from ir.dtypes import dtype as dtype_of
+from ir.dtypes import bool_, f32, highest, i32, lowest, u32
 
 from . import bits, folding, shaping, statistics, strict, tree
 from . import elementwise as ew
@@ -18,6 +17,7 @@ from .array import aval_of, user_type
 from .custom import custom_jvp
 from .errors import located
 from .operands import astype
+from .promotion import requested
 from .special import logaddexp
 from .staging import bind, filled, spread
 from .strict import FLOATING, NUMBER
@@ -167,7 +167,7 @@ def identity_of(prim: Any, kind: Any) -> float | int | bool | None:
 
 def _place(name: str, x: Any, axis: int, index_dtype: Any) -> Any:
     x = strict.array(name, x)
-    shape, kind = aval_of(x).shape, dtype_of(index_dtype)
+    shape, kind = aval_of(x).shape, requested(index_dtype)
     if not 0 <= axis < len(shape):
         raise located(ValueError, f"Invalid axis {axis} for operand shape {shape}")
     if not kind.is_integer:
@@ -249,7 +249,7 @@ def reduce_precision(x: Any, exponent_bits: int, mantissa_bits: int) -> Any:
 
 def _rounded(x: Any, exponent_bits: int, mantissa_bits: int) -> Any:
     kind = aval_of(x).dtype
-    number = bits.bits_of(astype(x, dtype_of("float32")))
+    number = bits.bits_of(astype(x, f32))
     drop = 23 - mantissa_bits
     if drop > 0:  # halves go to the even neighbour: add just below half, and the last kept bit
         last = ew.bitwise_and(bits.shift_right(number, drop), 1)
@@ -261,7 +261,7 @@ def _rounded(x: Any, exponent_bits: int, mantissa_bits: int) -> Any:
         exponent = bits.shift_right(size, 23)
         size = ew.where(ew.greater(exponent, 127 + top), 0x7F800000, size)
         size = ew.where(ew.less_equal(exponent, 127 - top), 0, size)
-    value = astype(bits.from_bits(ew.bitwise_or(sign, size), dtype_of("float32")), kind)
+    value = astype(bits.from_bits(ew.bitwise_or(sign, size), f32), kind)
     return ew.where(ew.isnan(x), x, value)
 
 

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from ir.build import current
+from ir.dtypes import dtype
 
 from . import stepwise, tree
 from .agreement import operands, parameter, same_carry
 from .array import Tracer, aval_of, user_type
+from .carries import results, settled
 from .control import scan
 from .errors import located
-from .staging import bind, operand, run_now, trace
+from .staging import bind, filled, operand, run_now
 
 
 def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any) -> Any:
@@ -43,13 +45,13 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any) -> Any:
         new = same_carry("while_loop body function", name, init_val, leaves, new)
         return [_flag(cond_fun(tree.unflatten(structure, new))), *new]
 
-    traced = trace(step, [aval_of(x) for x in leaves])
+    traced = settled(step, leaves, first=1)
     captured = [Tracer(v) for v in traced.captured]
     outs = bind(
         "while_loop", _flag(cond_fun(tree.unflatten(structure, leaves))), *captured, *leaves,
         step=traced.graph, consts=len(captured), carry=len(leaves),
     )  # fmt: skip
-    return tree.unflatten(structure, outs)
+    return tree.unflatten(structure, results(outs, traced, leaves, first=1))
 
 
 def _flag(value: Any) -> Any:
@@ -85,9 +87,8 @@ def fori_loop(
         i, value = loop_carry
         return (i + 1, body_fun(i, value)), None
 
-    from .creation import asarray
-
-    return scan(step, (asarray(low, kind), init_val), None, max(0, high - low))[0][1]
+    start = filled(low, dtype(kind), weak=True)
+    return scan(step, (start, init_val), None, max(0, high - low))[0][1]
 
 
 def _known(bound: Any) -> int | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ir.dtypes import dtype as dtype_of
 from ir.dtypes import f32
 
 from . import elementwise as ew
@@ -38,6 +37,7 @@ from .array import aval_of
 from .creation import iota
 from .errors import located
 from .operands import as_float, astype
+from .promotion import requested
 from .reductions import logsumexp
 from .special import erf
 from .staging import bind, operand
@@ -107,7 +107,7 @@ def one_hot(x: Any, num_classes: int, dtype: Any = f32, axis: int = -1) -> Any:
     at = shaping.canonical_axis(axis, len(shape))
     place = astype(iota(shape, len(shape) - 1), aval_of(ids).dtype)
     hot = ew.equal(place, shaping.expand_dims(ids, -1))
-    return shaping.moveaxis(astype(hot, dtype_of(dtype)), -1, at)
+    return shaping.moveaxis(astype(hot, requested(dtype)), -1, at)
 
 
 # --- of transformers --------------------------------------------------------------------------

@@ -41,6 +41,20 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .dtypes import (
+    bool_,
+    float16,
+    float32,
+    float64,
+    int32,
+    int64,
+    isdtype,
+    issubdtype,
+    promote_types,
+    result_type,
+    uint32,
+    uint64,
+)
 from .elementwise import (
     abs,
     add,
@@ -112,7 +126,6 @@ from .extras import (
     polyval,
     positive,
     rad2deg,
-    result_type,
     round,
     select,
 )
@@ -259,14 +272,9 @@ empty, empty_like = zeros, zeros_like
 identity = eye
 pow = power
 
-float32 = _np.float32
-float16 = _np.float16
-int32 = _np.int32
-uint32 = _np.uint32
-bool_ = _np.bool_
 number, inexact, floating, integer = _np.number, _np.inexact, _np.floating, _np.integer
 signedinteger, unsignedinteger = _np.signedinteger, _np.unsignedinteger
-dtype, issubdtype = _np.dtype, _np.issubdtype
+dtype, can_cast = _np.dtype, _np.can_cast
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None
 finfo, iinfo = _np.finfo, _np.iinfo
@@ -274,24 +282,25 @@ finfo, iinfo = _np.finfo, _np.iinfo
 __all__ = """
     abs absolute acos acosh add all allclose amax amin any append arange arccos arccosh arcsin
     arcsinh arctan arctan2 arctanh argmax argmin argsort argwhere around array array_equal
-    array_split asarray asin asinh astype atan atan2 atanh atleast_1d atleast_2d atleast_3d
-    average bincount bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
-    bitwise_right_shift bitwise_xor bool_ broadcast_arrays broadcast_shapes broadcast_to cbrt ceil
-    clip column_stack concat concatenate convolve copy copysign correlate cos cosh count_nonzero
-    cross cumprod cumsum deg2rad degrees diag diagflat diagonal diff digitize divide divmod dot
-    dsplit dstack dtype e einsum empty empty_like equal exp exp2 expand_dims expm1 eye fabs finfo
-    fix flatnonzero flip fliplr flipud float16 float32 float_power floating floor floor_divide
-    fmax fmin fmod full full_like greater greater_equal heaviside hsplit hstack hypot identity
-    iinfo indices inexact inf inner int32 integer interp invert isclose isfinite isinf isnan
-    isneginf isposinf issubdtype kron ldexp left_shift less less_equal lexsort linalg linspace log
-    log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor matmul
-    matrix_transpose max maximum mean median meshgrid min minimum mod modf moveaxis multiply nan
-    nan_to_num nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd
-    nansum nanvar ndarray ndim negative newaxis nextafter nonzero not_equal number ones ones_like
-    outer pad percentile permute_dims pi polyval positive pow power prod ptp quantile rad2deg
-    radians ravel reciprocal remainder repeat reshape result_type right_shift rint roll rot90
-    round searchsorted select shape sign signbit signedinteger sin sinc sinh size sort split sqrt
-    square squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile
-    trace transpose trapezoid tri tril tril_indices triu triu_indices true_divide trunc uint32
-    unique unsignedinteger unstack var vdot vecdot vsplit vstack where zeros zeros_like
+    array_split asarray asin asinh astype atan atan2 atanh atleast_1d atleast_2d atleast_3d average
+    bincount bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
+    bitwise_right_shift bitwise_xor bool_ broadcast_arrays broadcast_shapes broadcast_to can_cast
+    cbrt ceil clip column_stack concat concatenate convolve copy copysign correlate cos cosh
+    count_nonzero cross cumprod cumsum deg2rad degrees diag diagflat diagonal diff digitize divide
+    divmod dot dsplit dstack dtype e einsum empty empty_like equal exp exp2 expand_dims expm1 eye
+    fabs finfo fix flatnonzero flip fliplr flipud float16 float32 float64 float_power floating
+    floor floor_divide fmax fmin fmod full full_like greater greater_equal heaviside hsplit hstack
+    hypot identity iinfo indices inexact inf inner int32 int64 integer interp invert isclose
+    isdtype isfinite isinf isnan isneginf isposinf issubdtype kron ldexp left_shift less less_equal
+    lexsort linalg linspace log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not
+    logical_or logical_xor matmul matrix_transpose max maximum mean median meshgrid min minimum mod
+    modf moveaxis multiply nan nan_to_num nancumsum nanmax nanmean nanmedian nanmin nanpercentile
+    nanprod nanquantile nanstd nansum nanvar ndarray ndim negative newaxis nextafter nonzero
+    not_equal number ones ones_like outer pad percentile permute_dims pi polyval positive pow power
+    prod promote_types ptp quantile rad2deg radians ravel reciprocal remainder repeat reshape
+    result_type right_shift rint roll rot90 round searchsorted select shape sign signbit
+    signedinteger sin sinc sinh size sort split sqrt square squeeze stack std subtract sum swapaxes
+    take take_along_axis tan tanh tensordot tile trace transpose trapezoid tri tril tril_indices
+    triu triu_indices true_divide trunc uint32 uint64 unique unsignedinteger unstack var vdot
+    vecdot vsplit vstack where zeros zeros_like
 """.split()

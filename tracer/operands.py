@@ -1,7 +1,7 @@
 """Making operands agree: numpy broadcasting and Python scalars end here.
 
-Invariant: arrays never change dtype silently. A Python scalar adopts the dtype of the arrays beside
-it if that dtype can hold it; two arrays of different dtypes are an error that names the cure.
+Invariant: operands of different dtypes are converted to the one that JAX's rules give
+(`promotion.join`), before any equation; a Python number adopts that dtype.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import DType, bool_, f16, f32, i32, u32
-from ir.dtypes import dtype as dtype_of
+from ir.build import current
+from ir.dtypes import DType, bool_, f32
 
-from .array import aval_of, user_type
+from .array import Array, aval_of, is_weak
 from .errors import located
-from .staging import SCALARS, bind, operand, scalar, spread
+from .promotion import join, requested
+from .staging import SCALARS, bind, filled, marked, operand, scalar, spread
 
 
 def promote(name: str, *xs: Any) -> list:
@@ -23,42 +24,52 @@ def promote(name: str, *xs: Any) -> list:
     return broadcast(name, *same_dtype(name, *xs))
 
 
+def promote_floats(name: str, *xs: Any) -> list:
+    """The operands with one float dtype, float32 for integers, and one shape."""
+    return broadcast(name, *same_floats(name, *xs))
+
+
 def same_dtype(name: str, *xs: Any) -> list:
-    """The operands with the dtype of the arrays among them; scalars adopt it."""
+    """The operands with the one dtype that holds all of them."""
     ready = [x if isinstance(x, SCALARS) else operand(x, name) for x in xs]
-    avals = [aval_of(x) for x in ready if not isinstance(x, SCALARS)]
-    if not avals:
-        kind = _widest([aval_of(x).dtype for x in ready])
-        return [scalar(x, kind) for x in ready]
-    kind = avals[0].dtype
-    if any(a.dtype is not kind for a in avals):
-        raise located(
-            TypeError,
-            f"{name} requires arrays of equal dtypes, got {' and '.join(map(user_type, avals))}; "
-            f"convert one with .astype({kind.np.name!r})",
-        )
-    return [adopt(name, x, kind) if isinstance(x, SCALARS) else x for x in ready]
+    return _converted(name, ready, *join((aval_of(x).dtype, is_weak(x)) for x in ready))
 
 
-def _widest(kinds: list[DType]) -> DType:
-    return next(k for k in (f32, f16, i32, u32, bool_) if k in kinds)
+def same_floats(name: str, *xs: Any) -> list:
+    """`same_dtype`, with float32 in place of integers and bools."""
+    ready = [x if isinstance(x, SCALARS) else operand(x, name) for x in xs]
+    kind, weak = join((aval_of(x).dtype, is_weak(x)) for x in ready)
+    return _converted(name, ready, kind if kind.is_float else f32, weak)
+
+
+def _converted(name: str, xs: list, kind: DType, weak: bool) -> list:
+    if all(isinstance(x, SCALARS) for x in xs):
+        return [filled(_wrapped(name, x, kind), kind, weak=weak) for x in xs]
+    return [_adapted(name, x, kind, weak) for x in xs]
+
+
+def _adapted(name: str, x: Any, kind: DType, weak: bool) -> Any:
+    if isinstance(x, SCALARS):
+        return adopt(name, x, kind)
+    return marked(x if aval_of(x).dtype is kind else bind("cast", x, dtype=kind), weak)
 
 
 def adopt(name: str, value: Any, kind: DType) -> Any:
-    """A scalar as an operand of dtype `kind`. Raises TypeError if `kind` does not hold it."""
-    fits = kind.is_float or isinstance(value, (bool, np.bool_))
-    if kind.is_integer and isinstance(value, (int, np.integer)):
-        limits = np.iinfo(kind.np)
-        fits = limits.min <= value <= limits.max
-    if kind is bool_:
-        fits = isinstance(value, (bool, np.bool_))
-    if not fits:
-        raise located(
-            TypeError,
-            f"{name} of {kind.np.name} values with the {type(value).__name__} {value!r}, which "
-            f"{kind.np.name} does not hold; convert the array with .astype first",
-        )
-    return scalar(value, kind)
+    """A scalar as an operand of dtype `kind`; integers wrap as they do on conversion.
+
+    Raises OverflowError for integers of more than 32 bits.
+    """
+    return scalar(_wrapped(name, value, kind), kind)
+
+
+def _wrapped(name: str, value: Any, kind: DType) -> Any:
+    if not kind.is_integer:
+        return value
+    whole = int(value)
+    if not -(2**31) <= whole < 2**32:
+        text = f"{name} with the integer {whole}, which is too large for 32 bits"
+        raise located(OverflowError, text)
+    return np.uint32(whole & 0xFFFFFFFF).view(kind.np)
 
 
 def broadcast(name: str, *xs: Any) -> list:
@@ -79,8 +90,7 @@ def broadcast(name: str, *xs: Any) -> list:
 
 def as_float(x: Any) -> Any:
     """Integers and bools as float32; floats unchanged."""
-    x = operand(x)
-    return x if aval_of(x).dtype.is_float else astype(x, f32)
+    return same_floats("this operation", operand(x))[0]
 
 
 def as_bool(x: Any) -> Any:
@@ -90,7 +100,9 @@ def as_bool(x: Any) -> Any:
 
 def astype(x: Any, dtype: Any) -> Any:
     """Convert. Floats to integers truncate; to bool tests != 0."""
-    x, kind = operand(x), dtype_of(dtype)
-    if aval_of(x).dtype is kind:
-        return x
-    return bind("cast", x, dtype=kind)
+    x, kind = operand(x), requested(dtype)
+    if aval_of(x).dtype is not kind:
+        return bind("cast", x, dtype=kind)
+    if is_weak(x) and isinstance(x, Array) and current() is None:
+        return bind("stop_gradient", x)  # a copy: users may hold and donate both
+    return marked(x, False)

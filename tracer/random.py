@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import dtype as dtype_of
 from ir.dtypes import f16, f32, i32
 
 from . import elementwise as ew
@@ -38,6 +37,7 @@ from .prng import (
     word_bits,
     wrap_key_data,
 )
+from .promotion import requested
 from .reductions import argmax, cumsum
 from .sorting import argsort, top_k
 from .special import erf, erf_inv
@@ -48,7 +48,7 @@ _MODES = (None, "low", "high")
 
 
 def _float_dtype(name: str, dtype: Any) -> Any:
-    kind = dtype_of(dtype)
+    kind = requested(dtype)
     if not kind.is_float:
         raise located(
             ValueError, f"dtype argument to `{name}` must be a float dtype, got {kind.np.name}"
@@ -107,7 +107,7 @@ def uniform(
 @one_program
 def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = i32) -> Any:
     """Integers in [minval, maxval); minval where that is empty."""
-    kind = dtype_of(dtype)
+    kind = requested(dtype)
     if not kind.is_integer:
         raise located(TypeError, f"randint only accepts integer dtypes, got {kind.np.name}")
     sizes = _shape("randint", shape, minval, maxval)
@@ -357,7 +357,7 @@ def _drawn(data: Any, n: int, shape: tuple, replace: bool, p: Any, mode: str | N
 def rademacher(key: Any, shape: Any = (), dtype: Any = i32) -> Any:
     """-1 or 1, each with probability 1/2."""
     heads = bernoulli(key, 0.5, _shape("rademacher", shape))
-    return astype(ew.where(heads, 1, -1), dtype_of(dtype))
+    return astype(ew.where(heads, 1, -1), requested(dtype))
 
 
 @one_program

@@ -19,8 +19,8 @@ from ir.dtypes import f32
 from . import elementwise as ew
 from .array import aval_of
 from .bits import bits_of, from_bits, signbit
-from .operands import as_float, astype, promote
-from .staging import SCALARS, visible
+from .operands import as_float, astype, promote_floats
+from .staging import visible
 
 _LN2 = math.log(2)
 
@@ -32,9 +32,7 @@ def horner(x: Any, coefficients: Sequence[float]) -> Any:
 
 def floats(name: str, *xs: Any) -> list:
     """Operands as floats of one dtype and shape, with the operators of arrays."""
-    alone = all(isinstance(x, SCALARS) for x in xs)
-    ready = [x if isinstance(x, SCALARS) and not alone else as_float(x) for x in xs]
-    return [visible(x) for x in promote(name, *ready)]
+    return [visible(x) for x in promote_floats(name, *xs)]
 
 
 # --- trigonometry -----------------------------------------------------------------------------

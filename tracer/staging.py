@@ -16,13 +16,13 @@ import numpy as np
 
 from ir.build import Builder, LeakedTracerError, building, current, lit, outermost
 from ir.build import emit as emit_value
-from ir.dtypes import DType
+from ir.dtypes import DType, bool_
 from ir.graph import Aval, Graph, Lit, Value, Var
 from ir.passes.effects import Record, lift
 from ir.prim import PRIMITIVES, Primitive
 
 from . import settings, tree
-from .array import Array, Tracer, aval_of
+from .array import Array, Tracer, WeakAval, aval_of, is_weak
 from .errors import Origin, leaked, located
 
 SCALARS = (bool, int, float, np.generic)
@@ -57,12 +57,14 @@ class Trace(Builder):
 @dataclass(frozen=True)
 class Traced:
     """A traced function. Leading inputs of `graph` stand for `captured`, and, in an outermost
-    graph, for `constants`; its outputs are the leaves of `out_tree`, and what `effects` read."""
+    graph, for `constants`; its outputs are the leaves of `out_tree`, of which `weak` says which
+    are weak, and what `effects` read."""
 
     graph: Graph
     captured: tuple[Var, ...]
     constants: tuple[Array, ...]
     out_tree: tree.Structure
+    weak: tuple[bool, ...] = ()
     effects: tuple[Record, ...] = ()
 
 
@@ -94,14 +96,22 @@ def trace(
 
 def _traced(builder: Trace, fun: Callable, avals: Sequence[Aval], hints: Sequence[str]) -> Traced:
     with building(builder):
-        ins = [Tracer(builder.input(a, h)) for a, h in zip(avals, hints, strict=True)]
+        ins = [_input(builder, a, h) for a, h in zip(avals, hints, strict=True)]
         leaves, out_tree = tree.flatten(fun(*ins))
-        values = [staged(_result(leaf, leaves, out_tree)) for leaf in leaves]
+        results = [_result(leaf, leaves, out_tree) for leaf in leaves]
+        values = [staged(x) for x in results]
         try:
             graph = builder.close(values)
         except LeakedTracerError:
             raise leaked(_foreign(leaves)) from None
-    return Traced(graph, tuple(builder.captured), tuple(builder.constants), out_tree)
+    weak = tuple(is_weak(x) for x in results)
+    return Traced(graph, tuple(builder.captured), tuple(builder.constants), out_tree, weak)
+
+
+def _input(builder: Trace, aval: Aval, hint: str) -> Tracer:
+    weak = isinstance(aval, WeakAval)
+    plain = Aval(aval.shape, aval.dtype) if weak else aval
+    return Tracer(builder.input(plain, hint), weak)
 
 
 def closing_over(traced: Traced, captured: Sequence[Var]) -> Graph:
@@ -158,7 +168,7 @@ def operand(x: Any, name: str = "this operation") -> Any:
         root = outermost()
         return root.wrap(x) if isinstance(root, Trace) else Array.from_host(x)
     if isinstance(x, SCALARS):
-        return filled(x, aval_of(x).dtype)
+        return filled(x, aval_of(x).dtype, weak=is_weak(x))
     raise located(
         TypeError,
         f"{name} requires array or scalar arguments, got {type(x).__name__}; "
@@ -166,12 +176,23 @@ def operand(x: Any, name: str = "this operation") -> Any:
     )
 
 
-def filled(value: Any, dtype: DType, shape: tuple[int, ...] = ()) -> Any:
+def filled(value: Any, dtype: DType, shape: tuple[int, ...] = (), weak: bool = False) -> Any:
     """An array for users to hold, every element `value`."""
     if current() is None:
-        return Array.from_host(np.full(shape, value, dtype.np))
-    made = scalar(value, dtype, shape)
-    return Tracer(made) if isinstance(made, Lit) else made
+        made = Array.from_host(np.full(shape, value, dtype.np))
+    else:
+        made = scalar(value, dtype, shape)
+        made = Tracer(made) if isinstance(made, Lit) else made
+    return marked(made, weak)
+
+
+def marked(x: Any, weak: bool) -> Any:
+    """An operand of the same value that is weak or not; literals are neither."""
+    if isinstance(x, Lit) or x.weak_type == weak:
+        return x
+    if isinstance(x, Tracer):
+        return Tracer(x.value, weak)
+    return x.viewed(weak) if current() is None else Tracer(staged(x), weak)
 
 
 def visible(x: Any) -> Any:
@@ -190,6 +211,12 @@ def scalar(value: Any, dtype: DType | None = None, shape: tuple[int, ...] = ()) 
     return spread(held, shape)
 
 
+def type_like(x: Any, shape: tuple[int, ...]) -> Aval:
+    """The type of an operand in another shape."""
+    kind = WeakAval if is_weak(x) else Aval
+    return kind(shape, aval_of(x).dtype)
+
+
 def spread(x: Any, shape: tuple[int, ...]) -> Any:
     """numpy broadcasting of `x` to `shape`, which it must fit."""
     aval = aval_of(x)
@@ -198,7 +225,7 @@ def spread(x: Any, shape: tuple[int, ...]) -> Any:
     value = x.value if isinstance(x, Tracer) else x
     if isinstance(value, Lit):
         same = Lit(value.value, Aval(shape, aval.dtype))
-        return Tracer(same) if isinstance(x, Tracer) else same
+        return Tracer(same, x.weak_type) if isinstance(x, Tracer) else same
     dims = tuple(range(len(shape) - aval.ndim, len(shape)))
     return bind(PRIMITIVES["broadcast"], x, shape=shape, dims=dims)
 
@@ -231,7 +258,24 @@ def bind(prim: Primitive | str, *operands: Any, **params: Any) -> Any:
         outs = emit_value(prim, *map(staged, operands), **params)
     except LeakedTracerError:
         raise leaked(_foreign(operands)) from None
-    return tuple(map(Tracer, outs)) if prim.multi else Tracer(outs)
+    if prim.multi:
+        return tuple(map(Tracer, outs))
+    return Tracer(outs, _stays_weak(prim, outs.aval, operands))
+
+
+# Conversions are to a dtype that was asked for; sums and extrema are weak in no case.
+_NEVER_WEAK = {"cast", "bitcast"}
+# Operands behind these say where, not what; the first of a select says which.
+_DATA = {"select": slice(1, None), "take": slice(1), "dynamic_slice": slice(1)}
+
+
+def _stays_weak(prim: Primitive, out: Aval, operands: Sequence[Any]) -> bool:
+    """Whether the result is weak: if all that its values come from is."""
+    if prim.name in _NEVER_WEAK or prim.kind == "reduce" or out.dtype is bool_:
+        return False
+    data = operands[_DATA.get(prim.name, slice(None))]
+    flags = [x.weak_type for x in data if not isinstance(x, Lit)]
+    return bool(flags) and all(flags)
 
 
 def _run_one(prim: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -245,7 +289,10 @@ def _run_one(prim: Primitive, operands: Sequence[Any], params: dict[str, Any]) -
         wide = [spread(h, aval_of(x).shape) for h, x in zip(held, operands, strict=True)]
         return bind(prim, *wide, **params)
 
-    return run_now(body)
+    out = run_now(body)
+    if not prim.multi:
+        out.weak_type = _stays_weak(prim, out.aval, operands)
+    return out
 
 
 def _held(x: Any) -> Any:
@@ -263,7 +310,11 @@ def run_now(fun: Callable[[], Any]) -> Any:
 
 
 def inline_traced(traced: Traced, graph: Graph, args: Sequence[Any]) -> list[Tracer]:
-    """The outputs of `graph`, made from `traced.graph`, on `args` in the open graph."""
+    """The outputs of `graph`, made from `traced.graph`, on `args` in the open graph.
+
+    Those that `traced` has come first.
+    """
     from ir.build import inline
 
-    return [Tracer(v) for v in inline(graph, [*traced.captured, *map(staged, args)])]
+    outs = inline(graph, [*traced.captured, *map(staged, args)])
+    return [Tracer(v, i < len(traced.weak) and traced.weak[i]) for i, v in enumerate(outs)]

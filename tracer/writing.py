@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import bool_
+from ir.dtypes import DType, bool_
 
 from . import elementwise as ew
 from . import shaping
-from .array import aval_of
+from .array import aval_of, is_weak
 from .creation import iota
 from .errors import located
 from .indexing import Plan, flat_ids, forward_spans, get, is_array, plan
-from .operands import same_dtype
+from .operands import astype
+from .promotion import join, warn
 from .reductions import max as reduce_max
 from .staging import bind, operand, scalar, visible
 
@@ -58,7 +59,8 @@ class Places:
         return self.add(ew.negative(values))
 
     def _write(self, values: Any, combine: Callable, rows: Callable) -> Any:
-        x, update = map(visible, same_dtype("at", self.array, values))
+        x = operand(self.array, "at")
+        update = visible(_stored_as(aval_of(x).dtype, values))
         if is_array(self.index) and aval_of(self.index).dtype is bool_:
             mask = self._mask(x)
             return ew.where(mask, combine(x, update), x)
@@ -73,6 +75,19 @@ class Places:
         if sizes != aval_of(x).shape[: len(sizes)]:
             raise located(IndexError, f"mask of shape {sizes} does not fit {aval_of(x)}")
         return shaping.reshape(mask, sizes + (1,) * (rank - len(sizes)))
+
+
+def _stored_as(kind: DType, values: Any) -> Any:
+    """Values in the dtype of the array that they are written to; warns where that loses some."""
+    given = operand(values, "at")
+    have = aval_of(given).dtype
+    if join([(have, is_weak(given)), (kind, False)])[0] is not kind:
+        warn(
+            "scatter inputs have incompatible types: cannot safely cast value from "
+            f"dtype={have.np.name} to dtype={kind.np.name}; convert it with .astype.",
+            FutureWarning,
+        )
+    return astype(given, kind)
 
 
 def _write_static(x: Any, where: Plan, index: Any, update: Any, combine: Callable) -> Any:

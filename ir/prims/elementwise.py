@@ -45,7 +45,10 @@ class Elementwise(Primitive):
                     f"convert one with .astype({first.dtype.np.name!r})"
                 )
         if not _ACCEPTS[self.accepts](first.dtype):
-            raise TypeError(f"{self.name} accepts {self.accepts} values, got {_list(avals)}")
+            raise TypeError(
+                f"{self.name} does not accept dtype {first.dtype.np.name}, got {_list(avals)}; "
+                f"it takes {self.accepts} values"
+            )
         result = self.result(first.dtype)
         return first if result is first.dtype else Aval(first.shape, result)
 
