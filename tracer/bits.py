@@ -124,3 +124,28 @@ def nextafter(x: Any, y: Any) -> Any:
 
 
 __all__ = ["copysign", "left_shift", "nextafter", "right_shift", "signbit"]
+
+
+def spacing(x: Any, /) -> Any:
+    """The distance to the next float away from zero, with the sign of x."""
+    x = as_float(x)
+    away = nextafter(x, copysign(np.inf, x))
+    return ew.where(ew.isfinite(x), ew.subtract(away, x), np.nan)
+
+
+def frexp(x: Any, /) -> tuple[Any, Any]:
+    """(mantissa, int32 exponent): x is mantissa * 2**exponent, and 0.5 <= |mantissa| < 1.
+
+    Of 0, infinities and NaN the mantissa is the number itself and the exponent 0.
+    """
+    x = as_float(x)
+    kind = aval_of(x).dtype
+    special = ew.logical_or(ew.equal(x, 0), ew.logical_not(ew.isfinite(x)))
+    wide = astype(x, f32)
+    tiny = ew.less(ew.abs(wide), 2.0**-126)  # subnormal: without a leading bit of its own
+    bits = bits_of(ew.where(tiny, ew.multiply(wide, 2.0**24), wide))
+    exponent = from_bits(ew.bitwise_and(shift_right(bits, 23), 0xFF), i32) - 126
+    exponent = ew.where(tiny, exponent - 24, exponent)
+    half = ew.bitwise_or(ew.bitwise_and(bits, 0x807FFFFF), 0x3F000000)
+    mantissa = astype(from_bits(half, f32), kind)
+    return ew.where(special, x, mantissa), ew.where(special, 0, exponent)

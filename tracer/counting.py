@@ -24,7 +24,6 @@ from .indexing import take
 from .operands import as_bool, astype, same_dtype
 from .reductions import cumsum
 from .reductions import sum as reduce_sum
-from .sorting import ordering
 from .staging import bind, filled, operand, run_now
 from .whole import one_program
 
@@ -43,10 +42,10 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     if aval_of(a).ndim != 1:
         raise located(ValueError, f"searchsorted needs a vector, got shape {aval_of(a).shape}")
     a = a if sorter is None else take(a, sorter)
-    return _search(sort_key(a), sort_key(v), side)
+    return search(sort_key(a), sort_key(v), side)
 
 
-def _search(keys: Any, wanted: Any, side: str) -> Any:
+def search(keys: Any, wanted: Any, side: str) -> Any:
     """How many of the ordered i32 `keys` are less than (or, on the right, at most) `wanted`."""
     n = aval_of(keys).shape[0]
     passes = ew.less if side == "left" else ew.less_equal
@@ -76,7 +75,7 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
 # --- results of unknown size ------------------------------------------------------------------
 
 
-def _known(count: Callable[[], Any], size: int | None, name: str) -> int:
+def known_size(count: Callable[[], Any], size: int | None, name: str) -> int:
     """`size`, or outside of a trace what `count` says."""
     if size is not None:
         return as_shape(size)[0]
@@ -89,10 +88,10 @@ def _known(count: Callable[[], Any], size: int | None, name: str) -> int:
     return int(host_value(run_now(count)))
 
 
-def _true_places(mask: Any, size: int) -> Any:
+def true_places(mask: Any, size: int) -> Any:
     """int32[size] positions of what is true in a vector, and its length where nothing is left."""
     total = cumsum(astype(mask, i32))
-    return _search(total, iota((size,), 0) + 1, "left") if size else filled(0, i32, (0,))
+    return search(total, iota((size,), 0) + 1, "left") if size else filled(0, i32, (0,))
 
 
 def flatnonzero(x: Any, *, size: int | None = None, fill_value: Any = 0) -> Any:
@@ -110,7 +109,7 @@ def nonzero(x: Any, *, size: int | None = None, fill_value: Any = 0) -> tuple:
     shape = aval_of(mask).shape
     if not shape:
         raise located(ValueError, "nonzero of a scalar: use jnp.atleast_1d(x).nonzero()")
-    size = _known(lambda: reduce_sum(astype(mask, i32)), size, "nonzero")
+    size = known_size(lambda: reduce_sum(astype(mask, i32)), size, "nonzero")
     fills = fill_value if isinstance(fill_value, (tuple, list)) else [fill_value] * len(shape)
     return _nonzero(mask, size, tuple(fills))
 
@@ -120,7 +119,7 @@ def _nonzero(mask: Any, size: int, fills: tuple) -> tuple:
     shape = aval_of(mask).shape
     if not aval_of(mask).size:
         return tuple(filled(f, i32, (size,)) for f in fills)
-    flat = _true_places(shaping.ravel(mask), size)
+    flat = true_places(shaping.ravel(mask), size)
     there = ew.less(flat, aval_of(mask).size)
     coords, rest = [], flat
     for n in reversed(shape):
@@ -148,65 +147,6 @@ def where(condition: Any, x: Any = None, y: Any = None, *, size=None, fill_value
     return ew.where(condition, x, y)
 
 
-def unique(
-    x: Any,
-    return_index: bool = False,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    *,
-    size: int | None = None,
-    fill_value: Any = None,
-) -> Any:
-    """The distinct elements of the flattened array, in order; all NaN count as one.
-
-    With the flags also, in this order: the position of the first of each, the place of each
-    element among the distinct ones, and how many there are of each (0 for the filling, which is
-    the smallest element unless given). Raises ConcretizationTypeError where a size is needed.
-    """
-    x = operand(x, "unique")
-    if aval_of(x).size or size is not None:
-        size = _known(lambda: _distinct(shaping.ravel(x))[1][-1] + 1, size, "unique")
-    found = _unique(x, size or 0, fill_value)
-    wanted = (True, return_index, return_inverse, return_counts)
-    kept = [v for v, w in zip(found, wanted, strict=True) if w]
-    return kept[0] if len(kept) == 1 else tuple(kept)
-
-
-def _distinct(flat: Any) -> tuple[Any, Any, Any]:
-    """Sorting positions, the number of each sorted element among the distinct, where it is new."""
-    keys = sort_key(flat)
-    order = ordering(keys)
-    ordered = bind("take", keys, order)
-    n = aval_of(flat).shape[0]
-    before = bind("take", ordered, ew.maximum(iota((n,), 0) - 1, 0))
-    new = ew.logical_or(ew.not_equal(ordered, before), ew.equal(iota((n,), 0), 0))
-    return order, cumsum(astype(new, i32)) - 1, new
-
-
-@one_program
-def _unique(x: Any, size: int, fill_value: Any) -> tuple:
-    flat = shaping.ravel(x)
-    n = aval_of(flat).shape[0]
-    if not n or not size:
-        kind = aval_of(x).dtype
-        none = filled(0, i32, (size,))
-        filling = filled(fill_value or 0, kind, (size,))
-        return filling, none, filled(0, i32, aval_of(x).shape), none
-    order, number, new = _distinct(flat)
-    start = _true_places(new, size)
-    there = ew.less(start, n)
-    index = bind("take", order, ew.where(there, start, 0))
-    values = bind("take", flat, index)
-    values = values if fill_value is None else ew.where(there, values, fill_value)
-    back = ordering(order)  # the inverse of a permutation is what sorts it
-    inverse = shaping.reshape(bind("take", number, back), aval_of(x).shape)
-    following = bind("take", start, ew.minimum(iota((size,), 0) + 1, size - 1))
-    last = ew.equal(iota((size,), 0), size - 1)
-    cut = _search(number, filled(size - 1, i32, (size,)), "right")
-    counts = ew.where(there, ew.where(last, cut, following) - start, 0)
-    return values, index, inverse, counts
-
-
 def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | None = None) -> Any:
     """How often (or with which total weight) each of 0, 1, ... occurs in a vector of integers.
 
@@ -219,7 +159,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
         from .reductions import max as reduce_max
 
         some = aval_of(x).size
-        length = _known(lambda: reduce_max(x) + 1, None if some else 0, "bincount")
+        length = known_size(lambda: reduce_max(x) + 1, None if some else 0, "bincount")
         length = max(length, int(minlength), 0)
     amounts = np.ones(aval_of(x).shape, np.int32) if weights is None else weights
     amounts = shaping.broadcast_to(operand(amounts), aval_of(x).shape)
@@ -233,6 +173,5 @@ __all__ = [
     "flatnonzero",
     "nonzero",
     "searchsorted",
-    "unique",
     "where",
 ]

@@ -16,13 +16,14 @@ from . import elementwise as ew
 from . import shaping
 from .array import Array, Tracer, aval_of
 from .counting import searchsorted
-from .creation import as_shape, iota
+from .creation import iota
 from .errors import located
 from .indexing import take
 from .operands import astype
 from .reductions import cumsum
-from .staging import SCALARS, filled, operand
+from .staging import SCALARS, operand
 
+MOST_RUNS = 16  # beyond, one gather costs less than as many slices
 _INDEXED = ("edge", "reflect", "symmetric", "wrap")
 
 # --- padding ----------------------------------------------------------------------------------
@@ -57,8 +58,17 @@ def _padded_by_index(x: Any, at: int, pair: Sequence[int], mode: str) -> Any:
     n = aval_of(x).shape[at]
     if n == 0:
         raise located(ValueError, f"can't extend empty axis {at} using modes other than 'constant'")
-    places = np.pad(np.arange(n), pair, mode=mode)
-    return shaping.concatenate([_run(x, at, r) for r in _runs(places)], at)
+    return picked(x, np.pad(np.arange(n), pair, mode=mode), at)
+
+
+def picked(x: Any, places: np.ndarray, at: int) -> Any:
+    """`take` of places known while tracing: slices of the runs among them, unless they are many."""
+    if not len(places):
+        return shaping.slice_axis(x, at, 0, 0)
+    runs = _runs(places)
+    if len(runs) > MOST_RUNS:
+        return take(x, places.astype(np.int32), at)
+    return shaping.concatenate([_run(x, at, r) for r in runs], at)
 
 
 def _runs(places: np.ndarray) -> list[np.ndarray]:
@@ -264,47 +274,7 @@ def unstack(x: Any, axis: int = 0) -> tuple:
     return tuple(shaping.squeeze(shaping.slice_axis(x, at, i, i + 1), at) for i in range(n))
 
 
-# --- grids ------------------------------------------------------------------------------------
-
-
-def meshgrid(*xs: Any, indexing: str = "xy", sparse: bool = False) -> list:
-    """Coordinate arrays of the grid of some vectors; "xy" swaps the first two axes, "ij" not."""
-    if indexing not in ("xy", "ij"):
-        raise located(ValueError, f"meshgrid has indexing 'xy' and 'ij', got {indexing!r}")
-    lines = [shaping.ravel(x) for x in xs]
-    rank = len(lines)
-    order = list(range(rank))
-    if indexing == "xy" and rank > 1:
-        order[0], order[1] = 1, 0
-    sizes = [0] * rank
-    for at, x in zip(order, lines, strict=True):
-        sizes[at] = aval_of(x).shape[0]
-    out = []
-    for at, x in zip(order, lines, strict=True):
-        thin = shaping.reshape(x, tuple(n if d == at else 1 for d, n in enumerate(sizes)))
-        out.append(thin if sparse else shaping.broadcast_to(thin, tuple(sizes)))
-    return out
-
-
-def indices(dimensions: Any, dtype: Any = i32, sparse: bool = False) -> Any:
-    """[rank, *dimensions]: each element's coordinates; with `sparse` a tuple of thin arrays."""
-    shape = as_shape(dimensions)
-    if sparse:
-        sizes = [tuple(n if d == a else 1 for d, n in enumerate(shape)) for a in range(len(shape))]
-        return tuple(astype(iota(s, a), dtype) for a, s in enumerate(sizes))
-    if not shape:
-        return filled(0, i32, (0,))
-    return shaping.stack([astype(iota(shape, a), dtype) for a in range(len(shape))], 0)
-
-
-def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple:
-    """int32 coordinates of the lower triangle of an [n, m] matrix."""
-    return tuple(operand(v.astype(np.int32)) for v in np.tril_indices(n, k, m))
-
-
-def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple:
-    """int32 coordinates of the upper triangle of an [n, m] matrix."""
-    return tuple(operand(v.astype(np.int32)) for v in np.triu_indices(n, k, m))
+# --- shapes -----------------------------------------------------------------------------------
 
 
 def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
@@ -331,14 +301,10 @@ __all__ = [
     "flipud",
     "hsplit",
     "hstack",
-    "indices",
-    "meshgrid",
     "pad",
     "repeat",
     "roll",
     "rot90",
-    "tril_indices",
-    "triu_indices",
     "unstack",
     "vsplit",
     "vstack",

@@ -121,15 +121,13 @@ class Methods:
         """The last two axes swapped."""
         return _jnp().matrix_transpose(self)
 
-    # Arrays are of real numbers.
     @property
     def real(self):
-        return self
+        return _jnp().real(self)
 
-    def conj(self):
-        return self
-
-    conjugate = conj
+    @property
+    def imag(self):
+        return _jnp().imag(self)
 
     def reshape(self, *args: Any, order: str = "C"):
         return _jnp().reshape(self, _unpack(args), order)
@@ -139,6 +137,9 @@ class Methods:
 
     def flatten(self, order: str = "C"):
         return _jnp().ravel(self, order)
+
+    def compress(self, condition: Any, axis: int | None = None, **options: Any):
+        return _jnp().compress(condition, self, axis, **options)
 
     def view(self, dtype: Any = None, type: None = None):
         """The same bits as another dtype."""
@@ -152,7 +153,9 @@ class Methods:
     argmax, argmin = _method("argmax"), _method("argmin")
     argsort = _method("argsort")
     astype = _method("astype")
+    choose = _method("choose")
     clip = _method("clip")
+    conj = conjugate = _method("conj")
     copy = _method("copy")
     cumprod, cumsum = _method("cumprod"), _method("cumsum")
     diagonal = _method("diagonal")

@@ -14,7 +14,7 @@ import numpy as _np
 
 from . import linalg
 from .array import Array as ndarray
-from .bits import copysign, left_shift, nextafter, right_shift, signbit
+from .bits import copysign, frexp, left_shift, nextafter, right_shift, signbit, spacing
 from .contraction import dot, einsum, matmul, outer, tensordot, vdot
 from .counting import (
     argwhere,
@@ -23,7 +23,6 @@ from .counting import (
     flatnonzero,
     nonzero,
     searchsorted,
-    unique,
     where,
 )
 from .creation import (
@@ -41,6 +40,7 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .distinct import unique, unique_all, unique_counts, unique_inverse, unique_values
 from .dtypes import (
     bool_,
     float16,
@@ -55,6 +55,7 @@ from .dtypes import (
     uint32,
     uint64,
 )
+from .editing import block, choose, compress, delete, extract, insert, resize, trim_zeros
 from .elementwise import (
     abs,
     add,
@@ -129,7 +130,52 @@ from .extras import (
     round,
     select,
 )
+from .functional import (
+    apply_along_axis,
+    apply_over_axes,
+    fromfunction,
+    piecewise,
+    vectorize,
+)
+from .grids import (
+    c_,
+    diag_indices,
+    diag_indices_from,
+    index_exp,
+    indices,
+    ix_,
+    mask_indices,
+    meshgrid,
+    mgrid,
+    ogrid,
+    r_,
+    s_,
+    tril_indices,
+    tril_indices_from,
+    triu_indices,
+    triu_indices_from,
+)
+from .histograms import corrcoef, cov, histogram, histogram2d, histogram_bin_edges, histogramdd
+from .hostside import (
+    array_repr,
+    array_str,
+    einsum_path,
+    from_dlpack,
+    frombuffer,
+    fromfile,
+    fromiter,
+    fromstring,
+    get_printoptions,
+    isscalar,
+    iterable,
+    load,
+    printoptions,
+    save,
+    savez,
+    set_printoptions,
+)
 from .indexing import take, take_along_axis
+from .integers import bitwise_count, gcd, lcm
 from .layout import (
     append,
     array_split,
@@ -144,14 +190,10 @@ from .layout import (
     flipud,
     hsplit,
     hstack,
-    indices,
-    meshgrid,
     pad,
     repeat,
     roll,
     rot90,
-    tril_indices,
-    triu_indices,
     unstack,
     vsplit,
     vstack,
@@ -167,6 +209,32 @@ from .linalg import (
     trace,
     tri,
     vecdot,
+)
+from .polynomials import (
+    bartlett,
+    blackman,
+    hamming,
+    hanning,
+    kaiser,
+    poly,
+    polyadd,
+    polyder,
+    polydiv,
+    polyint,
+    polymul,
+    polysub,
+    vander,
+)
+from .realvalued import (
+    angle,
+    conj,
+    conjugate,
+    imag,
+    iscomplex,
+    iscomplexobj,
+    isreal,
+    isrealobj,
+    real,
 )
 from .reductions import (
     all,
@@ -185,6 +253,7 @@ from .reductions import (
     sum,
     var,
 )
+from .setops import intersect1d, isin, setdiff1d, setxor1d, union1d
 from .shaping import (
     broadcast_arrays,
     broadcast_to,
@@ -226,6 +295,7 @@ from .special import (
     cbrt,
     cosh,
     hypot,
+    i0,
     logaddexp,
     logaddexp2,
     sinc,
@@ -280,27 +350,37 @@ newaxis = None
 finfo, iinfo = _np.finfo, _np.iinfo
 
 __all__ = """
-    abs absolute acos acosh add all allclose amax amin any append arange arccos arccosh arcsin
-    arcsinh arctan arctan2 arctanh argmax argmin argsort argwhere around array array_equal
-    array_split asarray asin asinh astype atan atan2 atanh atleast_1d atleast_2d atleast_3d average
-    bincount bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or
-    bitwise_right_shift bitwise_xor bool_ broadcast_arrays broadcast_shapes broadcast_to can_cast
-    cbrt ceil clip column_stack concat concatenate convolve copy copysign correlate cos cosh
-    count_nonzero cross cumprod cumsum deg2rad degrees diag diagflat diagonal diff digitize divide
-    divmod dot dsplit dstack dtype e einsum empty empty_like equal exp exp2 expand_dims expm1 eye
+    abs absolute acos acosh add all allclose amax amin angle any append apply_along_axis
+    apply_over_axes arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin
+    argsort argwhere around array array_equal array_equiv array_repr array_split array_str
+    asarray asin asinh astype atan atan2 atanh atleast_1d atleast_2d atleast_3d average bartlett
+    bincount bitwise_and bitwise_count bitwise_invert bitwise_left_shift bitwise_not bitwise_or
+    bitwise_right_shift bitwise_xor blackman block bool_ broadcast_arrays broadcast_shapes
+    broadcast_to c_ can_cast cbrt ceil choose clip column_stack compress concat concatenate conj
+    conjugate convolve copy copysign corrcoef correlate cos cosh count_nonzero cov cross cumprod
+    cumsum cumulative_prod cumulative_sum deg2rad degrees delete diag diag_indices
+    diag_indices_from diagflat diagonal diff digitize divide divmod dot dsplit dstack dtype e
+    ediff1d einsum einsum_path empty empty_like equal exp exp2 expand_dims expm1 extract eye
     fabs finfo fix flatnonzero flip fliplr flipud float16 float32 float64 float_power floating
-    floor floor_divide fmax fmin fmod full full_like greater greater_equal heaviside hsplit hstack
-    hypot identity iinfo indices inexact inf inner int32 int64 integer interp invert isclose
-    isdtype isfinite isinf isnan isneginf isposinf issubdtype kron ldexp left_shift less less_equal
-    lexsort linalg linspace log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not
-    logical_or logical_xor matmul matrix_transpose max maximum mean median meshgrid min minimum mod
-    modf moveaxis multiply nan nan_to_num nancumsum nanmax nanmean nanmedian nanmin nanpercentile
-    nanprod nanquantile nanstd nansum nanvar ndarray ndim negative newaxis nextafter nonzero
-    not_equal number ones ones_like outer pad percentile permute_dims pi polyval positive pow power
-    prod promote_types ptp quantile rad2deg radians ravel reciprocal remainder repeat reshape
-    result_type right_shift rint roll rot90 round searchsorted select shape sign signbit
-    signedinteger sin sinc sinh size sort split sqrt square squeeze stack std subtract sum swapaxes
-    take take_along_axis tan tanh tensordot tile trace transpose trapezoid tri tril tril_indices
-    triu triu_indices true_divide trunc uint32 uint64 unique unsignedinteger unstack var vdot
-    vecdot vsplit vstack where zeros zeros_like
+    floor floor_divide fmax fmin fmod frexp from_dlpack frombuffer fromfile fromfunction
+    fromiter fromstring full full_like gcd get_printoptions gradient greater greater_equal
+    hamming hanning heaviside histogram histogram2d histogram_bin_edges histogramdd hsplit
+    hstack hypot i0 identity iinfo imag index_exp indices inexact inf inner insert int32 int64
+    integer interp intersect1d invert isclose iscomplex iscomplexobj isdtype isfinite isin isinf
+    isnan isneginf isposinf isreal isrealobj isscalar issubdtype iterable ix_ kaiser kron lcm
+    ldexp left_shift less less_equal lexsort linalg linspace load log log10 log1p log2 logaddexp
+    logaddexp2 logical_and logical_not logical_or logical_xor mask_indices matmul
+    matrix_transpose max maximum mean median meshgrid mgrid min minimum mod modf moveaxis
+    multiply nan nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian
+    nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar ndarray ndim negative newaxis
+    nextafter nonzero not_equal number ogrid ones ones_like outer pad percentile permute_dims pi
+    piecewise poly polyadd polyder polydiv polyint polymul polysub polyval positive pow power
+    printoptions prod promote_types ptp quantile r_ rad2deg radians ravel real reciprocal
+    remainder repeat reshape resize result_type right_shift rint roll rot90 round s_ save savez
+    searchsorted select set_printoptions setdiff1d setxor1d shape sign signbit signedinteger sin
+    sinc sinh size sort spacing split sqrt square squeeze stack std subtract sum swapaxes take
+    take_along_axis tan tanh tensordot tile trace transpose trapezoid tri tril tril_indices
+    tril_indices_from trim_zeros triu triu_indices triu_indices_from true_divide trunc uint32
+    uint64 union1d unique unique_all unique_counts unique_inverse unique_values unsignedinteger
+    unstack vander var vdot vecdot vectorize vsplit vstack where zeros zeros_like
 """.split()

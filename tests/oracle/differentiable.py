@@ -56,7 +56,7 @@ _NUMPY = """
     astype: f(x, 'float32')               average: f(x, weights=p)
     bincount: f(j[0], v, length=4)        block: f([[x, y]])
     broadcast_arrays: f(x, v)             broadcast_to: f(v, (3, 4))
-    cbrt: f(p)                            choose: f(j % 2, [x, y])
+    cbrt: f(p)                            choose: f(j, [x, y], mode="wrap")
     clip: f(x, -0.5, 0.5)                 column_stack: f([x, y])
     compress: f([True, False, True], x, axis=0)
     concatenate: f([x, y])                convolve: f(v, w)
@@ -85,6 +85,7 @@ _NUMPY = """
     nanquantile: f(x, 0.3)                outer: f(v, w)
     pad: f(x, 1)                          partition: f(x, 2)
     percentile: f(x, 30.0)                piecewise: f(x, [x < 0, x >= 0], [jnp.sin, jnp.cos])
+    poly: f(v)                            polydiv: f(w, v[:2])
     polyadd: f(v, w)                      polyder: f(v)
     polyint: f(v)                         polymul: f(v, w)
     polysub: f(v, w)                      polyval: f(v, x)
@@ -185,6 +186,7 @@ _STEPS = "it is constant but for steps, and its gradient is zero"
 _BITS = "it works on bits or integers"
 _TYPES = "it tells types or shapes"
 _STOPS = "it stops gradients"
+_HOST = "it needs values on the host"
 
 WITHOUT: dict[str, str] = {
     _TESTS: """
@@ -192,7 +194,7 @@ WITHOUT: dict[str, str] = {
         is_finite isclose isfinite isin isinf isnan isneginf isposinf le less less_equal
         logical_and logical_not logical_or logical_xor lt ne not_equal signbit matrix_rank
         reduce_and reduce_or histogram histogram2d histogramdd unique unique_all unique_counts
-        unique_inverse unique_values""",
+        unique_inverse unique_values intersect1d setdiff1d setxor1d union1d""",
     _PLACES: """
         argmax argmin argpartition argsort argwhere diag_indices diag_indices_from digitize
         flatnonzero indices ix_ lexsort mask_indices nanargmax nanargmin nonzero ravel_multi_index
@@ -202,7 +204,8 @@ WITHOUT: dict[str, str] = {
         arange bartlett blackman broadcasted_iota empty empty_like eye fromfunction hamming hanning
         identity iota kaiser ones ones_like one_hot tri zeros zeros_like histogram_bin_edges""",
     _STEPS: """
-        ceil fix floor floor_divide heaviside nextafter rint round around sign spacing trunc""",
+        angle ceil fix floor floor_divide heaviside imag nextafter rint round around sign spacing
+        trunc""",
     _BITS: """
         bitcast_convert_type bitwise_and bitwise_count bitwise_invert bitwise_left_shift bitwise_not
         bitwise_or bitwise_right_shift bitwise_xor clz frexp gcd invert lcm left_shift
@@ -214,6 +217,8 @@ WITHOUT: dict[str, str] = {
         shape size conv_general_permutations conv_shape_tuple conv_general_shape_tuple
         conv_transpose_shape_tuple reduce_window_shape_tuple shape_as_value padtype_to_pads
         get_printoptions set_printoptions printoptions array_repr array_str""",
+    _HOST: """
+        from_dlpack frombuffer fromfile fromiter fromstring load save savez trim_zeros""",
     _STOPS: "stop_gradient",
     "how often a while loop runs is not known; its forward mode has tests of its own": "while_loop",
     "a collective has a gradient within shard_map alone": """

@@ -1,0 +1,290 @@
+"""Editing, sets, histograms, polynomials, grids and functions of functions, against numpy."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from tracer import errors, jit, use_backend
+from tracer import numpy as jnp
+
+from .test_numpy_more import floats, ints, same
+
+
+@pytest.fixture(autouse=True)
+def oracle():
+    use_backend("oracle")
+    yield
+    use_backend(None)
+
+
+A, V, CUBE = floats(3, 4), floats(7), floats(2, 3, 4)
+N, M = ints(9), ints(6, low=-3, high=4)
+HOLED = np.float32([np.nan, 1, 2, np.nan, 1, -0.0, 0.0])
+ROWS = np.int32([[1, 2], [0, 5], [1, 2], [0, 4]])
+EDGES = np.float32([-2, -0.5, 0.25, 2])
+
+
+def clipped(m, x):
+    """The Euclidean length, of vectors."""
+    return m.sqrt(m.sum(x * x))
+
+
+CALLS = {
+    "insert": lambda m: m.insert(V, 2, 9.0),
+    "insert many": lambda m: m.insert(V, [0, -1, 3, 3], np.float32([1, 2, 3, 4])),
+    "insert rows": lambda m: m.insert(A, 1, A[0], axis=0),
+    "insert columns": lambda m: m.insert(A, [1, 3], A[:, :2], axis=1),
+    "insert column": lambda m: m.insert(A, 4, 7.0, axis=-1),
+    "insert slice": lambda m: m.insert(V, slice(0, 6, 2), 5.0),
+    "insert several at one": lambda m: m.insert(V, 2, np.float32([7, 8])),
+    "delete": lambda m: m.delete(V, 2),
+    "delete row": lambda m: m.delete(A, -1, axis=0),
+    "delete many": lambda m: m.delete(A, np.array([1, 3, 1]), axis=1),
+    "delete slice": lambda m: m.delete(A, slice(None, None, 2), axis=1),
+    "delete mask": lambda m: m.delete(V, V > 0),
+    "delete flat": lambda m: m.delete(A, 5),
+    "resize": lambda m: m.resize(A, (5, 3)),
+    "resize down": lambda m: m.resize(A, 4),
+    "resize nothing": lambda m: m.resize(A[:0], (2, 2)),
+    "choose": lambda m: m.choose(np.int32([2, 0, 1, 1]), [A[0], A[1], A[2]]),
+    "choose wrap": lambda m: m.choose(np.int32([5, -1, 1, 0]), [A[0], A[1], 2.0], mode="wrap"),
+    "choose clip": lambda m: m.choose(np.int32([5, -1, 1, 0]), [A[0], A[1]], mode="clip"),
+    "block": lambda m: m.block([[A, A[:, :1]], [A[:1], np.ones((1, 1), np.float32)]]),
+    "block flat": lambda m: m.block([V, 1.0, V]),
+    "block deep": lambda m: m.block([[[CUBE]], [[CUBE]]]),
+    "isin": lambda m: m.isin(N, M),
+    "isin many": lambda m: m.isin(N, np.arange(-4, 90, dtype=np.int32) * 3),
+    "isin inverted": lambda m: m.isin(A, A[1], invert=True),
+    "isin nothing": lambda m: m.isin(N, M[:0]),
+    "histogram": lambda m: m.histogram(A, bins=5, weights=A * 0 + 1),
+    "histogram range": lambda m: m.histogram(A, bins=4, range=(-1, 1.5), weights=A),
+    "histogram edges": lambda m: m.histogram(A, EDGES, weights=A * A),
+    "histogram density": lambda m: m.histogram(A, EDGES, density=True),
+    "histogram of one value": lambda m: m.histogram(V[:1], 2, weights=V[:1]),
+    "bin edges": lambda m: m.histogram_bin_edges(V, 3),
+    "histogram2d": lambda m: m.histogram2d(V, V[::-1], bins=3),
+    "histogram2d edges": lambda m: m.histogram2d(V, V * V, [EDGES, 4], weights=V * V),
+    "histogramdd": lambda m: m.histogramdd(floats(20, 3), bins=(2, 3, 2), density=True),
+    "cov": lambda m: m.cov(A),
+    "cov of a vector": lambda m: m.cov(V),
+    "cov of two": lambda m: m.cov(A, A[1] * 2, bias=True),
+    "cov of columns": lambda m: m.cov(A, rowvar=False, ddof=0),
+    "cov weighted": lambda m: m.cov(
+        A, fweights=np.int32([1, 2, 0, 3]), aweights=np.float32([1, 2, 3, 0.5])
+    ),
+    "corrcoef": lambda m: m.corrcoef(A, A[0] + 1),
+    "polyadd": lambda m: m.polyadd(V, V[:3]),
+    "polysub": lambda m: m.polysub(V[:3], V),
+    "polymul": lambda m: m.polymul(V[:3], V),
+    "polydiv": lambda m: m.polydiv(V, V[:5] + 3)[0],
+    "polyder": lambda m: m.polyder(V, 2),
+    "polyint": lambda m: m.polyint(V, 2, [1.0, 2.0]),
+    "poly": lambda m: m.poly(V[:4]),
+    "vander": lambda m: m.vander(V, 4),
+    "vander rising": lambda m: m.vander(N[:3], increasing=True),
+    **{w: lambda m, w=w: getattr(m, w)(7) for w in "bartlett blackman hamming hanning".split()},
+    "kaiser": lambda m: m.kaiser(8, 4.5),
+    "i0": lambda m: m.i0(floats(60, low=-30, high=30)),
+    "gcd": lambda m: m.gcd(N * 6, np.int32(4)),
+    "gcd of arrays": lambda m: m.gcd(N[:6] * 12, M * 8),
+    "lcm": lambda m: m.lcm(N[:6], M),
+    "bitwise_count": lambda m: m.bitwise_count(N * 1000).astype(np.int32),
+    "frexp": lambda m: m.frexp(np.float32([1, 0, -3, np.inf, 0.1, 1e-40, 3e38])),
+    "spacing": lambda m: m.spacing(np.float32([1, -3, 1e30, np.inf])),
+    "angle": lambda m: m.angle(np.float32([-1, 2, -0.0]), deg=True),
+    "imag": lambda m: m.imag(A),
+    "isreal": lambda m: [m.isreal(A), m.iscomplex(A), m.isrealobj(A), m.iscomplexobj(A)],
+    "real": lambda m: [m.real(A), m.conj(A), m.conjugate(A)],
+    "ix_": lambda m: m.ix_(np.int32([1, 2]), np.int32([0, 3, 1])),
+    "mgrid": lambda m: m.mgrid[0:3, 1:2:3j],
+    "mgrid of one": lambda m: m.mgrid[2:9:3],
+    "ogrid": lambda m: m.ogrid[0:3, 0:4:2],
+    "r_": lambda m: m.r_[1:4, 0, np.int32([7, 8])],
+    "r_ floats": lambda m: m.r_[0:1:3j, V],
+    "r_ axes": lambda m: m.r_["0,2", A, A[0]],
+    "r_ placed": lambda m: m.r_["1,2,0", V, V],
+    "c_": lambda m: m.c_[V, V * 2],
+    "s_": lambda m: CUBE[m.s_[0, 1:, ::2]],
+    "index_exp": lambda m: CUBE[m.index_exp[1]],
+    "diag_indices": lambda m: m.diag_indices(3, 3),
+    "diag_indices_from": lambda m: m.diag_indices_from(A[:, :3]),
+    "tril_indices_from": lambda m: m.tril_indices_from(A, -1),
+    "triu_indices_from": lambda m: m.triu_indices_from(A, 1),
+    "mask_indices": lambda m: m.mask_indices(3, m.triu, 1),
+    "meshgrid sparse": lambda m: m.meshgrid(V, V[:2], sparse=True, indexing="ij"),
+    "apply_along_axis": lambda m: m.apply_along_axis(lambda r: r[::-1][:2], 1, A),
+    "apply_along_axis 0": lambda m: m.apply_along_axis(lambda r, k: (r * k).sum(), 0, CUBE, 3.0),
+    "apply_over_axes": lambda m: m.apply_over_axes(m.sum, CUBE, [0, 2]),
+    "fromfunction": lambda m: m.fromfunction(lambda i, j: i * 10 + j, (2, 3), dtype=np.int32),
+    "piecewise": lambda m: m.piecewise(A, [A < 0, A > 1], [lambda v: -v, 7, lambda v: v * v]),
+    "piecewise zero": lambda m: m.piecewise(A, [A < 0], [lambda v, k: v * k], 3.0),
+    "trapezoid": lambda m: m.trapezoid(A, dx=0.5, axis=0),
+    "array_str": lambda m: len(m.array_str(A, precision=2)),
+    "isscalar": lambda m: [m.isscalar(3), m.isscalar(A), m.isscalar("a"), m.iterable(A)],
+    "einsum_path": lambda m: m.einsum_path("ij,jk,kl", A, A.T, A, optimize="greedy")[0][1:],
+}
+EAGER = {
+    # results whose shape depends on values
+    "trim_zeros": lambda m: m.trim_zeros(np.float32([0, 0, 1, 0, 2, 0])),
+    "trim_zeros front": lambda m: m.trim_zeros(np.float32([0, 1, 0]), "f"),
+    "trim_zeros of zeros": lambda m: m.trim_zeros(np.zeros(3, np.float32)),
+    "compress": lambda m: m.compress(np.array([True, False, True]), A, axis=0),
+    "compress flat": lambda m: m.compress(np.array([False, True, True, False, True]), A),
+    "extract": lambda m: m.extract(A > 0, A),
+    "unique axis": lambda m: m.unique(ROWS, axis=0, return_index=True, return_counts=True),
+    "unique columns": lambda m: m.unique(ROWS.T, axis=1),
+    "unique nan": lambda m: m.unique(HOLED, return_counts=True),
+    "unique nan apart": lambda m: m.unique(HOLED, equal_nan=False, return_counts=True),
+    "unique_all": lambda m: tuple(m.unique_all(N)),
+    "unique_counts": lambda m: tuple(m.unique_counts(HOLED)),
+    "unique_inverse": lambda m: tuple(m.unique_inverse(ROWS)),
+    "unique_values": lambda m: m.sort(m.unique_values(M)),
+    "union1d": lambda m: m.union1d(N, M),
+    "intersect1d": lambda m: m.intersect1d(N, M),
+    "intersect1d places": lambda m: m.intersect1d(N, M, return_indices=True),
+    "intersect1d of nothing": lambda m: m.intersect1d(N, M[:0]),
+    "setdiff1d": lambda m: m.setdiff1d(N, M),
+    "setdiff1d in order": lambda m: m.setdiff1d(N[::-1], M, assume_unique=True),
+    "setxor1d": lambda m: m.setxor1d(N, M),
+    "polymul trimmed": lambda m: m.polymul(np.float32([1, 2]), np.float32([3, 1])),
+}
+
+
+def value(call, module):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return call(module)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_call_is_numpys(name):
+    call = CALLS[name]
+    want = value(call, np)
+    same(call(jnp), want, rtol=2e-5, atol=2e-6)
+    if not isinstance(want, int) and name not in (
+        "isscalar",
+        "einsum_path",
+        "choose",
+        "mask_indices",
+    ):
+        same(jit(lambda: call(jnp))(), want, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", EAGER)
+def test_call_outside_of_a_trace_is_numpys(name):
+    same(EAGER[name](jnp), value(EAGER[name], np), rtol=2e-5, atol=2e-6)
+
+
+SIZED = {
+    "union1d": (lambda a, b: jnp.union1d(a, b, size=5), [1, 2, 3, 4, 1]),
+    "intersect1d": (lambda a, b: jnp.intersect1d(a, b, size=3), [2, 3, 2]),
+    "setdiff1d": (lambda a, b: jnp.setdiff1d(a, b, size=3), [1, 0, 0]),
+    "setxor1d": (lambda a, b: jnp.setxor1d(a, b, size=3, fill_value=9), [1, 4, 9]),
+    "unique": (lambda a, b: jnp.unique(a, size=4, fill_value=-1), [1, 2, 3, -1]),
+    "compress": (lambda a, b: jnp.compress(a > 1, a, size=4, fill_value=7), [2, 3, 2, 7]),
+    "extract": (lambda a, b: jnp.extract(a > 1, a, size=2), [2, 3]),
+    "trimmed by a delete": (
+        lambda a, b: jnp.delete(a, b[:2], assume_unique_indices=True),
+        [1, 3],
+    ),
+    "delete at a traced place": (lambda a, b: jnp.delete(a, b[0]), [1, 3, 2]),
+    "insert at traced places": (lambda a, b: jnp.insert(a, b[:2], 9), [1, 9, 2, 3, 9, 2]),
+    "choose": (lambda a, b: jnp.choose(b - 2, [a, -a, a * 5], mode="clip"), [1, -2, 15, 2]),
+}
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_traced_calls_have_a_size(name):
+    call, want = SIZED[name]
+    a, b = np.int32([1, 2, 3, 2]), np.int32([2, 3, 4, 2])
+    if "place" in name or "delete" in name:
+        b = np.int32([1, 3, 4, 2])
+    assert np.asarray(jit(call)(a, b)).tolist() == want
+
+
+def test_vectorize_broadcasts_the_other_axes():
+    length = jnp.vectorize(lambda v: clipped(jnp, v), signature="(n)->()")
+    same(length(CUBE), np.sqrt((CUBE**2).sum(-1)), rtol=1e-5)
+    product = jnp.vectorize(jnp.matmul, signature="(m,n),(n,p)->(m,p)")
+    same(product(CUBE, np.ones((5, 1, 4, 2), np.float32)), CUBE @ np.ones((5, 1, 4, 2)), rtol=1e-5)
+    plain = jnp.vectorize(lambda x, y, flip: x - y if flip else x + y, excluded={2})
+    same(plain(A, A[0], True), A - A[0], rtol=1e-6)
+    pair = jnp.vectorize(lambda x: (x.sum(), x), signature="(n)->(),(n)")
+    same(pair(A), (A.sum(1), A), rtol=1e-5)
+    named = jnp.vectorize(lambda x, scale: x * scale)
+    same(named(A, scale=2.0), A * 2, rtol=1e-6)
+
+
+ERRORS = {
+    "signature": (lambda: jnp.vectorize(abs, signature="(n->()"), ValueError, "not a valid gufunc"),
+    "sizes": (
+        lambda: jnp.vectorize(jnp.dot, signature="(n),(n)->()")(V, A),
+        ValueError,
+        "inconsistent size for core dimension 'n'",
+    ),
+    "results": (
+        lambda: jnp.vectorize(lambda x: x, signature="(n)->()")(V),
+        ValueError,
+        "does not match core dimensions",
+    ),
+    "arguments": (
+        lambda: jnp.vectorize(jnp.dot, signature="(n),(n)->()")(V),
+        TypeError,
+        "wrong number of positional arguments",
+    ),
+    "insert": (lambda: jnp.insert(V, 0.5, 1.0), ValueError, "jnp.insert(): obj must be a slice"),
+    "delete": (lambda: jnp.delete(V, np.array([True])), ValueError, "for boolean indices"),
+    "delete where": (lambda: jnp.delete(V, 9), IndexError, "out of bounds"),
+    "choose": (lambda: jnp.choose(N + 9, [N, N]), ValueError, "invalid entry in choice array"),
+    "compress": (
+        lambda: jnp.compress(np.ones(9, bool), V),
+        ValueError,
+        "entries that are out of bounds",
+    ),
+    "block": (lambda: jnp.block([V, [V]]), ValueError, "Mismatched list depths"),
+    "piecewise": (
+        lambda: jnp.piecewise(V, [V > 0], [1, 2, 3]),
+        ValueError,
+        "functions are expected",
+    ),
+    "gcd": (lambda: jnp.gcd(V, V), ValueError, "must be integers"),
+    "bins": (lambda: jnp.histogram(V, "auto"), ValueError, "not a rule"),
+    "weights": (lambda: jnp.histogram(V, weights=A), ValueError, "same shape as a"),
+    "cov": (lambda: jnp.cov(CUBE), ValueError, "m has more than 2 dimensions"),
+    "vander": (lambda: jnp.vander(A), ValueError, "one-dimensional"),
+    "poly": (lambda: jnp.poly(A), ValueError, "eigenvalues"),
+    "size": (
+        lambda: jit(jnp.union1d)(N, M),
+        errors.ConcretizationTypeError,
+        "give unique a `size`",
+    ),
+    "triangle": (lambda: jnp.tril_indices_from(V), ValueError, "Only 2-D"),
+    "diagonal": (lambda: jnp.diag_indices_from(A), ValueError, "equal length"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_name_the_cause_and_the_line(name):
+    call, kind, words = ERRORS[name]
+    with pytest.raises(kind) as info:
+        call()
+    assert words in str(info.value) and "test_numpy_names.py:" in str(info.value)
+
+
+def test_files_and_text(tmp_path):
+    jnp.save(tmp_path / "a.npy", jnp.asarray(A))
+    same(jnp.load(tmp_path / "a.npy"), A)
+    jnp.savez(tmp_path / "b.npz", x=jnp.asarray(A))
+    same(jnp.load(tmp_path / "b.npz")["x"], A)
+    A.tofile(tmp_path / "c")
+    same(jnp.fromfile(tmp_path / "c", np.float32), A.ravel())
+    assert jnp.array_repr(jnp.ones(2)) == "Array([1., 1.], dtype=float32)"
+    assert jnp.array_repr(jnp.ones((0, 2))) == "Array([], shape=(0, 2), dtype=float32)"
+    same(jnp.frombuffer(A.tobytes(), np.float32), A.ravel())
+    same(jnp.fromiter((i for i in range(3)), np.int32), np.int32([0, 1, 2]))
+    same(jnp.fromstring("1 2.5", sep=" "), np.float32([1, 2.5]))
+    same(jnp.from_dlpack(A), A)
+    with jnp.printoptions(precision=1):
+        assert str(jnp.asarray(np.float32([1.234, 2]))) == "[1.2 2. ]"
+        assert jnp.get_printoptions()["precision"] == 1
