@@ -13,7 +13,7 @@ import numpy as np
 
 from .build import build
 from .dtypes import dtype
-from .graph import Aval, Graph, Lit, Value, Var
+from .graph import Aval, Eqn, Graph, Lit, Value, Var
 
 
 def evaluate(graph: Graph, *args: Any, wide: bool = False) -> list[np.ndarray]:
@@ -25,10 +25,16 @@ def evaluate(graph: Graph, *args: Any, wide: bool = False) -> list[np.ndarray]:
         env[var] = _as(arg, var.aval, wide)
     with np.errstate(all="ignore"):
         for eqn in graph.eqns:
-            outs = eqn.prim.eval(*[_read(env, v, wide) for v in eqn.ins], **eqn.params)
-            outs = outs if eqn.prim.multi else (outs,)
-            env.update((v, _as(x, v.aval, wide)) for v, x in zip(eqn.outs, outs, strict=True))
+            outs = run_equation(eqn, [_read(env, v, wide) for v in eqn.ins], wide)
+            env.update(zip(eqn.outs, outs, strict=True))
     return [_read(env, v, wide) for v in graph.outs]
+
+
+def run_equation(eqn: Eqn, ins: Sequence[Any], wide: bool = False) -> list[np.ndarray]:
+    """The results of one equation."""
+    outs = eqn.prim.eval(*ins, **eqn.params)
+    outs = outs if eqn.prim.multi else (outs,)
+    return [_as(x, v.aval, wide) for x, v in zip(outs, eqn.outs, strict=True)]
 
 
 def evaluate_traced(fun: Callable, xs: Sequence[np.ndarray], multi: bool) -> Any:

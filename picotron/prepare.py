@@ -47,10 +47,7 @@ def prepare(config: Config) -> Run:
     if loaded is None:
         config = with_vocabulary(config, corpus.tokenizer.vocab_size)
         compiled = compile_step(config)
-        optimizer, _ = optim.from_config(config.training)
-        params = on_device(model.init(config.model, config.training.seed))
-        state = {"params": params, "optimizer": optimizer.init(params)}
-        return Run(config, corpus, state, compiled)
+        return Run(config, corpus, new_state(config), compiled)
     found, previous = loaded
     if corpus.tokenizer != found.tokenizer:
         raise DataError(
@@ -60,10 +57,22 @@ def prepare(config: Config) -> Run:
     config = with_vocabulary(config, found.model.vocab_size)
     _check_same_model(config.model, found.model)
     compiled = compile_step(config)
-    state = {"params": on_device(found.params), "optimizer": on_device(previous.optimizer)}
+    state = state_of(found, previous)
     _check_same_optimizer(state, config)
     folder = _run_folder(config, found.path)
     return Run(config, corpus, state, compiled, previous.step, folder)
+
+
+def new_state(config: Config) -> State:
+    """Weights that depend on the seed alone, and an optimizer that has seen nothing."""
+    optimizer, _ = optim.from_config(config.training)
+    params = on_device(model.init(config.model, config.training.seed))
+    return {"params": params, "optimizer": optimizer.init(params)}
+
+
+def state_of(found: checkpoint.Checkpoint, previous: TrainingState) -> State:
+    """What a checkpoint says, as a train step takes it."""
+    return {"params": on_device(found.params), "optimizer": on_device(previous.optimizer)}
 
 
 def compile_step(config: Config) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from picotron import checkpoint, dataset, model, optim
+from picotron import checkpoint, dataset, diverge, model, optim
 from picotron.checkpoint import TrainingState
 from picotron.device import adapter_name
 from picotron.errors import CheckpointError, DivergedError
@@ -124,7 +124,8 @@ class Trainer:
         loss, norm = float(metrics["loss"]), float(metrics["grad_norm"])
         for what, value in (("loss", loss), ("gradient norm", norm)):
             if not math.isfinite(value):
-                raise DivergedError(self._divergence(f"the {what} is {value} at step {step}"))
+                told = f"the {what} is {value} at step {step}"
+                raise DivergedError(self._divergence(told, step))
         self.clock.tick()
         per_step = self.config.training.tokens_per_step
         record = {
@@ -139,10 +140,17 @@ class Trainer:
             record["learning_rate"] = float(metrics["learning_rate"])
         self.reporter.step(record, (self.reporter.total - step) * self.clock.seconds_per_step)
 
-    def _divergence(self, what: str) -> str:
+    def _divergence(self, what: str, step: int) -> str:
+        """The message, with the operation at fault if the step fails again when it is repeated."""
         kept = checkpoint.newest(self._checkpoints)
         last = f"the last good checkpoint is {kept}" if kept else "no checkpoint was saved before"
-        return f"{what}; {last}; try a smaller --training.learning-rate"
+        text = f"{what}; {last}; try a smaller --training.learning-rate"
+        self.reporter.note(f"{what}; looking for the operation at fault")
+        self.state = {}  # its memory may be needed
+        found = diverge.first_bad_operation(
+            self.config, self._checkpoints, step, self.train_step, self.batches
+        )
+        return f"{text}\n{found}" if found else text
 
     @property
     def _checkpoints(self) -> Path:
@@ -176,7 +184,7 @@ class Trainer:
         for name, weight in model.flatten(params).items():
             if not np.isfinite(weight).all():
                 what = f"{name} is no longer finite after step {self.step}"
-                raise DivergedError(self._divergence(what))
+                raise DivergedError(self._divergence(what, self.step))
 
     def sample(self) -> str:
         """Text that the model writes after the configured prompt."""

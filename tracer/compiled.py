@@ -15,7 +15,7 @@ import numpy as np
 from ir.dtypes import bool_
 from ir.graph import Aval, Graph, Var
 
-from . import callbacks, tree
+from . import callbacks, nans, tree
 from .array import Array, interned
 from .errors import located
 from .staging import Traced
@@ -76,6 +76,27 @@ class Compiled:
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         """Run on argument leaves of the types it was traced for; donated arrays are deleted."""
+        if nans.watching():
+            return self._watched(leaves)
+        return tree.unflatten(self.out_tree, self._run(leaves))
+
+    def _watched(self, leaves: Sequence[Any]) -> Any:
+        """A call whose results are checked; arguments are kept on the host, donated ones too."""
+        given = [*self.constants, *leaves]
+        graph = self.plan.graph
+        hosts = [np.asarray(x, a.dtype.np) for x, a in zip(given, graph.in_avals, strict=True)]
+        arrays = self._run(leaves)
+        pairs = zip(arrays, self.plan.results, strict=False)
+        made = {at: x.numpy() for x, (computed, at) in pairs if computed}
+        word = nans.found_in(made.values())
+        if word is not None:
+            callbacks.effects_barrier()
+            wanted = Graph(graph.ins, graph.eqns, tuple(graph.outs[at] for at in made))
+            raise nans.error(wanted, hosts, word, self.name)
+        return tree.unflatten(self.out_tree, arrays)
+
+    def _run(self, leaves: Sequence[Any]) -> list[Array]:
+        """The leaves of the result."""
         # Hundreds of leaves pass here at every step: whole lists, no calls for each leaf.
         inputs = [getattr(leaf, "_buffer", None) for leaf in leaves]
         if self.constants:
@@ -95,9 +116,7 @@ class Compiled:
         for leaf in [leaves[i] for i in self.donated]:
             if type(leaf) is Array:
                 leaf._buffer = leaf._host = leaf._read = None
-        if self.effects:
-            arrays = self._tell(arrays)
-        return tree.unflatten(self.out_tree, arrays)
+        return self._tell(arrays) if self.effects else arrays
 
     def _tell(self, arrays: list[Array]) -> list[Array]:
         """Hand what the callbacks read to them; the rest are the results."""

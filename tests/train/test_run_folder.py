@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -224,13 +225,25 @@ def test_a_run_that_fails_at_its_first_step_leaves_no_folder(place):
 
 
 @device
+def test_a_step_that_diverges_by_itself_names_the_operation(place):
+    wild = small(steps=6)
+    wild = replace(wild, training=replace(wild.training, learning_rate=1e30, max_grad_norm=0.0))
+    with pytest.raises(DivergedError) as caught:
+        trainer_of(wild).run()
+    first, second, *rest = str(caught.value).splitlines()
+    assert re.match(r"the (loss|gradient norm) is \S+ at step \d; no checkpoint was saved", first)
+    assert re.match(r"invalid value \((nan|inf)\) encountered in \w+", second)
+    assert re.search(r"  at .*picotron/\w+\.py:\d+: \S", rest[-1])
+
+
+@device
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_weights_that_turn_bad_are_told_with_step_and_last_good_checkpoint(place, bad):
     trainer = trainer_of(small(steps=6))
     batches = trainer.batches
 
     def poisoning(step: int) -> dict:
-        if step == 2:
+        if step == 2 and trainer.state:  # not when the step is repeated
             spoil(trainer, bad)
         return batches(step)
 
