@@ -21,6 +21,7 @@ from .graph import Aval, Eqn, Graph, Lit, Src, Value, Var
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OURS = tuple(os.path.join(_ROOT, p) + os.sep for p in ("ir", "tracer", "codegen", "runtime"))
+_TREES = f"{os.sep}optree{os.sep}"  # calls us back for each leaf
 _is_ours: dict[str, bool] = {}
 
 
@@ -220,7 +221,7 @@ def user_src() -> Src | None:
         file = frame.f_code.co_filename
         ours = _is_ours.get(file)
         if ours is None:
-            ours = _is_ours[file] = file.startswith(_OURS) or file.startswith("<")
+            ours = _is_ours[file] = file.startswith((*_OURS, "<")) or _TREES in file
         if not ours:
             return _src(file, frame.f_lineno)
         frame = frame.f_back

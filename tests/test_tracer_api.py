@@ -100,17 +100,17 @@ def test_settings_and_python_numbers_stay_python():
         ),
         (
             lambda: grad(lambda x: (x, x))(1.0),
-            "Gradient only defined for scalar-output functions. Output was a tuple",
+            "Gradient only defined for scalar-output functions. Output was (",
         ),
         (lambda: grad(lambda x: x, 1)(1.0), "requires at least 2 positional arguments"),
-        (lambda: grad(lambda x: x, has_aux=True)(1.0), "must return a pair (value, aux)"),
-        (lambda: vjp(jnp.sin, 1.0)[1](jnp.ones(2)), "a cotangent has type f32[2]"),
-        (lambda: vjp(jnp.sin, 1.0)[1]([1.0]), "the cotangents have structure"),
-        (lambda: grad(lambda x: x)("text"), "requires array or scalar arguments, got str"),
+        (lambda: grad(lambda x: x, has_aux=True)(1.0), "return a two-element tuple"),
+        (lambda: vjp(jnp.sin, 1.0)[1](jnp.ones(2)), "got float32[2], but expected float32[]"),
+        (lambda: vjp(jnp.sin, 1.0)[1]([1.0]), "unexpected tree structure."),
+        (lambda: grad(lambda x: x)("text"), "Argument 'text' of type <class 'str'>"),
     ],
 )
 def test_errors_are_jaxs_and_name_the_line(call, message):
-    with pytest.raises(TypeError) as caught:
+    with pytest.raises((TypeError, ValueError)) as caught:
         call()
     assert message in str(caught.value) and "test_tracer_api.py:" in str(caught.value)
 

@@ -129,19 +129,19 @@ def test_linearize():
         (
             lambda: jvp(jnp.sin, (X,), (X[:2],)),
             ValueError,
-            "jvp called with different primal and tangent shapes; Got primal shape (3,) and "
+            "jvp called with different primal and tangent shapes;Got primal shape (3,) and "
             "tangent shape as (2,)",
         ),
         (
             lambda: jvp(jnp.sin, (X,), (X.astype(np.float16),)),
             TypeError,
-            "Got primal dtype float32, and so expected tangent dtype float32, but got tangent "
+            "Got primal dtype float32 and so expected tangent dtype float32, but got tangent "
             "dtype float16 instead.",
         ),
         (
             lambda: jvp(lambda n: n, (3,), (1,)),
             TypeError,
-            "Got primal dtype int32, and so expected tangent dtype float0, but got tangent dtype "
+            "Got primal dtype int32 and so expected tangent dtype float0, but got tangent dtype "
             "int32 instead.",
         ),
         (lambda: jacfwd(jnp.sin)(3), TypeError, "jacfwd requires real-valued inputs"),

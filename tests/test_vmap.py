@@ -281,7 +281,7 @@ def test_shared_arguments_of_custom_derivatives_collect_all_cotangents():
         (
             lambda: vmap(lambda a: a, out_axes=None)(X),
             ValueError,
-            "vmap has mapped output of type float32[3,4] but out_axes is None",
+            "at vmap out_axes, got axis spec None but output was batched on axis 0",
         ),
         (lambda: vmap(lambda a: a, out_axes=3)(X), ValueError, "out_axes=3 is out of bounds"),
         (lambda: vmap(lambda a: (a, a), out_axes=(0, 0, 0))(X), ValueError, "out_axes specific"),

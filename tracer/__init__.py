@@ -4,18 +4,28 @@ Invariant: a traced function sees Tracers with numpy's interface; what it does t
 graph of `ir`, which transformations rewrite and `jit` compiles and runs.
 """
 
-from . import debug, errors, flatten_util, lax, nn, numpy, random, tree, tree_util
+from . import (
+    custom_derivatives,
+    debug,
+    errors,
+    flatten_util,
+    lax,
+    nn,
+    numpy,
+    random,
+    test_util,
+    tree,
+    tree_util,
+)
 from .api import (
     block_until_ready,
     device_get,
     device_put,
     eval_shape,
-    grad,
     graph_of,
     make_jaxpr,
+    named_call,
     named_scope,
-    value_and_grad,
-    vjp,
 )
 from .array import Array, Tracer
 from .batching import vmap
@@ -38,9 +48,13 @@ from .config import (
     process_index,
 )
 from .custom import custom_jvp, custom_vjp
-from .forward import float0, hessian, jacfwd, jacrev, jvp, linearize
+from .custom_derivatives import closure_convert, custom_gradient
+from .forward import jvp
+from .gradients import float0, grad, value_and_grad
+from .jacobians import hessian, jacfwd, jacobian, jacrev
 from .jit import clear_caches, jit
 from .lax import stop_gradient
+from .linear import linear_transpose, linearize, vjp
 from .settings import (
     check_tracer_leaks,
     checking_leaks,
@@ -65,7 +79,10 @@ __all__ = [
     "checkpoint_name",
     "checkpoint_policies",
     "clear_caches",
+    "closure_convert",
     "config",
+    "custom_derivatives",
+    "custom_gradient",
     "custom_jvp",
     "custom_vjp",
     "debug",
@@ -90,16 +107,19 @@ __all__ = [
     "graph_of",
     "hessian",
     "jacfwd",
+    "jacobian",
     "jacrev",
     "jit",
     "jvp",
     "lax",
+    "linear_transpose",
     "linearize",
     "live_arrays",
     "local_device_count",
     "local_devices",
     "log_compiles",
     "make_jaxpr",
+    "named_call",
     "named_scope",
     "nn",
     "numpy",
@@ -109,6 +129,7 @@ __all__ = [
     "random",
     "remat",
     "stop_gradient",
+    "test_util",
     "tree",
     "tree_util",
     "use_backend",

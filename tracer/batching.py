@@ -17,6 +17,7 @@ from ir.passes.batch import batch_graph
 
 from . import tree
 from .array import aval_of, user_type
+from .collectives import bound
 from .errors import check_callable, located
 from .roles import roles
 from .shaping import broadcast_to, moveaxis
@@ -24,14 +25,21 @@ from .staging import inline_traced, operand, run_now, trace, type_like
 
 
 def vmap(
-    fun: Callable, in_axes: Any = 0, out_axes: Any = 0, *, axis_size: int | None = None
+    fun: Callable,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_name: Any = None,
+    axis_size: int | None = None,
+    spmd_axis_name: Any = None,
 ) -> Callable:
     """`fun` of each member along an axis of its arguments, the results stacked.
 
     `in_axes` is an int, None (every member sees the same argument) or a tuple with an entry for
     each positional argument, which may be a pytree prefix of it; keyword arguments are mapped along
-    axis 0. `out_axes` says likewise where the axis is in the results. `axis_size` is needed only if
-    nothing is mapped. Raises ValueError for sizes or axes at odds, TypeError for other `in_axes`.
+    axis 0. `out_axes` says likewise where the axis is in the results. Collectives inside
+    (`lax.psum` and others) know the members by `axis_name`. `axis_size` is needed only if nothing
+    is mapped. `spmd_axis_name`, a mesh axis to spread members over, has no effect. Raises
+    ValueError for sizes or axes at odds, TypeError for other `in_axes`.
     """
     check_callable(fun)
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
@@ -48,7 +56,7 @@ def vmap(
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if current() is None:
             return run_now(lambda: wrapper(*args, **kwargs))
-        return _mapped(fun, in_axes, out_axes, axis_size, args, kwargs)
+        return _mapped(fun, in_axes, out_axes, axis_name, axis_size, args, kwargs)
 
     return wrapper
 
@@ -62,7 +70,9 @@ def _check_entries(name: str, axes: Any) -> None:
         )
 
 
-def _mapped(fun, in_axes: Any, out_axes: Any, axis_size: int | None, args, kwargs) -> Any:
+def _mapped(
+    fun, in_axes: Any, out_axes: Any, axis_name: Any, axis_size: int | None, args, kwargs
+) -> Any:
     leaves, in_tree = tree.flatten((args, kwargs))
     axes = _leaf_axes(in_axes, args, kwargs)
     places = [i for i, axis in enumerate(axes) if axis is not None]
@@ -79,9 +89,10 @@ def _mapped(fun, in_axes: Any, out_axes: Any, axis_size: int | None, args, kwarg
         some, named = tree.unflatten(in_tree, given)
         return fun(*some, **named)
 
-    traced = trace(member, [type_like(x, aval_of(x).shape[1:]) for x in moved])
+    with bound(axis_name, size):
+        traced = trace(member, [type_like(x, aval_of(x).shape[1:]) for x in moved])
     mask = (False,) * len(traced.captured) + (True,) * len(moved)
-    graph, led = batch_graph(traced.graph, mask, size)
+    graph, led = batch_graph(traced.graph, mask, size, axis_name)
     outs = inline_traced(traced, graph, moved)
     placed = _out_axes(out_axes, traced.out_tree)
     found = [_placed(x, has, axis, size) for x, has, axis in zip(outs, led, placed, strict=True)]
@@ -105,7 +116,7 @@ def _leaf_axes(in_axes: Any, args: tuple, kwargs: dict) -> list[int | None]:
     except ValueError:
         raise located(
             ValueError,
-            "vmap in_axes specification must be a tree prefix of the corresponding value, got "
+            "vmap in_axes specification must be a tree prefix of the corresponding value; got "
             f"specification {in_axes} for value tree {tree.structure(args)}.",
         ) from None
     return [*found, *(0 for _ in tree.leaves(kwargs))]
@@ -129,11 +140,15 @@ def _common_size(
     sizes = [aval_of(x).shape[axis] for x, axis in zip(xs, axes, strict=True)]
     if not sizes:
         if axis_size is None:
-            raise located(ValueError, "vmap must have at least one non-None value in in_axes")
+            raise located(
+                ValueError,
+                "vmap must have at least one non-None value in in_axes or axis_size must be "
+                "specified",
+            )
         return int(axis_size)
     found = Counter(sizes).most_common()
-    if len(found) > 1:
-        lines = []
+    if len(found) > 1 or axis_size not in (None, sizes[0]):
+        lines = [f"  * the `axis_size` argument was {axis_size}"] if axis_size is not None else []
         for size, count in found:
             at = sizes.index(size)
             example = (
@@ -142,12 +157,6 @@ def _common_size(
             lines.append(f"  * {_share(count, size, not lines)} {example}")
         text = "vmap got inconsistent sizes for array axes to be mapped:\n"
         raise located(ValueError, text + ";\n".join(lines))
-    if axis_size is not None and axis_size != sizes[0]:
-        raise located(
-            ValueError,
-            f"vmap got axis_size={axis_size}, and axis {axes[0]} of argument {labels[0]} has size "
-            f"{sizes[0]}",
-        )
     return sizes[0]
 
 
@@ -163,7 +172,7 @@ def _out_axes(out_axes: Any, out_tree: tree.Structure) -> list[int | None]:
     except ValueError:
         raise located(
             ValueError,
-            "vmap out_axes specification must be a tree prefix of the corresponding value, got "
+            "vmap out_axes specification must be a tree prefix of the corresponding value; got "
             f"specification {out_axes} for value tree {out_tree}.",
         ) from None
 
@@ -173,14 +182,18 @@ def _placed(x: Any, led: bool, axis: int | None, size: int) -> Any:
     aval = aval_of(x)
     if axis is None:
         if led:
-            text = f"vmap has mapped output of type {user_type(aval)} but out_axes is None"
-            raise located(ValueError, f"{text}; give the axis that it is to have")
+            raise located(
+                ValueError,
+                "at vmap out_axes, got axis spec None but output was batched on axis 0; give the "
+                f"axis that the result of type {user_type(aval)} is to have",
+            )
         return x
     x = x if led else broadcast_to(x, (size, *aval.shape))
     ndim = aval_of(x).ndim
     if not -ndim <= axis < ndim:
         raise located(
-            ValueError, f"vmap out_axes={axis} is out of bounds for an output of {ndim} axes"
+            ValueError,
+            f"axis {axis} is out of bounds for array of dimension {ndim} (vmap out_axes)",
         )
     return moveaxis(x, 0, axis)
 

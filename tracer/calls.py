@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ir.build import current
 from ir.graph import Aval
 
 from . import tree
@@ -38,7 +39,9 @@ _PLAIN = (Array, np.ndarray, np.generic, bool, int, float)
 def leaf_aval(leaf: Any) -> Aval:
     """The interned type of an argument leaf. Raises TypeError if it is no array."""
     if isinstance(leaf, Tracer):
-        raise leaked(leaf)
+        if current() is None:
+            raise leaked(leaf)
+        return interned(leaf.aval)
     if isinstance(leaf, ShapeDtypeStruct):
         return interned(leaf.aval)
     try:

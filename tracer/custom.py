@@ -20,7 +20,7 @@ from ir.graph import Aval, Lit
 from . import tree
 from .array import Tracer, aval_of, type_of
 from .errors import located
-from .forward import float0
+from .gradients import float0
 from .staging import SCALARS, Traced, bind, closing_over, marked, operand, scalar, trace
 
 # Rules often call their function. Each order of derivative needs one more copy of the rules.

@@ -49,8 +49,7 @@ def _push(eqn: Eqn, env: dict[Var, Value], along: dict[Var, Value]) -> None:
     ins = [read(env, v) for v in eqn.ins]
     tangents = [along.get(v) if isinstance(v, Var) else None for v in eqn.ins]
     if all(t is None for t in tangents):
-        with attributed(eqn.src, eqn.scope):
-            env.update(zip(eqn.outs, current().emit(eqn.prim, ins, eqn.params), strict=True))
+        env.update(zip(eqn.outs, current().repeat(eqn, ins), strict=True))
         return
     with attributed(eqn.src, f"jvp({eqn.scope})" if eqn.scope else "jvp"), located(eqn):
         outs, pushed = eqn.prim.jvp(ins, tangents, **eqn.params)

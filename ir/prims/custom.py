@@ -123,13 +123,19 @@ def _needed(graph: Graph) -> Graph:
     return dce(graph)
 
 
+def _quiet(graph: Graph) -> Graph:
+    from ..passes.effects import without_effects
+
+    return without_effects(graph)
+
+
 def _transposed(rule: Graph, body: Graph) -> Graph:
     """(operands..., cotangents of the outs...) -> cotangents of the float args."""
     from ..passes.grad import vjp_graph
 
     first, count = len(body.ins), len(body.outs)
-    tangents = Graph(rule.ins, rule.eqns, rule.outs[count:])
-    linear = _plain(_needed(tangents), set(rule.ins[first:]))
+    tangents = _needed(_quiet(Graph(rule.ins, rule.eqns, rule.outs[count:])))
+    linear = _plain(tangents, set(rule.ins[first:]))
     pull = vjp_graph(linear, range(first, len(rule.ins)))
     with building() as builder:
         ins = [builder.input(a) for a in body.in_avals]
