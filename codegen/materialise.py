@@ -20,13 +20,13 @@ SIMPLE_VIEWS = ("broadcast", "reshape", "transpose", "slice", "rev", "cast")
 
 def materialise(flow: Dataflow) -> None:
     """Choose the stored values and open a group for each."""
+    flow.stored.update(_roots(flow, flow.held))
     ends = _claim_epilogues(flow)
     for eqn in flow.graph.eqns:
         if eqn.prim.kind in HEAVY:
             flow.stored.update(v for v in eqn.outs if v not in ends)
             if eqn.prim.kind != "reduce":
                 flow.stored.update(_operand_roots(flow, eqn))
-    flow.stored.update(_roots(flow, flow.held))
     _store_shared(flow)
     starts = {end: start for start, end in ends.items()}
     for v in sorted(flow.stored - flow.inputs, key=flow.place.__getitem__):
@@ -75,9 +75,12 @@ def _claim_epilogues(flow: Dataflow) -> dict[Var, Var]:
 
 
 def _only_user(flow: Dataflow, v: Var) -> Eqn | None:
-    """The one elementwise equation of the same shape that reads v, if nothing else does."""
+    """The one elementwise equation of the same shape that reads v, if nothing else does.
+
+    What is stored anyway, as a result or for a second computation, is not passed over.
+    """
     users = flow.users.get(v, ())
-    if len(users) != 1 or v in flow.results:
+    if len(users) != 1 or v in flow.stored:
         return None
     eqn = users[0]
     same = eqn.prim.kind == "elementwise" and eqn.out.aval.shape == v.aval.shape

@@ -64,8 +64,8 @@ def _where(axis_name: Names, asked: str, groups: Any = None) -> dict[str, tuple]
     if places:
         raise located(TypeError, f"{asked} takes axis names, got the axis {places[0]}")
     if groups is not None:
-        text = "axis_index_groups not supported in vmap collectives; bind two axes instead"
-        raise located(NotImplementedError, f"{text}, with a vmap for each")
+        text = "axis_index_groups not supported in vmap collectives; bind two axes instead, with a"
+        raise located(TypeError, f"{text} vmap for each")
     return {"axes": names, "sizes": _sizes(names, asked)}
 
 

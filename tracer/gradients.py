@@ -183,8 +183,8 @@ def chosen_arguments(fun: Callable, argnums: int | Sequence[int], count: int) ->
 def as_input(leaf: Any, name: str) -> Any:
     """A leaf of a differentiated argument as an operand. Raises TypeError for other objects."""
     if not isinstance(leaf, (Tracer, Array, np.ndarray, *SCALARS)):
-        text = f"Argument {leaf!r} of type {type(leaf)} is not a valid type of array: {name} takes"
-        raise located(TypeError, f"{text} arrays and numbers")
+        text = f"Argument {leaf!r} of type {type(leaf)} is not a valid JAX type."
+        raise located(TypeError, f"{text} {name} takes arrays and numbers")
     return operand(leaf, name)
 
 

@@ -11,7 +11,18 @@ import pytest
 
 from ir import evaluate
 from ir.passes.batch import batch_graph
-from tracer import checkpoint, grad, graph_of, hessian, jvp, nn, value_and_grad, vmap
+from tracer import (
+    checkpoint,
+    checkpoint_name,
+    checkpoint_policies,
+    grad,
+    graph_of,
+    hessian,
+    jvp,
+    nn,
+    value_and_grad,
+    vmap,
+)
 from tracer import numpy as jnp
 
 from ..oracle.numeric import agree
@@ -20,6 +31,13 @@ from ..strategies import LOCAL, samples
 from .harness import run
 from .test_primitives import FACTOR
 
+POLICIES = {
+    "nothing": checkpoint_policies.nothing_saveable,
+    "everything": checkpoint_policies.everything_saveable,
+    "dots": checkpoint_policies.dots_saveable,
+    "names": checkpoint_policies.save_only_these_names("kept"),
+    "all but": checkpoint_policies.save_anything_except_these_names("kept"),
+}
 RNG = np.random.default_rng(0)
 TAKES_BATCHES = [n for n in LOCAL if samples(n)[0].avals]
 
@@ -68,6 +86,27 @@ def test_recomputed_gradients():
     np.testing.assert_allclose(float(plain[0]), float(again[0]), rtol=1e-5)
     for a, b in zip(plain[1], again[1], strict=True):
         np.testing.assert_allclose(np.asarray(a[0]), np.asarray(b[0]), rtol=2e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("prevent_cse", [True, False])
+def test_policies_keep_products_with_and_without_an_epilogue(policy, prevent_cse):
+    """A product kept for the backward pass is read as it is, whatever follows it at first."""
+
+    def body(v):
+        kept = checkpoint_name(v @ v, "kept")
+        return jnp.tanh(kept) @ v + nn.silu(jnp.sum(kept, 1, keepdims=True)) * v
+
+    wrapped = checkpoint(body, policy=POLICIES[policy], prevent_cse=prevent_cse)
+    x = X[:16] / 4
+    graph = graph_of(grad(lambda v: jnp.sum(wrapped(v))))(x)
+    compare(graph, [x], 400.0)
+    np.testing.assert_allclose(
+        np.asarray(run(graph, x)[0]),
+        np.asarray(grad(lambda v: jnp.sum(body(v)))(x)),
+        rtol=1e-3,
+        atol=1e-3,
+    )
 
 
 def test_gradients_of_each_example():
