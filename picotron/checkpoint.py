@@ -43,11 +43,12 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The rest of a run: steps done, optimizer state and the configuration."""
+    """The rest of a run: steps done, optimizer state, configuration, and the key of its dropout."""
 
     step: int
     optimizer: Any
     config: Config
+    rng: tuple[int, ...] | None = None
 
 
 # -- writing -----------------------------------------------------------------------------------
@@ -77,7 +78,7 @@ def _write_files(
     aside: Path, model: ModelConfig, params: Params, tokenizer: CharTokenizer, rest: TrainingState
 ) -> None:
     moments = {name: np.asarray(value) for name, value in flatten(rest.optimizer).items()}
-    trainer = {"step": rest.step, "config": config_file.to_dict(rest.config)}
+    trainer = {"step": rest.step, "config": config_file.to_dict(rest.config), "rng": rest.rng}
     safetensors.numpy.save_file(hf.to_tensors(params), aside / MODEL, {"format": "pt"})
     safetensors.numpy.save_file(moments, aside / OPTIMIZER)
     _write_json(aside / CONFIG, hf.to_config(model))
@@ -174,7 +175,8 @@ def load_training(path: Path) -> TrainingState:
     path = resolve(path)
     trainer, config = load_config(path)
     optimizer = unflatten(_read_tensors(path / OPTIMIZER, keep_dtype=True))
-    return TrainingState(trainer["step"], optimizer, config)
+    rng = trainer.get("rng")
+    return TrainingState(trainer["step"], optimizer, config, None if rng is None else tuple(rng))
 
 
 def load_config(path: Path) -> tuple[dict[str, Any], Config]:

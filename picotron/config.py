@@ -32,10 +32,19 @@ class ModelConfig:
     """Standard deviation of the initial weights."""
     tie_word_embeddings: bool = False
     """Use the embedding as the output head."""
+    attention_dropout: float = 0.0
+    """Share of attention weights that a train step sets to zero."""
+    hidden_dropout: float = 0.0
+    """Share of the embedding's and of each block's outputs that a train step sets to zero."""
 
     @property
     def head_dim(self) -> int:
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def drops(self) -> bool:
+        """Whether a train step draws random numbers."""
+        return self.attention_dropout > 0 or self.hidden_dropout > 0
 
 
 @dataclass(frozen=True)
@@ -186,7 +195,10 @@ _NOT_NEGATIVE = {
     "checkpoint": ("save_frequency",),
     "logging": ("eval_frequency", "sample_tokens"),
 }
-_FRACTION = {"training": ("adam_beta1", "adam_beta2", "momentum")}
+_FRACTION = {
+    "model": ("attention_dropout", "hidden_dropout"),
+    "training": ("adam_beta1", "adam_beta2", "momentum"),
+}
 
 
 def check(config: Config) -> Config:

@@ -44,4 +44,4 @@ def _start(config: Config, checkpoints: Path, step: int) -> tuple[int, State] | 
     previous = checkpoint.load_training(Path(known))
     if not 0 <= step - 1 - previous.step < REPLAYED:
         return None
-    return previous.step, state_of(checkpoint.load(Path(known)), previous)
+    return previous.step, state_of(checkpoint.load(Path(known)), previous, config)

@@ -15,37 +15,42 @@ from typing import Any
 import numpy as np
 
 from picotron.config import ModelConfig
+from picotron.dropout import KEEP, Drops
 from tracer import nn
 from tracer import numpy as jnp
 
 Params = dict[str, Any]
 
 
-def forward(params: Params, tokens: Any, config: ModelConfig) -> Any:
+def forward(params: Params, tokens: Any, config: ModelConfig, drops: Drops = KEEP) -> Any:
     """Logits float32 [B, S, V] of the next token at every position of int32 tokens [B, S]."""
-    return head(params, hidden_states(params, tokens, config), config)
+    return head(params, hidden_states(params, tokens, config, drops), config)
 
 
-def hidden_states(params: Params, tokens: Any, config: ModelConfig) -> Any:
+def hidden_states(params: Params, tokens: Any, config: ModelConfig, drops: Drops = KEEP) -> Any:
     """The normalised output of the last layer, float32 [B, S, H]."""
     body = params["model"]
     rope = rope_tables(config, tokens.shape[1])
-    x = jnp.take(body["embed_tokens"]["weight"], tokens, axis=0)
+    x = drops.hidden(jnp.take(body["embed_tokens"]["weight"], tokens, axis=0), "embedding")
     for index in range(config.num_hidden_layers):
-        x = layer(body["layers"][index], x, rope, config)
+        x = layer(body["layers"][index], x, rope, config, drops.of_layer(index))
     return nn.rms_norm(x, body["norm"]["weight"], config.rms_norm_eps)
 
 
-def layer(weights: Params, x: Any, rope: tuple[Any, Any], config: ModelConfig) -> Any:
+def layer(
+    weights: Params, x: Any, rope: tuple[Any, Any], config: ModelConfig, drops: Drops = KEEP
+) -> Any:
     """One block, pre-normalised: x + attention, then x + gated feed-forward."""
     eps = config.rms_norm_eps
     normed = nn.rms_norm(x, weights["input_layernorm"]["weight"], eps)
-    x = x + attention(weights["self_attn"], normed, rope, config)
+    x = x + drops.hidden(attention(weights["self_attn"], normed, rope, config, drops), "attention")
     normed = nn.rms_norm(x, weights["post_attention_layernorm"]["weight"], eps)
-    return x + feed_forward(weights["mlp"], normed)
+    return x + drops.hidden(feed_forward(weights["mlp"], normed), "feed forward")
 
 
-def attention(weights: Params, x: Any, rope: tuple[Any, Any], config: ModelConfig) -> Any:
+def attention(
+    weights: Params, x: Any, rope: tuple[Any, Any], config: ModelConfig, drops: Drops = KEEP
+) -> Any:
     """Causal attention with rotary positions; groups of query heads share keys and values."""
     batch, length, hidden = x.shape
 
@@ -55,7 +60,7 @@ def attention(weights: Params, x: Any, rope: tuple[Any, Any], config: ModelConfi
     query = nn.rope(heads("q_proj", config.num_attention_heads), *rope)
     key = nn.rope(heads("k_proj", config.num_key_value_heads), *rope)
     value = heads("v_proj", config.num_key_value_heads)
-    mixed = nn.dot_product_attention(query, key, value, is_causal=True)
+    mixed = drops.attend(query, key, value)
     return mixed.reshape(batch, length, hidden) @ weights["o_proj"]["weight"]
 
 
@@ -72,9 +77,9 @@ def head(params: Params, x: Any, config: ModelConfig) -> Any:
     return x @ params["lm_head"]["weight"]
 
 
-def loss(params: Params, batch: dict[str, Any], config: ModelConfig) -> Any:
+def loss(params: Params, batch: dict[str, Any], config: ModelConfig, drops: Drops = KEEP) -> Any:
     """Mean cross-entropy in nats of batch["targets"] given batch["inputs"], both int32 [B, S]."""
-    logits = forward(params, batch["inputs"], config)
+    logits = forward(params, batch["inputs"], config, drops)
     return jnp.mean(nn.cross_entropy(logits, batch["targets"]))
 
 

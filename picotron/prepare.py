@@ -19,7 +19,7 @@ from picotron.checkpoint import TrainingState
 from picotron.config import Config, ModelConfig, raise_problems
 from picotron.device import check_fits
 from picotron.errors import CheckpointError, DataError
-from picotron.step import State, make_train_step
+from picotron.step import State, initial_state, make_train_step
 from tracer import ShapeDtypeStruct, eval_shape, jit, tree
 from tracer import numpy as jnp
 
@@ -57,7 +57,7 @@ def prepare(config: Config) -> Run:
     config = with_vocabulary(config, found.model.vocab_size)
     _check_same_model(config.model, found.model)
     compiled = compile_step(config)
-    state = state_of(found, previous)
+    state = state_of(found, previous, config)
     _check_same_optimizer(state, config)
     folder = _run_folder(config, found.path)
     return Run(config, corpus, state, compiled, previous.step, folder)
@@ -67,12 +67,19 @@ def new_state(config: Config) -> State:
     """Weights that depend on the seed alone, and an optimizer that has seen nothing."""
     optimizer, _ = optim.from_config(config.training)
     params = on_device(model.init(config.model, config.training.seed))
-    return {"params": params, "optimizer": optimizer.init(params)}
+    return initial_state(params, optimizer.init(params), config.model, config.training.seed)
 
 
-def state_of(found: checkpoint.Checkpoint, previous: TrainingState) -> State:
-    """What a checkpoint says, as a train step takes it."""
-    return {"params": on_device(found.params), "optimizer": on_device(previous.optimizer)}
+def state_of(found: checkpoint.Checkpoint, previous: TrainingState, config: Config) -> State:
+    """What a checkpoint says, as a train step takes it.
+
+    A run that drops something for the first time gets the key of its seed.
+    """
+    params, moments = on_device(found.params), on_device(previous.optimizer)
+    state = initial_state(params, moments, config.model, config.training.seed)
+    if "rng" in state and previous.rng is not None:
+        state["rng"] = jnp.asarray(np.array(previous.rng, np.uint32))
+    return state
 
 
 def compile_step(config: Config) -> str:
@@ -87,7 +94,8 @@ def compile_step(config: Config) -> str:
     params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
     optimizer, schedule = optim.from_config(training)
     step = make_train_step(config.model, optimizer, schedule, training.max_grad_norm)
-    state = {"params": params, "optimizer": eval_shape(optimizer.init, params)}
+    moments = eval_shape(optimizer.init, params)
+    state = initial_state(params, moments, config.model, training.seed)
     accumulation, rows = training.gradient_accumulation_steps, training.micro_batch_size
     tokens = ShapeDtypeStruct((accumulation, rows, training.seq_length), np.int32)
     lowered = jit(step, donate_argnums=(0,)).lower(state, {"inputs": tokens, "targets": tokens})
@@ -128,7 +136,8 @@ def on_device(values: Any) -> Any:
 
 
 def _check_same_model(asked: ModelConfig, found: ModelConfig) -> None:
-    names = (name for name in vars(asked) if getattr(asked, name) != getattr(found, name))
+    fixed = (name for name in vars(asked) if not name.endswith("dropout"))
+    names = (name for name in fixed if getattr(asked, name) != getattr(found, name))
     raise_problems(
         [
             f"model.{name} is {getattr(found, name)} in the checkpoint, not {getattr(asked, name)}"

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from picotron import model, optim
+from picotron import dropout, model, optim
 from picotron.config import ModelConfig
-from tracer import lax, tree, value_and_grad
+from picotron.dropout import KEEP
+from tracer import lax, random, tree, value_and_grad
 from tracer import numpy as jnp
 
 State = dict[str, Any]
@@ -24,11 +25,15 @@ def make_train_step(
     schedule: optim.Schedule | None = None,
     max_grad_norm: float = 0.0,
 ) -> Callable[[State, dict[str, Any]], tuple[State, dict[str, Any]]]:
-    """The pure step: batch int32 [A, B, S] twice; gradients are averaged over A."""
+    """The pure step: batch int32 [A, B, S] twice; gradients are averaged over A.
+
+    A model with dropout needs the key of the run in the state, see `initial_state`.
+    """
 
     def train_step(state: State, batch: dict[str, Any]) -> tuple[State, dict[str, Any]]:
         params = state["params"]
-        loss, grads = mean_gradient(params, batch, config)
+        key = step_key(state) if config.drops else None
+        loss, grads = mean_gradient(params, batch, config, key)
         norm = optim.global_norm(grads)
         if max_grad_norm:
             grads = optim.clip_by_global_norm(grads, norm, max_grad_norm)
@@ -36,9 +41,21 @@ def make_train_step(
         metrics = {"loss": loss, "grad_norm": norm}
         if schedule is not None:
             metrics["learning_rate"] = schedule(state["optimizer"]["count"])
-        return {"params": optim.apply_updates(params, updates), "optimizer": moments}, metrics
+        changed = {"params": optim.apply_updates(params, updates), "optimizer": moments}
+        return {**state, **changed}, metrics
 
     return train_step
+
+
+def initial_state(params: Any, moments: Any, config: ModelConfig, seed: int) -> State:
+    """The state before the first step: `rng`, the key of a run, only where something is dropped."""
+    state = {"params": params, "optimizer": moments}
+    return {**state, "rng": random.key_data(random.key(seed))} if config.drops else state
+
+
+def step_key(state: State) -> Any:
+    """The key of one step: that of the run, folded with the number of steps done."""
+    return random.fold_in(random.wrap_key_data(state["rng"]), state["optimizer"]["count"])
 
 
 def make_eval_loss(config: ModelConfig) -> Callable[[Any, dict[str, Any]], Any]:
@@ -50,16 +67,25 @@ def make_eval_loss(config: ModelConfig) -> Callable[[Any, dict[str, Any]], Any]:
     return eval_loss
 
 
-def mean_gradient(params: Any, batch: dict[str, Any], config: ModelConfig) -> tuple[Any, Any]:
-    """Loss and gradient averaged over the leading axis of the batch, one part after another."""
-    loss_and_grad = value_and_grad(partial(model.loss, config=config))
+def mean_gradient(
+    params: Any, batch: dict[str, Any], config: ModelConfig, key: Any = None
+) -> tuple[Any, Any]:
+    """Loss and gradient averaged over the leading axis of the batch, one part after another.
+
+    With a `key`, each part drops what its own key says.
+    """
+
+    def loss_and_grad(part: dict[str, Any], number: Any) -> tuple[Any, Any]:
+        drops = KEEP if key is None else dropout.drops(config, random.fold_in(key, number))
+        return value_and_grad(partial(model.loss, config=config, drops=drops))(params, part)
+
     parts = batch["inputs"].shape[0]
     if parts == 1:
-        return loss_and_grad(params, {name: rows[0] for name, rows in batch.items()})
+        return loss_and_grad({name: rows[0] for name, rows in batch.items()}, 0)
 
-    def add(total: tuple[Any, Any], part: dict[str, Any]) -> tuple[tuple[Any, Any], None]:
-        return tree.map(lambda a, b: a + b, total, loss_and_grad(params, part)), None
+    def add(total: tuple[Any, Any], numbered: tuple[Any, Any]) -> tuple[tuple[Any, Any], None]:
+        return tree.map(lambda a, b: a + b, total, loss_and_grad(*numbered)), None
 
     zeros = jnp.zeros(()), tree.map(jnp.zeros_like, params)
-    total, _ = lax.scan(add, zeros, batch)
+    total, _ = lax.scan(add, zeros, (batch, jnp.arange(parts)))
     return tree.map(lambda leaf: leaf * (1.0 / parts), total)

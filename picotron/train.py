@@ -172,7 +172,8 @@ class Trainer:
         params = tree.map(np.asarray, self.state["params"])
         self._check_finite(params)
         moments = tree.map(np.asarray, self.state["optimizer"])
-        rest = TrainingState(self.step, moments, self.config)
+        key = np.asarray(self.state["rng"]).tolist() if "rng" in self.state else None
+        rest = TrainingState(self.step, moments, self.config, key and tuple(key))
         path = checkpoint.save(
             self._checkpoints, self.config.model, params, self.corpus.tokenizer, rest
         )

@@ -92,8 +92,12 @@ def test_a_run_learns_and_leaves_everything_behind(place):
     assert picotron(place, "generate", *options).stdout == text
 
 
-def test_resuming_is_bit_equal(place):
-    steps = ("--steps", 8, "--logging.no-plot", "--logging.sample-tokens", 0)
+DROPOUT = ("--model.hidden-dropout", 0.2, "--model.attention-dropout", 0.1)
+
+
+@pytest.mark.parametrize("options", [(), DROPOUT], ids=["plain", "dropout"])
+def test_resuming_is_bit_equal(place, options):
+    steps = ("--steps", 8, "--logging.no-plot", "--logging.sample-tokens", 0, *options)
     assert train(place, *steps, "--out", "whole").returncode == 0
     often = ("--checkpoint.save-frequency", 5, "--out", "parts")
     assert train(place, *steps, *often).returncode == 0

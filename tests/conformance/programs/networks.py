@@ -165,10 +165,18 @@ def logistic_regression_gradient(j, x, y):
     return j.value_and_grad(loss)(j.numpy.ones(2) * 0.1)
 
 
-@program(floats(3, 4))
-def dropout_with_a_key(j, x):
-    keep = j.random.bernoulli(j.random.key(0), 0.7, x.shape)
-    return j.numpy.where(keep, x / 0.7, 0.0)
+@program(floats(3, 4), floats(4, 4))
+def dropout_with_a_key(j, x, w):
+    n, key = j.numpy, j.random.fold_in(j.random.key(7), 3)
+
+    def layers(w):
+        h = x
+        for layer in range(2):
+            keep = j.random.bernoulli(j.random.fold_in(key, layer), 0.7, h.shape)
+            h = h + n.where(keep, n.tanh(h @ w) / 0.7, 0.0)
+        return h
+
+    return layers(w * 0.1), j.grad(lambda w: n.mean(layers(w)))(w * 0.1)
 
 
 @program()
