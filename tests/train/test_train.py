@@ -176,10 +176,11 @@ def test_divergence_names_the_step_and_keeps_the_last_checkpoint(place):
     wild = "--training.optimizer sgd --training.learning-rate 1e30 --training.max-grad-norm 0"
     result = train(place, "--steps", 20, *wild.split(), "--checkpoint.save-frequency", 1)
     assert result.returncode == 1
-    (message,) = error_lines(result)
+    message, *where = error_lines(result)
     assert message.startswith("picotron: the ")
     assert " at step " in message or "after step" in message
     assert "smaller --training.learning-rate" in message
+    assert "encountered in" in where[0]
     last = checkpoint.newest(place / "outputs" / "tiny" / "checkpoints")
     if last:
         assert str(last.relative_to(place)) in message
