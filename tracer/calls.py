@@ -28,6 +28,7 @@ class Signature:
     in_tree: tree.Structure
     avals: tuple[Aval, ...]
     statics: tuple[tuple[Any, type, Any], ...]  # (position or name, type, value)
+    watches_keys: bool = False  # whether the trace says what it does to random keys
 
 
 # --- leaves -----------------------------------------------------------------------------------

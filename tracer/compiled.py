@@ -15,7 +15,7 @@ import numpy as np
 from ir.dtypes import bool_
 from ir.graph import Aval, Graph, Var
 
-from . import callbacks, nans, tree
+from . import callbacks, nans, reuse, tree
 from .array import Array, interned
 from .errors import located
 from .staging import Traced
@@ -60,7 +60,7 @@ class Compiled:
         self, traced: Traced, plan: Plan, executable: Any, donated: Sequence[int], name: str
     ) -> None:
         self.out_tree, self.constants = traced.out_tree, traced.constants
-        self.effects = traced.effects
+        self.effects, self.key_uses = traced.effects, traced.key_uses
         self.donated = tuple(donated)  # positions among the leaves
         self._donated_set = frozenset(donated)
         self.plan, self.executable = plan, executable
@@ -76,6 +76,8 @@ class Compiled:
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         """Run on argument leaves of the types it was traced for; donated arrays are deleted."""
+        if self.key_uses:
+            reuse.check_call(self.key_uses, self.constants, leaves, self.name)
         if nans.watching():
             return self._watched(leaves)
         return tree.unflatten(self.out_tree, self._run(leaves))

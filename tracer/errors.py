@@ -12,6 +12,7 @@ from typing import Any
 
 from ir.build import Builder, LeakedTracerError, describe_src, user_src
 from ir.graph import Var
+from ir.passes.keys import KeyReuseError
 
 
 class ConcretizationTypeError(TypeError):
@@ -36,10 +37,6 @@ class NonConcreteBooleanIndexError(IndexError):
 
 class UnexpectedTracerError(LeakedTracerError):
     """A traced array was used after the function that made it had returned."""
-
-
-class KeyReuseError(TypeError):
-    """A random key was used twice; raised under `debug_key_reuse`."""
 
 
 def located(kind: type[Exception], message: str) -> Exception:

@@ -61,6 +61,8 @@ def differences(of: Roles, old: Signature, new: Signature) -> list[str]:
         a, b = (t.get(label, "absent") for t in types)
         if a != b:
             lines.append(f"argument {label}: {a} -> {b}")
+    if old.watches_keys != new.watches_keys:
+        lines.append(f"debug_key_reuse: {old.watches_keys} -> {new.watches_keys}")
     if not lines:
         lines.append(f"structure of the arguments: {old.in_tree} -> {new.in_tree}")
     return lines

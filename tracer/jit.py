@@ -227,10 +227,11 @@ class Jitted:
         return getattr(self._fun, "__name__", "main")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if current() is not None or settings.now().disable_jit:
+        if current() is not None or (state := settings.now()).disable_jit:
             return self._fun(*args, **kwargs)
         last = self._last
-        if last is not None and last.flatten is not None:
+        known = last is not None and last.flatten is not None
+        if known and state.debug_key_reuse == last.signature.watches_keys:
             leaves = last.leaves(args, kwargs, self._roles)
             if leaves is not None:
                 return last.call(leaves)
@@ -238,7 +239,8 @@ class Jitted:
         return self._entry(leaves, in_tree, statics).call(leaves)
 
     def _entry(self, leaves: list, in_tree: tree.Structure, statics: tuple) -> Entry:
-        signature = Signature(in_tree, checked_avals(self._roles, in_tree, leaves), statics)
+        avals = checked_avals(self._roles, in_tree, leaves)
+        signature = Signature(in_tree, avals, statics, settings.now().debug_key_reuse)
         known = self._entries.get(signature)
         if known:
             known.serve()

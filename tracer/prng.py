@@ -16,7 +16,7 @@ import numpy as np
 from ir.dtypes import u32
 
 from . import elementwise as ew
-from . import shaping
+from . import reuse, shaping
 from .array import Array, Tracer, aval_of, user_type
 from .bits import shift_left, shift_right
 from .creation import as_shape
@@ -76,6 +76,7 @@ class Key:
         given = given if Ellipsis in [g for g in given if g is Ellipsis] else (*given, Ellipsis)
         if sum(g is not None and g is not Ellipsis for g in given) > self.ndim:
             raise located(IndexError, f"Too many indices: key array is {self.ndim}-dimensional")
+        reuse.mark_part(self.data, given)
         return Key(self.data[(*given, slice(None))])
 
     def reshape(self, *shape: Any) -> Key:
@@ -145,6 +146,13 @@ def key_data(keys: Any) -> Any:
     return _data(keys)
 
 
+def clone(key: Any) -> Any:
+    """The same key, as one that has not been used; its numbers are the same again."""
+    data = operand(_data(key))
+    same = Array.from_host(data.numpy()) if isinstance(data, Array) else ew.add(data, np.uint32(0))
+    return like(key, same)
+
+
 def wrap_key_data(data: Any) -> Key:
     """Typed keys from u32[..., 2]."""
     return Key(_data(data))
@@ -175,6 +183,8 @@ def single(keys: Any, name: str) -> Any:
             f"{name} accepts a single key, but was given a key array of shape "
             f"{aval_of(data).shape[:-1]} != (). Use vmap for batching.",
         )
+    if isinstance(keys, Key) and name != "fold_in":
+        reuse.mark(data, name)
     return data
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ir.build import emit as emit_value
 from ir.dtypes import DType, bool_
 from ir.graph import Aval, Graph, Lit, Value, Var
 from ir.passes.effects import Record, lift
+from ir.passes.keys import Chain, Use, key_uses
 from ir.prim import PRIMITIVES, Primitive
 
 from . import settings, tree
@@ -66,14 +67,19 @@ class Traced:
     out_tree: tree.Structure
     weak: tuple[bool, ...] = ()
     effects: tuple[Record, ...] = ()
+    key_uses: dict[Chain, Use] = field(default_factory=dict)
 
 
 def lifted(traced: Traced) -> Traced:
-    """The traced function with its callbacks' operands as further outputs."""
+    """The traced function with its callbacks' operands as further outputs.
+
+    Raises KeyReuseError if it uses a random key twice, where that is checked.
+    """
     if not traced.graph.effectful:
         return traced
+    uses = key_uses(traced.graph)
     graph, effects = lift(traced.graph)
-    return replace(traced, graph=graph, effects=effects)
+    return replace(traced, graph=graph, effects=effects, key_uses=uses)
 
 
 def trace(

@@ -18,7 +18,7 @@ import numpy as np
 from ..build import attributed, building, emit, inline, lit, read
 from ..dtypes import i32
 from ..graph import Aval, Eqn, Graph, Value, Var
-from ..prims.effect import debug_callback
+from ..prims.effect import debug_callback, key_use
 from ..prims.elementwise import and_
 from ..prims.index import dynamic_update
 from ..prims.views import reshape_to
@@ -116,24 +116,24 @@ def lift(graph: Graph) -> tuple[Graph, tuple[Record, ...]]:
         return builder.close([*outs, *lifter.values]), tuple(lifter.records)
 
 
-def without_effects(graph: Graph) -> Graph:
-    """The graph with no callbacks: what runs again must not tell again."""
+def without_effects(graph: Graph, dropped: tuple = (debug_callback, key_use)) -> Graph:
+    """The graph without them: what runs again must not tell again."""
     if not graph.effectful:
         return graph
-    kept = (eqn for eqn in graph.eqns if eqn.prim is not debug_callback)
-    return Graph(graph.ins, tuple(map(_pure, kept)), graph.outs)
+    kept = (eqn for eqn in graph.eqns if eqn.prim not in dropped)
+    return Graph(graph.ins, tuple(_pure(eqn, dropped) for eqn in kept), graph.outs)
 
 
-def _pure(eqn: Eqn) -> Eqn:
+def _pure(eqn: Eqn, dropped: tuple) -> Eqn:
     if not eqn.effectful:
         return eqn
-    return replace(eqn, params={n: _pure_param(p) for n, p in eqn.params.items()})
+    return replace(eqn, params={n: _pure_param(p, dropped) for n, p in eqn.params.items()})
 
 
-def _pure_param(param: Any) -> Any:
+def _pure_param(param: Any, dropped: tuple) -> Any:
     if isinstance(param, tuple):
-        return tuple(map(_pure_param, param))
-    return without_effects(param) if isinstance(param, Graph) else param
+        return tuple(_pure_param(part, dropped) for part in param)
+    return without_effects(param, dropped) if isinstance(param, Graph) else param
 
 
 class _Lifter:
@@ -155,6 +155,8 @@ class _Lifter:
         if eqn.prim is debug_callback:
             places = tuple(map(self.hold, ins))
             self.records.append(Call(eqn.params["callback"], eqn.params["members"], places))
+            return ()
+        if eqn.prim is key_use:
             return ()
         rule = {"scan": self._scan, "while_loop": self._while, "cond": self._cond}
         if eqn.prim.name in rule:

@@ -14,6 +14,7 @@ from ..build import emit, inline
 from ..graph import Aval, Eqn, Graph, Lit, Value, Var
 from ..prim import Primitive, register
 from .contract import roles
+from .effect import key_use
 from .elementwise import ANY, Elementwise
 from .fused import Composite
 
@@ -80,8 +81,10 @@ class remat(Call):
         return outs[: len(body.outs)], outs[len(body.outs) :]
 
     def backward(self, cts, saved, *ins, body, policy, apart):
+        from ..passes.effects import without_effects
         from ..passes.grad import vjp_graph
 
+        body = without_effects(body, (key_use,))  # the same key again is the same numbers again
         places, count = float_places(body.in_avals), len(body.outs)
         joint = vjp_graph(_with_kept(body, policy), places, seeds=count)
         first = count + len(saved)

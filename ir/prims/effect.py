@@ -1,7 +1,7 @@
-"""Effects: values that leave the program while it runs.
+"""Effects: equations that are there for what they tell, not for what they compute.
 
 Invariant: an effect has no results, and no pass drops, merges or reorders it. Code generation never
-sees one: `ir.passes.effects` turns its operands into results of the program.
+sees one: `ir.passes.effects` turns what the host is told into results of the program.
 """
 
 from __future__ import annotations
@@ -39,4 +39,32 @@ class debug_callback(Primitive):
         return emit(debug_callback, *ins, callback=callback, members=((size, mask), *members))
 
     def flops(self, *avals, callback, members):
+        return 0
+
+
+@register
+class key_use(Primitive):
+    """A random key is used up by `name`; `ir.passes.keys` looks for keys that are used twice.
+
+    Only there while that is checked, and of no consequence for what is computed.
+    """
+
+    name = "key_use"
+    kind = "effect"
+    multi = True
+
+    def typeof(self, key: Aval, *, by: str):
+        return ()
+
+    def eval(self, key, *, by):
+        return ()
+
+    def jvp(self, ins, tangents, *, by):
+        emit(key_use, *ins, by=by)
+        return (), ()
+
+    def batch(self, ins, mask, size, *, by):
+        return emit(key_use, *ins, by=by)
+
+    def flops(self, key, *, by):
         return 0
