@@ -18,85 +18,144 @@ from .creation import iota
 from .errors import located
 from .operands import astype, same_dtype
 from .reductions import sum as reduce_sum
+from .reductions import without_out
 from .staging import bind, operand
 
 
-def matmul(x: Any, y: Any) -> Any:
-    """numpy's @: the last axis of `x` with the last but one (or only) axis of `y`."""
-    x, y = operand(x, "matmul"), operand(y, "matmul")
-    a, b = aval_of(x), aval_of(y)
-    if a.ndim == 0 or b.ndim == 0:
-        raise located(TypeError, f"matmul needs at least one axis each, got {a.shape}, {b.shape}")
-    inner = b.shape[-2] if b.ndim > 1 else b.shape[0]
-    if a.shape[-1] != inner:
-        raise _disagree(a.shape, b.shape)
-    left = "m" if a.ndim > 1 else ""
-    right = "n" if b.ndim > 1 else ""
-    return einsum(f"...{left}k,...k{right}->...{left}{right}", x, y)
+def matmul(a: Any, b: Any) -> Any:
+    """numpy's @: the last axis of `a` with the last but one (or only) axis of `b`."""
+    a, b = operand(a, "matmul"), operand(b, "matmul", 1)
+    left, right = aval_of(a).shape, aval_of(b).shape
+    for i, shape in enumerate((left, right)):
+        if not shape:
+            raise located(
+                ValueError,
+                f"matmul input operand {i} must have ndim at least 1, but it has ndim 0",
+            )
+    inner = right[-2:][0]
+    if left[-1] != inner:
+        raise _disagree(left[-1:], (inner,), left, right)
+    rows, columns = "m" if len(left) > 1 else "", "n" if len(right) > 1 else ""
+    return einsum(f"...{rows}k,...k{columns}->...{rows}{columns}", a, b)
 
 
-def _disagree(x: tuple[int, ...], y: tuple[int, ...]) -> Exception:
+def _disagree(a: tuple, b: tuple, left: tuple, right: tuple) -> Exception:
     return located(
         TypeError,
-        f"dot_general requires contracting dimensions to have the same shape, got {x} and {y}",
+        f"dot_general requires contracting dimensions to have the same shape, got {a} and {b} "
+        f"(of operands {left} and {right})",
     )
 
 
-def dot(x: Any, y: Any) -> Any:
-    """Last axis of `x` with the last but one of `y`; scalars multiply."""
-    x, y = operand(x, "dot"), operand(y, "dot")
-    a, b = aval_of(x), aval_of(y)
-    if a.ndim == 0 or b.ndim == 0:
-        return ew.multiply(x, y)
-    return tensordot(x, y, ((a.ndim - 1,), (max(b.ndim - 2, 0),)))
+def dot(a: Any, b: Any) -> Any:
+    """Last axis of `a` with the last but one of `b`; scalars multiply."""
+    a, b = operand(a, "dot"), operand(b, "dot", 1)
+    n, m = aval_of(a).ndim, aval_of(b).ndim
+    return tensordot(a, b, ((n - 1,), (max(m - 2, 0),))) if n and m else ew.multiply(a, b)
 
 
-def tensordot(x: Any, y: Any, axes: Any = 2) -> Any:
-    """Contract the last `axes` axes of x with the first of y, or the two given lists of axes."""
-    x, y = operand(x, "tensordot"), operand(y, "tensordot")
-    n, m = aval_of(x).ndim, aval_of(y).ndim
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """Contract the last `axes` axes of a with the first of b, or the two given lists of axes."""
+    a, b = operand(a, "tensordot"), operand(b, "tensordot", 1)
+    n, m = aval_of(a).ndim, aval_of(b).ndim
     pairs = (range(n - axes, n), range(axes)) if isinstance(axes, int) else axes
     lists = [p if isinstance(p, (tuple, list, range)) else (p,) for p in pairs]
+    if len(lists) != 2 or len(lists[0]) != len(lists[1]):
+        raise located(
+            ValueError, f"tensordot requires axes lists to have equal length, got {pairs}"
+        )
     left = [shaping.canonical_axis(d, n) for d in lists[0]]
     right = [shaping.canonical_axis(d, m) for d in lists[1]]
-    if [aval_of(x).shape[d] for d in left] != [aval_of(y).shape[d] for d in right]:
-        raise _disagree(aval_of(x).shape, aval_of(y).shape)
-    a, b = list(ascii_letters[:n]), list(ascii_letters[n : n + m])
+    shapes = aval_of(a).shape, aval_of(b).shape
+    sizes = (tuple(s[d] for d in ds) for s, ds in zip(shapes, (left, right), strict=True))
+    if len(set(sizes := tuple(sizes))) > 1:
+        raise _disagree(*sizes, *shapes)
+    first, second = list(ascii_letters[:n]), list(ascii_letters[n : n + m])
     for i, j in zip(left, right, strict=True):
-        b[j] = a[i]
-    out = [c for d, c in enumerate(a) if d not in left] + [c for c in b if c not in a]
-    return einsum(f"{''.join(a)},{''.join(b)}->{''.join(out)}", x, y)
+        second[j] = first[i]
+    out = [c for d, c in enumerate(first) if d not in left]
+    out += [c for c in second if c not in first]
+    return einsum(f"{''.join(first)},{''.join(second)}->{''.join(out)}", a, b)
 
 
-def outer(x: Any, y: Any) -> Any:
-    """x[i] * y[j] of the flattened arrays."""
-    x, y = shaping.ravel(x), shaping.ravel(y)
-    return ew.multiply(shaping.expand_dims(x, 1), y)
+def outer(a: Any, b: Any, out: None = None) -> Any:
+    """a[i] * b[j] of the flattened arrays."""
+    without_out("outer", out)
+    return ew.multiply(shaping.expand_dims(shaping.ravel(a), 1), shaping.ravel(b))
 
 
-def vdot(x: Any, y: Any) -> Any:
+def vdot(a: Any, b: Any) -> Any:
     """Sum of products of the flattened arrays."""
-    return tensordot(shaping.ravel(x), shaping.ravel(y), 1)
+    return tensordot(shaping.ravel(a), shaping.ravel(b), 1)
+
+
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """Products summed along `axis`; the other axes broadcast."""
+    a, b = operand(x1, "vecdot"), operand(x2, "vecdot", 1)
+    a, b = (shaping.moveaxis(v, axis, -1) for v in (a, b))
+    if aval_of(a).shape[-1] != aval_of(b).shape[-1]:
+        shapes = shaping.shape(x1), shaping.shape(x2)
+        raise located(
+            ValueError, f"axes must match; got shapes {shapes[0]} and {shapes[1]} with axis={axis}"
+        )
+    return einsum("...k,...k->...", a, b)
+
+
+def matvec(x1: Any, x2: Any, /) -> Any:
+    """Matrices [.., m, k] times vectors [.., k]; the leading axes broadcast."""
+    return einsum("...mk,...k->...m", *_matrix_and_vector("matvec", x1, x2, -1))
+
+
+def vecmat(x1: Any, x2: Any, /) -> Any:
+    """Vectors [.., k] times matrices [.., k, n]; the leading axes broadcast."""
+    matrix, vector = _matrix_and_vector("vecmat", x2, x1, -2)
+    return einsum("...k,...kn->...n", vector, matrix)
+
+
+def _matrix_and_vector(name: str, matrix: Any, vector: Any, axis: int) -> tuple[Any, Any]:
+    matrix, vector = operand(matrix, name), operand(vector, name)
+    shape, other = aval_of(matrix).shape, aval_of(vector).shape
+    if len(shape) < 2 or not other:
+        raise located(
+            ValueError, f"{name} takes a matrix and a vector at least, got {shape} and {other}"
+        )
+    if shape[axis] != other[-1]:
+        raise _disagree((shape[axis],), other[-1:], shape, other)
+    return matrix, vector
 
 
 # --- einsum -----------------------------------------------------------------------------------
 
 
-def einsum(spec: str, *operands: Any) -> Any:
+def einsum(subscripts: Any, /, *operands: Any, out: None = None) -> Any:
     """numpy's einsum: any number of operands (left to right), ellipses, repeated letters.
 
-    Raises ValueError for a malformed spec, TypeError for sizes or dtypes at odds.
+    The axes may also be numbered: einsum(x, [0, 1], y, [1, 2], [0, 2]). Raises ValueError for a
+    malformed spec or sizes at odds.
     """
-    xs = [operand(x, "einsum") for x in operands]
-    letters, out = _parse(spec, [aval_of(x).ndim for x in xs])
-    sizes = _sizes(spec, letters, xs)
+    without_out("einsum", out)
+    if not isinstance(subscripts, str):
+        subscripts, operands = _lettered(subscripts, *operands)
+    xs = [operand(x, "einsum", i) for i, x in enumerate(operands)]
+    letters, result = _parse(subscripts, [aval_of(x).ndim for x in xs])
+    sizes = _sizes(letters, xs)
     terms = [_prepare(x, t, sizes) for x, t in zip(xs, letters, strict=True)]
     x, term = terms[0]
     for i, (y, other) in enumerate(terms[1:], 1):
-        later = set(out).union(*(t for _, t in terms[i + 1 :]))
+        later = set(result).union(*(t for _, t in terms[i + 1 :]))
         x, term = _product(x, term, y, other, later)
-    x, term = _sum_out(x, term, set(out))
-    return _arrange(x, term, out, sizes)
+    x, term = _sum_out(x, term, set(result))
+    return _arrange(x, term, result, sizes)
+
+
+def _lettered(*items: Any) -> tuple[str, list]:
+    """(spec, operands) of operands that alternate with lists of axis numbers or Ellipsis."""
+    arrays, lists = items[: len(items) // 2 * 2 : 2], items[1::2]
+    terms = ["".join("..." if n is Ellipsis else ascii_letters[n] for n in one) for one in lists]
+    spec = ",".join(terms)
+    if len(items) % 2:
+        spec += "->" + "".join("..." if n is Ellipsis else ascii_letters[n] for n in items[-1])
+    return spec, list(arrays)
 
 
 def _parse(spec: str, ranks: list[int]) -> tuple[list[str], str]:
@@ -106,10 +165,14 @@ def _parse(spec: str, ranks: list[int]) -> tuple[list[str], str]:
     terms = left.split(",")
     letters = set(compact) - set(",->.")
     bad = [c for c in letters if c not in ascii_letters]
-    if len(terms) != len(ranks) or bad:
+    if len(terms) != len(ranks):
         raise located(
-            ValueError, f"einsum spec {spec!r} does not fit {len(ranks)} operands of letters a-z"
+            ValueError,
+            f"Number of einsum subscripts, {len(terms)}, must be equal to the number of operands, "
+            f"{len(ranks)}.",
         )
+    if bad:
+        raise located(ValueError, f"einsum spec {spec!r} has {bad[0]!r}, which is no letter")
     free = [c for c in ascii_letters[::-1] if c not in letters]
     widths = [r - len(t.replace("...", "")) for t, r in zip(terms, ranks, strict=True)]
     if any(w < 0 or (w and "..." not in t) for t, w in zip(terms, widths, strict=True)):
@@ -126,17 +189,17 @@ def _parse(spec: str, ranks: list[int]) -> tuple[list[str], str]:
     return full, result
 
 
-def _sizes(spec: str, letters: list[str], xs: list) -> dict[str, int]:
+def _sizes(letters: list[str], xs: list) -> dict[str, int]:
     sizes: dict[str, int] = {}
-    for x, term in zip(xs, letters, strict=True):
+    for i, (x, term) in enumerate(zip(xs, letters, strict=True)):
         for c, n in zip(term, aval_of(x).shape, strict=True):
             held = sizes.get(c, 1)
             if held != n and 1 not in (held, n):
                 shapes = " and ".join(str(aval_of(v).shape) for v in xs)
                 raise located(
-                    TypeError,
-                    "dot_general requires contracting dimensions to have the same shape, "
-                    f"got {shapes} (axis `{c}` of {spec!r})",
+                    ValueError,
+                    f"Size of label '{c}' for operand {i} ({held}) does not match previous terms "
+                    f"({n}); the operands have shapes {shapes}",
                 )
             sizes[c] = n if held == 1 else held
     return sizes

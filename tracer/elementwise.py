@@ -18,16 +18,25 @@ from ir.dtypes import bool_, f32, i32, u32
 
 from .array import Array, aval_of
 from .errors import located
-from .operands import as_bool, as_float, astype, broadcast, promote, promote_floats, same_dtype
+from .operands import (
+    as_bool,
+    as_float,
+    astype,
+    broadcast,
+    common_shape,
+    promote,
+    promote_floats,
+    same_dtype,
+)
 from .staging import bind, filled, operand
 
 _abs = abs
 
 
-def copy(x: Any) -> Any:
+def copy(a: Any) -> Any:
     """The same values in an array of their own."""
-    x = operand(x)
-    return Array.from_host(x.numpy()) if isinstance(x, Array) else x
+    a = operand(a)
+    return Array.from_host(a.numpy()) if isinstance(a, Array) else a
 
 
 # --- functions of one array -------------------------------------------------------------------
@@ -306,7 +315,9 @@ def _power_of_integers(x: Any, y: Any) -> Any:
 def where(condition: Any, x: Any, y: Any) -> Any:
     """x where condition, y elsewhere; NaN in one branch stays out of the other's gradient."""
     x, y = same_dtype("where", x, y)
-    return bind("select", *broadcast("where", as_bool(condition), x, y))
+    mask = as_bool(condition)
+    common_shape([aval_of(v).shape for v in (mask, x, y)])
+    return bind("select", *broadcast("where", mask, x, y))
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:

@@ -20,7 +20,7 @@ from .contraction import dot
 from .counting import bincount, searchsorted
 from .creation import asarray, full, linspace
 from .errors import located
-from .linalg import diag
+from .matrices import diag
 from .operands import as_float, astype, same_dtype
 from .staging import operand
 from .statistics import average, diff

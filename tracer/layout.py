@@ -16,10 +16,10 @@ from . import elementwise as ew
 from . import shaping
 from .array import Array, Tracer, aval_of
 from .counting import searchsorted
-from .creation import iota
+from .creation import as_shape, iota
 from .errors import located
 from .indexing import take
-from .operands import astype
+from .operands import astype, common_shape
 from .reductions import cumsum
 from .staging import SCALARS, operand
 
@@ -29,29 +29,29 @@ _INDEXED = ("edge", "reflect", "symmetric", "wrap")
 # --- padding ----------------------------------------------------------------------------------
 
 
-def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
-    """Elements around `x`; widths and values as in numpy: n, (low, high) or one pair an axis.
+def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
+    """Elements around `array`; widths and values as in numpy: n, (low, high) or one pair an axis.
 
     Modes: constant, empty (zeros), edge, reflect, symmetric, wrap. Raises ValueError for others,
     and for negative widths.
     """
-    x = operand(x, "pad")
-    rank = aval_of(x).ndim
+    array = operand(array, "pad")
+    rank = aval_of(array).ndim
     if mode not in ("constant", "empty", *_INDEXED):
         raise located(
             ValueError, f"pad has modes constant, empty, {', '.join(_INDEXED)}, got {mode!r}"
         )
     widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (rank, 2)).tolist()
     if any(w < 0 for pair in widths for w in pair):
-        raise located(ValueError, f"pad widths cannot be negative, got {pad_width}")
+        raise located(ValueError, f"index can't contain negative values: pad_width={pad_width}")
     if mode in _INDEXED:
         for at, pair in enumerate(widths):
-            x = _padded_by_index(x, at, pair, mode) if any(pair) else x
-        return x
+            array = _padded_by_index(array, at, pair, mode) if any(pair) else array
+        return array
     plain = isinstance(constant_values, SCALARS) and np.isfinite(constant_values)
     if plain or mode == "empty":
-        return shaping.pad(x, widths, constant_values=constant_values if plain else 0)
-    return _padded_by_values(x, widths, constant_values)
+        return shaping.pad(array, widths, constant_values=constant_values if plain else 0)
+    return _padded_by_values(array, widths, constant_values)
 
 
 def _padded_by_index(x: Any, at: int, pair: Sequence[int], mode: str) -> Any:
@@ -107,50 +107,50 @@ def _padded_by_values(x: Any, widths: list, values: Any) -> Any:
 # --- turning ----------------------------------------------------------------------------------
 
 
-def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
+def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     """Turn by k right angles, from the first of `axes` towards the second."""
-    x = operand(x)
-    a, b = (shaping.canonical_axis(d, aval_of(x).ndim) for d in axes)
+    m = operand(m)
+    a, b = (shaping.canonical_axis(d, aval_of(m).ndim) for d in axes)
     if a == b:
-        raise located(ValueError, f"rot90 needs two different axes, got {axes}")
+        raise located(ValueError, f"Axes must be different, got {axes}")
     match k % 4:
         case 0:
-            return x
+            return m
         case 1:
-            return shaping.swapaxes(shaping.flip(x, b), a, b)
+            return shaping.swapaxes(shaping.flip(m, b), a, b)
         case 2:
-            return shaping.flip(x, (a, b))
-    return shaping.flip(shaping.swapaxes(x, a, b), b)
+            return shaping.flip(m, (a, b))
+    return shaping.flip(shaping.swapaxes(m, a, b), b)
 
 
-def flipud(x: Any) -> Any:
+def flipud(m: Any) -> Any:
     """The first axis reversed."""
-    return shaping.flip(x, 0)
+    return shaping.flip(m, 0)
 
 
-def fliplr(x: Any) -> Any:
+def fliplr(m: Any) -> Any:
     """The second axis reversed."""
-    return shaping.flip(x, 1)
+    return shaping.flip(m, 1)
 
 
-def roll(x: Any, shift: Any, axis: Any = None) -> Any:
+def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     """Shift elements along `axis`; those that fall off come back. `shift` may be traced."""
     if not isinstance(shift, (Tracer, Array)):
-        return shaping.roll(x, np.asarray(shift).tolist(), axis)
-    x = operand(x)
+        return shaping.roll(a, np.asarray(shift).tolist(), axis)
+    a = operand(a)
     if axis is None:
-        return shaping.reshape(roll(shaping.ravel(x), shift, 0), aval_of(x).shape)
+        return shaping.reshape(roll(shaping.ravel(a), shift, 0), aval_of(a).shape)
     axes = list(axis) if isinstance(axis, (tuple, list)) else [axis]
     for i, at in enumerate(axes):
         by = shift[i] if aval_of(shift).ndim else shift
-        at = shaping.canonical_axis(at, aval_of(x).ndim)
-        n = aval_of(x).shape[at]
-        x = take(x, ew.mod(ew.subtract(iota((n,), 0), astype(by, i32)), max(n, 1)), at)
-    return x
+        at = shaping.canonical_axis(at, aval_of(a).ndim)
+        n = aval_of(a).shape[at]
+        a = take(a, ew.mod(ew.subtract(iota((n,), 0), astype(by, i32)), max(n, 1)), at)
+    return a
 
 
 def repeat(
-    x: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None
+    a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None
 ) -> Any:
     """Each element `repeats` times (an int, or one an element) in a row along `axis`.
 
@@ -158,21 +158,21 @@ def repeat(
     element, filled up.
     """
     if isinstance(repeats, (int, np.integer)) and total_repeat_length is None:
-        return shaping.repeat(x, int(repeats), axis)
-    x = shaping.ravel(x) if axis is None else operand(x)
-    at = shaping.canonical_axis(0 if axis is None else axis, aval_of(x).ndim)
-    n = aval_of(x).shape[at]
+        return shaping.repeat(a, int(repeats), axis)
+    a = shaping.ravel(a) if axis is None else operand(a)
+    at = shaping.canonical_axis(0 if axis is None else axis, aval_of(a).ndim)
+    n = aval_of(a).shape[at]
     if not isinstance(repeats, (Tracer, Array)):
         places = np.repeat(np.arange(n), repeats).astype(np.int32)
         if total_repeat_length is None:
-            return take(x, places, at)
+            return take(a, places, at)
         repeats = np.broadcast_to(np.asarray(repeats, np.int32), (n,))
     if total_repeat_length is None:
         repeats = np.asarray(repeats)  # concrete, or an error that says why it must be
-        return take(x, np.repeat(np.arange(n), repeats).astype(np.int32), at)
+        return take(a, np.repeat(np.arange(n), repeats).astype(np.int32), at)
     ends = cumsum(shaping.broadcast_to(operand(repeats), (n,)))
     places = searchsorted(ends, iota((total_repeat_length,), 0), "right")
-    return take(x, ew.minimum(places, n - 1), at)
+    return take(a, ew.minimum(places, n - 1), at)
 
 
 # --- joining and splitting --------------------------------------------------------------------
@@ -203,67 +203,66 @@ def _each(xs: Sequence[Any], shape_of: Any) -> Any:
 
 
 def _several(arrays: Any, of: Any) -> list:
-    ready = [of(a) for a in arrays]
-    if not ready:
-        raise located(ValueError, "need at least one array to stack")
-    return ready
+    if not len(arrays):
+        raise located(ValueError, "Need at least one array to concatenate.")
+    return [of(a) for a in arrays]
 
 
-def vstack(arrays: Sequence[Any]) -> Any:
-    """Rows below each other."""
-    return shaping.concatenate(_several(arrays, atleast_2d), 0)
+def vstack(tup: Sequence[Any], dtype: Any = None) -> Any:
+    """Rows below each other, of elements as `dtype`."""
+    return shaping.concatenate(_several(tup, atleast_2d), 0, dtype)
 
 
-def hstack(arrays: Sequence[Any]) -> Any:
+def hstack(tup: Sequence[Any], dtype: Any = None) -> Any:
     """Side by side: along the second axis, or the only one."""
-    ready = _several(arrays, atleast_1d)
-    return shaping.concatenate(ready, 0 if aval_of(ready[0]).ndim == 1 else 1)
+    ready = _several(tup, atleast_1d)
+    return shaping.concatenate(ready, 0 if aval_of(ready[0]).ndim == 1 else 1, dtype)
 
 
-def dstack(arrays: Sequence[Any]) -> Any:
+def dstack(tup: Sequence[Any], dtype: Any = None) -> Any:
     """Behind each other, along the third axis."""
-    return shaping.concatenate(_several(arrays, atleast_3d), 2)
+    return shaping.concatenate(_several(tup, atleast_3d), 2, dtype)
 
 
-def column_stack(arrays: Sequence[Any]) -> Any:
+def column_stack(tup: Sequence[Any]) -> Any:
     """Vectors as the columns of a matrix; matrices side by side."""
-    ready = _several(arrays, atleast_1d)
+    ready = _several(tup, atleast_1d)
     wide = [shaping.expand_dims(x, 1) if aval_of(x).ndim == 1 else x for x in ready]
     return shaping.concatenate(wide, 1)
 
 
-def append(x: Any, values: Any, axis: int | None = None) -> Any:
-    """`values` behind `x` along `axis` (None: both flattened)."""
+def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    """`values` behind `arr` along `axis` (None: both flattened)."""
     if axis is None:
-        return shaping.concatenate([shaping.ravel(x), shaping.ravel(values)], 0)
-    return shaping.concatenate([x, values], axis)
+        return shaping.concatenate([shaping.ravel(arr), shaping.ravel(values)], 0)
+    return shaping.concatenate([arr, values], axis)
 
 
-def array_split(x: Any, sections: Any, axis: int = 0) -> list:
-    """`sections` parts whose sizes differ by at most 1, or parts between the given indices."""
-    x = operand(x)
-    if not isinstance(sections, (int, np.integer)):
-        return shaping.split(x, list(np.asarray(sections).tolist()), axis)
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
+    """So many parts, whose sizes differ by at most 1, or parts between the given indices."""
+    x, parts = operand(ary, "array_split"), indices_or_sections
+    if np.ndim(parts):
+        return shaping.split(x, np.asarray(parts).tolist(), axis)
     n = aval_of(x).shape[shaping.canonical_axis(axis, aval_of(x).ndim)]
-    if sections < 1:
-        raise located(ValueError, f"number of sections must be larger than 0, got {sections}")
-    size, longer = divmod(n, int(sections))
-    return shaping.split(x, [i * size + min(i, longer) for i in range(1, int(sections))], axis)
+    if parts < 1:
+        raise located(ValueError, f"number of sections must be larger than 0, got {parts}")
+    size, longer = divmod(n, int(parts))
+    return shaping.split(x, [i * size + min(i, longer) for i in range(1, int(parts))], axis)
 
 
-def hsplit(x: Any, sections: Any) -> list:
+def hsplit(ary: Any, indices_or_sections: Any) -> list:
     """Along the second axis, or the only one."""
-    return shaping.split(x, sections, 0 if aval_of(operand(x)).ndim == 1 else 1)
+    return shaping.split(ary, indices_or_sections, 0 if aval_of(operand(ary)).ndim == 1 else 1)
 
 
-def vsplit(x: Any, sections: Any) -> list:
+def vsplit(ary: Any, indices_or_sections: Any) -> list:
     """Along the first axis."""
-    return shaping.split(x, sections, 0)
+    return shaping.split(ary, indices_or_sections, 0)
 
 
-def dsplit(x: Any, sections: Any) -> list:
+def dsplit(ary: Any, indices_or_sections: Any) -> list:
     """Along the third axis."""
-    return shaping.split(x, sections, 2)
+    return shaping.split(ary, indices_or_sections, 2)
 
 
 def unstack(x: Any, axis: int = 0) -> tuple:
@@ -279,12 +278,7 @@ def unstack(x: Any, axis: int = 0) -> tuple:
 
 def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
     """The shape that all of these broadcast to. Raises ValueError if there is none."""
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise located(
-            ValueError, f"Incompatible shapes for broadcasting: shapes={list(shapes)}"
-        ) from None
+    return common_shape([s if isinstance(s, tuple) else as_shape(s) for s in shapes])
 
 
 __all__ = [

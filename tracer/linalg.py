@@ -1,147 +1,74 @@
-"""Matrices: diagonals, products and norms, `jnp.linalg`.
+"""Linear algebra, `jnp.linalg`: functions of the last two axes, in stacks of any shape.
 
-Invariant: everything reduces to views, sums of products and elementwise functions; what needs a
-factorisation is not here.
+Invariant: everything reduces to views, sums of products and elementwise functions.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from ir.dtypes import f32
-
+from . import contraction, matrices, shaping
 from . import elementwise as ew
 from . import reductions as red
-from . import shaping
 from .array import aval_of
-from .contraction import dot, matmul, outer, tensordot
-from .creation import as_shape, eye, iota
+from .contraction import dot, matmul, vecdot
+from .creation import eye
 from .errors import located
-from .operands import as_float, astype, promote
-from .staging import bind, operand
+from .operands import as_float, astype
+from .shaping import matrix_transpose
+from .staging import operand
 
-# --- diagonals --------------------------------------------------------------------------------
-
-
-def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """x[.., i, i + offset, ..] of two axes; the diagonal becomes the last axis."""
-    x = operand(x, "diagonal")
-    rank = aval_of(x).ndim
-    if rank < 2:
-        raise located(ValueError, "diagonal requires an array of at least two dimensions.")
-    a, b = (shaping.canonical_axis(d, rank) for d in (axis1, axis2))
-    if a == b:
-        raise located(ValueError, f"axis1 and axis2 cannot be the same, got {axis1}, {axis2}")
-    x = shaping.moveaxis(x, (a, b), (-2, -1))
-    rows, columns = aval_of(x).shape[-2:]
-    first, skip = max(-offset, 0), max(offset, 0)
-    count = max(min(rows - first, columns - skip), 0)
-    square = shaping.slice_axis(x, rank - 2, min(first, rows), min(first, rows) + count)
-    square = shaping.slice_axis(square, rank - 1, min(skip, columns), min(skip, columns) + count)
-    return _square_diagonal(square, count)
+# --- products and diagonals -------------------------------------------------------------------
 
 
-def _square_diagonal(x: Any, n: int) -> Any:
-    """Every (n + 1)-th element of the rows written one after another."""
-    lead = aval_of(x).shape[:-2]
-    if n == 0:
-        return shaping.reshape(x, (*lead, 0))
-    flat = shaping.reshape(x, (*lead, n * n))
-    none, ones = (0,) * len(lead), (1,) * len(lead)
-    return bind(
-        "slice", flat, start=(*none, 0), limit=(*lead, n * n), stride=(*ones, n + 1)
-    )  # fmt: skip
+def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """The vector product of vectors of 3 elements along `axis`."""
+    sizes = [shaping.shape(x)[shaping.canonical_axis(axis, shaping.ndim(x))] for x in (x1, x2)]
+    if sizes != [3, 3]:
+        raise located(
+            ValueError,
+            "Both input arrays must be (arrays of) 3-dimensional vectors, but they have "
+            f"sizes {sizes[0]} and {sizes[1]} along axis {axis}",
+        )
+    return matrices.cross(x1, x2, axis=axis)
 
 
-def diag(v: Any, k: int = 0) -> Any:
-    """A matrix with the vector `v` on its k-th diagonal, or the k-th diagonal of a matrix."""
-    v = operand(v, "diag")
-    if aval_of(v).ndim == 2:
-        return diagonal(v, k)
-    if aval_of(v).ndim != 1:
-        raise located(ValueError, "diag input must be 1d or 2d")
-    n = aval_of(v).shape[0]
-    if n == 0:
-        square = shaping.reshape(v, (0, 0))
-    else:
-        spaced = bind("pad", v, low=(0,), high=(n,), interior=(n,), value=0)
-        square = shaping.reshape(shaping.slice_axis(spaced, 0, 0, n * n), (n, n))
-    low, high = (max(-k, 0), max(k, 0)), (max(k, 0), max(-k, 0))
-    return bind("pad", square, low=low, high=high, interior=(0, 0), value=0)
+def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    """A diagonal of each matrix."""
+    return matrices.diagonal(x, offset, -2, -1)
 
 
-def diagflat(v: Any, k: int = 0) -> Any:
-    """`diag` of the flattened array."""
-    return diag(shaping.ravel(v), k)
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    """The sum of a diagonal of each matrix."""
+    return matrices.trace(x, offset, -2, -1, dtype)
 
 
-def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """The sum of a diagonal."""
-    return red.sum(diagonal(x, offset, axis1, axis2), -1)
+def outer(x1: Any, x2: Any, /) -> Any:
+    """x1[i] * x2[j] of two vectors."""
+    if (shaping.ndim(x1), shaping.ndim(x2)) != (1, 1):
+        shapes = f"x1.shape={shaping.shape(x1)}, x2.shape={shaping.shape(x2)}"
+        raise located(ValueError, f"Input arrays must be one-dimensional, but they are {shapes}")
+    return contraction.outer(x1, x2)
 
 
-def tri(n: int, m: int | None = None, k: int = 0, dtype: Any = f32) -> Any:
-    """[n, m] of ones on and below the k-th diagonal, zeros above."""
-    shape = as_shape((n, n if m is None else m))
-    return astype(ew.greater_equal(ew.add(iota(shape, 0), k), iota(shape, 1)), dtype)
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+    """Contract the last `axes` axes of x1 with the first of x2, or the two given lists of axes."""
+    return contraction.tensordot(x1, x2, axes)
 
 
-# --- products ---------------------------------------------------------------------------------
-
-
-def inner(x: Any, y: Any) -> Any:
-    """Products summed over the last axes of both; scalars multiply."""
-    x, y = operand(x), operand(y)
-    n, m = aval_of(x).ndim, aval_of(y).ndim
-    return ew.multiply(x, y) if 0 in (n, m) else tensordot(x, y, ((n - 1,), (m - 1,)))
-
-
-def vecdot(x: Any, y: Any, axis: int = -1) -> Any:
-    """Products summed along `axis`; the other axes broadcast."""
-    x, y = promote("vecdot", operand(x), operand(y))
-    return red.sum(ew.multiply(x, y), axis)
-
-
-def kron(x: Any, y: Any) -> Any:
-    """Every element of `x` times the whole of `y`, as blocks."""
-    x, y = operand(x), operand(y)
-    a, b = aval_of(x).shape, aval_of(y).shape
-    rank = max(len(a), len(b))
-    a, b = (1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b
-    wide = [
-        shaping.reshape(v, tuple(n for pair in zip(*sizes, strict=True) for n in pair))
-        for v, sizes in ((x, (a, (1,) * rank)), (y, ((1,) * rank, b)))
-    ]
-    return shaping.reshape(ew.multiply(*wide), tuple(n * m for n, m in zip(a, b, strict=True)))
-
-
-def cross(x: Any, y: Any, axis: int = -1) -> Any:
-    """The vector product along `axis`, of 3 elements; of 2 the number along the third axis."""
-    x, y = (shaping.moveaxis(operand(v), axis, -1) for v in (x, y))
-    sizes = aval_of(x).shape[-1], aval_of(y).shape[-1]
-    if set(sizes) - {2, 3}:
-        raise located(ValueError, f"cross needs vectors of 2 or 3 elements, got {sizes}")
-    a, b = ([v[..., i] for i in range(n)] for v, n in zip((x, y), sizes, strict=True))
-    last = ew.subtract(ew.multiply(a[0], b[1]), ew.multiply(a[1], b[0]))
-    if sizes == (2, 2):
-        return last
-    a, b = (v if len(v) == 3 else [*v, ew.multiply(v[0], 0)] for v in (a, b))
-    first = ew.subtract(ew.multiply(a[1], b[2]), ew.multiply(a[2], b[1]))
-    second = ew.subtract(ew.multiply(a[2], b[0]), ew.multiply(a[0], b[2]))
-    return shaping.stack([first, second, last], axis=axis)
-
-
-def matrix_transpose(x: Any) -> Any:
-    """The last two axes swapped."""
-    return shaping.swapaxes(x, -1, -2)
-
-
-def matrix_power(x: Any, n: int) -> Any:
-    """x @ x @ ... with n >= 0 factors, by squaring."""
-    x = operand(x)
+def matrix_power(a: Any, n: int) -> Any:
+    """a @ a @ ... with n >= 0 factors, by squaring."""
+    x = operand(a, "matrix_power")
+    if aval_of(x).ndim < 2 or len(set(aval_of(x).shape[-2:])) > 1:
+        raise located(TypeError, "Last 2 dimensions of the array must be square")
+    try:
+        n = operator.index(n)
+    except TypeError:
+        raise located(TypeError, f"exponent must be an integer, got {n}") from None
     if n < 0:
         raise located(ValueError, f"matrix_power takes n >= 0, got {n}: there is no inverse here")
     size = aval_of(x).shape[-1]
@@ -205,13 +132,13 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     given = range(rank) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     axes = tuple(shaping.canonical_axis(a, rank) for a in given)
     if len(axes) == 1:
-        return vector_norm(x, axes[0], 2 if ord is None else ord, keepdims)
+        return vector_norm(x, axis=axes[0], ord=2 if ord is None else ord, keepdims=keepdims)
     if len(axes) == 2:
         return _matrix_norm(x, axes, "fro" if ord is None else ord, keepdims)
     raise located(ValueError, f"norm with ord={ord!r} needs one or two axes, got {axes}")
 
 
-def vector_norm(x: Any, axis: Any = None, ord: Any = 2, keepdims: bool = False) -> Any:
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """(sum of |x|**ord) ** (1 / ord) along `axis`."""
     x = as_float(x)
     size = ew.abs(x)
@@ -228,7 +155,7 @@ def vector_norm(x: Any, axis: Any = None, ord: Any = 2, keepdims: bool = False) 
     return ew.power(red.sum(ew.power(size, float(ord)), axis, keepdims=keepdims), 1.0 / ord)
 
 
-def matrix_norm(x: Any, ord: Any = "fro", keepdims: bool = False) -> Any:
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """`norm` of the last two axes."""
     return norm(x, ord, (-2, -1), keepdims)
 
@@ -249,11 +176,7 @@ def _matrix_norm(x: Any, axes: tuple[int, int], ord: Any, keepdims: bool) -> Any
 
 __all__ = [
     "cross",
-    "diag",
-    "diagflat",
     "diagonal",
-    "inner",
-    "kron",
     "matmul",
     "matrix_norm",
     "matrix_power",
@@ -263,7 +186,6 @@ __all__ = [
     "outer",
     "tensordot",
     "trace",
-    "tri",
     "vecdot",
     "vector_norm",
 ]

@@ -15,7 +15,17 @@ import numpy as _np
 from . import linalg
 from .array import Array as ndarray
 from .bits import copysign, frexp, left_shift, nextafter, right_shift, signbit, spacing
-from .contraction import dot, einsum, matmul, outer, tensordot, vdot
+from .contraction import (
+    dot,
+    einsum,
+    matmul,
+    matvec,
+    outer,
+    tensordot,
+    vdot,
+    vecdot,
+    vecmat,
+)
 from .counting import (
     argwhere,
     bincount,
@@ -29,10 +39,14 @@ from .creation import (
     arange,
     array,
     asarray,
+    empty_like,
     eye,
     full,
     full_like,
+    geomspace,
+    identity,
     linspace,
+    logspace,
     ones,
     ones_like,
     tril,
@@ -40,6 +54,7 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .curves import convolve, correlate, interp, polyval, unwrap
 from .distinct import unique, unique_all, unique_counts, unique_inverse, unique_values
 from .dtypes import (
     bool_,
@@ -109,8 +124,6 @@ from .elementwise import (
     trunc,
 )
 from .extras import (
-    convolve,
-    correlate,
     deg2rad,
     divmod,
     fabs,
@@ -118,13 +131,11 @@ from .extras import (
     fmax,
     fmin,
     heaviside,
-    interp,
     isneginf,
     isposinf,
     ldexp,
     modf,
     nan_to_num,
-    polyval,
     positive,
     rad2deg,
     round,
@@ -198,18 +209,7 @@ from .layout import (
     vsplit,
     vstack,
 )
-from .linalg import (
-    cross,
-    diag,
-    diagflat,
-    diagonal,
-    inner,
-    kron,
-    matrix_transpose,
-    trace,
-    tri,
-    vecdot,
-)
+from .matrices import cross, diag, diagflat, diagonal, inner, kron, trace, tri
 from .polynomials import (
     bartlett,
     blackman,
@@ -257,13 +257,16 @@ from .setops import intersect1d, isin, setdiff1d, setxor1d, union1d
 from .shaping import (
     broadcast_arrays,
     broadcast_to,
+    concat,
     concatenate,
     expand_dims,
     flip,
+    matrix_transpose,
     moveaxis,
     ndim,
     ravel,
     reshape,
+    rollaxis,
     shape,
     size,
     split,
@@ -336,10 +339,8 @@ atan, atan2, atanh = arctan, arctan2, arctanh
 bitwise_invert = bitwise_not = invert
 bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
 around, rint, fix = round, round, trunc
-concat = concatenate
 degrees, radians = rad2deg, deg2rad
-empty, empty_like = zeros, zeros_like
-identity = eye
+empty = zeros
 pow = power
 
 number, inexact, floating, integer = _np.number, _np.inexact, _np.floating, _np.integer
@@ -363,24 +364,25 @@ __all__ = """
     ediff1d einsum einsum_path empty empty_like equal exp exp2 expand_dims expm1 extract eye
     fabs finfo fix flatnonzero flip fliplr flipud float16 float32 float64 float_power floating
     floor floor_divide fmax fmin fmod frexp from_dlpack frombuffer fromfile fromfunction
-    fromiter fromstring full full_like gcd get_printoptions gradient greater greater_equal
-    hamming hanning heaviside histogram histogram2d histogram_bin_edges histogramdd hsplit
-    hstack hypot i0 identity iinfo imag index_exp indices inexact inf inner insert int32 int64
-    integer interp intersect1d invert isclose iscomplex iscomplexobj isdtype isfinite isin isinf
-    isnan isneginf isposinf isreal isrealobj isscalar issubdtype iterable ix_ kaiser kron lcm
-    ldexp left_shift less less_equal lexsort linalg linspace load log log10 log1p log2 logaddexp
-    logaddexp2 logical_and logical_not logical_or logical_xor mask_indices matmul
-    matrix_transpose max maximum mean median meshgrid mgrid min minimum mod modf moveaxis
-    multiply nan nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian
-    nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar ndarray ndim negative newaxis
-    nextafter nonzero not_equal number ogrid ones ones_like outer pad percentile permute_dims pi
-    piecewise poly polyadd polyder polydiv polyint polymul polysub polyval positive pow power
-    printoptions prod promote_types ptp quantile r_ rad2deg radians ravel real reciprocal
-    remainder repeat reshape resize result_type right_shift rint roll rot90 round s_ save savez
-    searchsorted select set_printoptions setdiff1d setxor1d shape sign signbit signedinteger sin
-    sinc sinh size sort spacing split sqrt square squeeze stack std subtract sum swapaxes take
-    take_along_axis tan tanh tensordot tile trace transpose trapezoid tri tril tril_indices
-    tril_indices_from trim_zeros triu triu_indices triu_indices_from true_divide trunc uint32
-    uint64 union1d unique unique_all unique_counts unique_inverse unique_values unsignedinteger
-    unstack vander var vdot vecdot vectorize vsplit vstack where zeros zeros_like
+    fromiter fromstring full full_like gcd geomspace get_printoptions gradient greater
+    greater_equal hamming hanning heaviside histogram histogram2d histogram_bin_edges
+    histogramdd hsplit hstack hypot i0 identity iinfo imag index_exp indices inexact inf inner
+    insert int32 int64 integer interp intersect1d invert isclose iscomplex iscomplexobj isdtype
+    isfinite isin isinf isnan isneginf isposinf isreal isrealobj isscalar issubdtype iterable
+    ix_ kaiser kron lcm ldexp left_shift less less_equal lexsort linalg linspace load log log10
+    log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logspace
+    mask_indices matmul matrix_transpose matvec max maximum mean median meshgrid mgrid min
+    minimum mod modf moveaxis multiply nan nan_to_num nanargmax nanargmin nancumprod nancumsum
+    nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar
+    ndarray ndim negative newaxis nextafter nonzero not_equal number ogrid ones ones_like outer
+    pad percentile permute_dims pi piecewise poly polyadd polyder polydiv polyint polymul
+    polysub polyval positive pow power printoptions prod promote_types ptp quantile r_ rad2deg
+    radians ravel real reciprocal remainder repeat reshape resize result_type right_shift rint
+    roll rollaxis rot90 round s_ save savez searchsorted select set_printoptions setdiff1d
+    setxor1d shape sign signbit signedinteger sin sinc sinh size sort spacing split sqrt square
+    squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace
+    transpose trapezoid tri tril tril_indices tril_indices_from trim_zeros triu triu_indices
+    triu_indices_from true_divide trunc uint32 uint64 union1d unique unique_all unique_counts
+    unique_inverse unique_values unsignedinteger unstack unwrap vander var vdot vecdot vecmat
+    vectorize vsplit vstack where zeros zeros_like
 """.split()

@@ -6,6 +6,7 @@ Invariant: operands of different dtypes are converted to the one that JAX's rule
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,13 @@ def promote_floats(name: str, *xs: Any) -> list:
 
 def same_dtype(name: str, *xs: Any) -> list:
     """The operands with the one dtype that holds all of them."""
-    ready = [x if isinstance(x, SCALARS) else operand(x, name) for x in xs]
+    ready = [x if isinstance(x, SCALARS) else operand(x, name, i) for i, x in enumerate(xs)]
     return _converted(name, ready, *join((aval_of(x).dtype, is_weak(x)) for x in ready))
 
 
 def same_floats(name: str, *xs: Any) -> list:
     """`same_dtype`, with float32 in place of integers and bools."""
-    ready = [x if isinstance(x, SCALARS) else operand(x, name) for x in xs]
+    ready = [x if isinstance(x, SCALARS) else operand(x, name, i) for i, x in enumerate(xs)]
     kind, weak = join((aval_of(x).dtype, is_weak(x)) for x in ready)
     return _converted(name, ready, kind if kind.is_float else f32, weak)
 
@@ -82,10 +83,22 @@ def broadcast(name: str, *xs: Any) -> list:
     except ValueError:
         raise located(
             TypeError,
-            f"{name} got incompatible shapes for broadcasting: {', '.join(map(str, shapes))}; "
-            "axes must be equal or 1, counted from the last",
+            f"{name} got incompatible shapes for broadcasting: {', '.join(map(str, shapes))}. "
+            "Axes must be equal or 1, counted from the last",
         ) from None
     return [spread(x, shape) for x in xs]
+
+
+def common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape that all of these broadcast to. Raises ValueError if there is none."""
+    if shapes and list(shapes).count(shapes[0]) == len(shapes):
+        return shapes[0]
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise located(
+            ValueError, f"Incompatible shapes for broadcasting: shapes={list(shapes)}"
+        ) from None
 
 
 def as_float(x: Any) -> Any:

@@ -17,9 +17,9 @@ from . import elementwise as ew
 from . import shaping
 from .array import aval_of
 from .creation import asarray
+from .curves import convolve
 from .editing import trim_zeros
 from .errors import located
-from .extras import convolve
 from .operands import as_float, astype, same_dtype
 from .staging import filled, operand
 

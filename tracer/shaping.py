@@ -18,7 +18,7 @@ from ir.build import lit
 from .array import Tracer, aval_of
 from .creation import as_shape
 from .errors import located
-from .operands import same_dtype
+from .operands import astype, common_shape, same_dtype
 from .staging import SCALARS, bind, operand, spread
 
 
@@ -77,6 +77,10 @@ def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -
         rest = prod(n for n in sizes if n != -1)
         fill = aval.size // rest if rest else 0
         sizes = tuple(fill if n == -1 else n for n in sizes)
+    if sizes.count(-1) > 1:
+        raise located(
+            TypeError, f"can only specify one unknown axis size with a `-1` value, got {sizes}"
+        )
     if prod(sizes) != aval.size or min(sizes, default=0) < 0:
         raise located(
             TypeError,
@@ -106,33 +110,58 @@ def ravel(a: Any, order: str = "C") -> Any:
     return reshape(a, -1 if size(a) else 0, order)
 
 
-def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
+def transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
     """Result axis i is operand axis `axes[i]`; without `axes`, in reverse order."""
-    x = operand(x, "transpose")
+    x = operand(a, "transpose")
     n = aval_of(x).ndim
-    perm = tuple(reversed(range(n))) if axes is None else tuple(canonical_axis(a, n) for a in axes)
+    perm = tuple(reversed(range(n))) if axes is None else tuple(canonical_axis(d, n) for d in axes)
     if sorted(perm) != list(range(n)):
-        raise located(ValueError, f"transpose of {n} axes needs each of them once, got {axes}")
+        raise located(
+            TypeError,
+            "transpose permutation isn't a permutation of operand dimensions, got permutation "
+            f"{tuple(axes)} for operand shape {aval_of(x).shape}.",
+        )
     return x if list(perm) == sorted(perm) else bind("transpose", x, perm=perm)
 
 
-def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
-    x = operand(x)
+def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    """Two axes in each other's places."""
+    x = operand(a, "swapaxes")
     n = aval_of(x).ndim
-    a, b = canonical_axis(axis1, n), canonical_axis(axis2, n)
+    first, second = canonical_axis(axis1, n), canonical_axis(axis2, n)
     perm = list(range(n))
-    perm[a], perm[b] = b, a
+    perm[first], perm[second] = second, first
     return transpose(x, perm)
 
 
-def moveaxis(x: Any, source: Any, destination: Any) -> Any:
+def matrix_transpose(x: Any, /) -> Any:
+    """The last two axes swapped. Raises ValueError unless there are two."""
+    n = aval_of(operand(x, "matrix_transpose")).ndim
+    if n < 2:
+        raise located(
+            ValueError, f"x must be at least two-dimensional for matrix_transpose; got ndim={n}"
+        )
+    return swapaxes(x, -1, -2)
+
+
+def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
+    """The axis `axis` moved in front of the one that is at `start`."""
+    n = aval_of(operand(a, "rollaxis")).ndim
+    at = canonical_axis(axis, n)
+    if not -n <= start <= n:
+        raise located(ValueError, f"start={start} must satisfy {-n}<=start<={n}")
+    place = start + n if start < 0 else start
+    return moveaxis(a, at, place - 1 if place > at else place)
+
+
+def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     """Axes `source` at places `destination`; the others keep their order."""
-    x = operand(x)
+    x = operand(a, "moveaxis")
     n = aval_of(x).ndim
-    src, dst = ([canonical_axis(a, n) for a in _listed(v)] for v in (source, destination))
+    src, dst = ([canonical_axis(d, n) for d in _listed(v)] for v in (source, destination))
     if len(src) != len(dst):
-        raise located(ValueError, f"moveaxis from {source} to {destination}: numbers differ")
-    perm = [a for a in range(n) if a not in src]
+        raise located(ValueError, f"Inconsistent number of elements: {len(src)} vs {len(dst)}")
+    perm = [d for d in range(n) if d not in src]
     for place, axis in sorted(zip(dst, src, strict=True)):
         perm.insert(place, axis)
     return transpose(x, perm)
@@ -142,48 +171,62 @@ def _listed(v: Any) -> list:
     return list(v) if isinstance(v, (tuple, list)) else [v]
 
 
-def expand_dims(x: Any, axis: Any) -> Any:
+def expand_dims(a: Any, axis: Any) -> Any:
     """Insert axes of size 1 at the places `axis` of the result."""
-    x = operand(x)
-    old = list(aval_of(x).shape)
+    a = operand(a)
+    old = list(aval_of(a).shape)
     n = len(old) + len(_listed(axis))
     places = canonical_axes(axis, n)
-    return reshape(x, tuple(1 if d in places else old.pop(0) for d in range(n)))
+    return reshape(a, tuple(1 if d in places else old.pop(0) for d in range(n)))
 
 
-def squeeze(x: Any, axis: Any = None) -> Any:
+def squeeze(a: Any, axis: Any = None) -> Any:
     """Remove axes of size 1: all of them, or those given."""
-    x = operand(x)
-    old = aval_of(x).shape
+    a = operand(a)
+    old = aval_of(a).shape
     gone = [d for d, n in enumerate(old) if n == 1]
     gone = gone if axis is None else canonical_axes(axis, len(old))
     if any(old[d] != 1 for d in gone):
-        raise located(ValueError, f"cannot squeeze axes {axis} of shape {old}: not of size 1")
-    return reshape(x, tuple(n for d, n in enumerate(old) if d not in gone))
+        raise located(
+            ValueError,
+            "cannot select an axis to squeeze out which has size not equal to one, got "
+            f"shape={old} and dimensions={tuple(gone)}",
+        )
+    return reshape(a, tuple(n for d, n in enumerate(old) if d not in gone))
 
 
-def broadcast_to(x: Any, shape: Any) -> Any:
-    """Repeat `x` to `shape` by numpy's rules."""
-    x, wanted = operand(x), as_shape(shape)
+def broadcast_to(array: Any, shape: Any) -> Any:
+    """Repeat `array` to `shape` by numpy's rules."""
+    x, wanted = operand(array, "broadcast_to"), as_shape(shape)
     old = aval_of(x).shape
+    if len(old) > len(wanted):
+        raise located(
+            ValueError,
+            f"Cannot broadcast to shape with fewer dimensions: arr_shape={old} shape={wanted}",
+        )
     tail = wanted[len(wanted) - len(old) :]
-    if len(old) > len(wanted) or any(n not in (1, m) for n, m in zip(old, tail, strict=True)):
-        raise located(ValueError, f"cannot broadcast array of shape {old} to shape {wanted}")
+    if any(n not in (1, m) for n, m in zip(old, tail, strict=True)):
+        kind = aval_of(x).dtype.np.name
+        given, asked = (f"{kind}[{','.join(map(str, s))}]" for s in (old, wanted))
+        raise located(
+            ValueError,
+            f"Incompatible types for broadcasting: input type={given} and requested type={asked}",
+        )
     return spread(x, wanted)
 
 
-def broadcast_arrays(*xs: Any) -> list:
+def broadcast_arrays(*args: Any) -> list:
     """The arrays repeated to their common shape; dtypes may differ."""
-    ready = [operand(x) for x in xs]
-    common = np.broadcast_shapes(*(aval_of(x).shape for x in ready))
+    ready = [operand(x, "broadcast_arrays", i) for i, x in enumerate(args)]
+    common = common_shape([aval_of(x).shape for x in ready])
     return [broadcast_to(x, common) for x in ready]
 
 
-def flip(x: Any, axis: Any = None) -> Any:
+def flip(m: Any, axis: Any = None) -> Any:
     """Reverse the order along `axis` (default: all)."""
-    x = operand(x)
-    axes = canonical_axes(axis, aval_of(x).ndim)
-    return bind("rev", x, axes=axes) if axes else x
+    m = operand(m)
+    axes = canonical_axes(axis, aval_of(m).ndim)
+    return bind("rev", m, axes=axes) if axes else m
 
 
 def slice_axis(x: Any, axis: int, start: int, stop: int) -> Any:
@@ -200,47 +243,81 @@ def slice_axis(x: Any, axis: int, start: int, stop: int) -> Any:
 # --- joining and splitting --------------------------------------------------------------------
 
 
-def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
-    """Join along an axis that exists."""
-    if not arrays:
-        raise located(ValueError, "concatenate needs at least one array")
-    ready = same_dtype("concatenate", *(operand(a, "concatenate") for a in arrays))
-    at = canonical_axis(axis, aval_of(ready[0]).ndim)
+def concatenate(arrays: Sequence[Any], axis: int | None = 0, dtype: Any = None) -> Any:
+    """Join along an axis that exists (None: flattened), of elements as `dtype`."""
+    if not len(arrays):
+        raise located(ValueError, "Need at least one array to concatenate.")
+    ready = [operand(a, "concatenate", i) for i, a in enumerate(arrays)]
+    ready = [ravel(a) for a in ready] if axis is None else ready
+    if dtype is not None:
+        ready = [astype(a, dtype) for a in ready]
+    ready = same_dtype("concatenate", *ready)
+    at = canonical_axis(0 if axis is None else axis, aval_of(ready[0]).ndim)
+    _refuse_unequal([aval_of(a).shape for a in ready], at)
     return ready[0] if len(ready) == 1 else bind("concat", *ready, axis=at)
 
 
-def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
-    """Join along a new axis."""
-    if not arrays:
-        raise located(ValueError, "stack needs at least one array")
-    return concatenate([expand_dims(a, axis) for a in arrays], axis)
+def _refuse_unequal(shapes: list[tuple[int, ...]], at: int) -> None:
+    listed = ", ".join(map(str, shapes))
+    if len({len(s) for s in shapes}) > 1:
+        raise located(
+            TypeError,
+            f"Cannot concatenate arrays with different numbers of dimensions: got {listed}.",
+        )
+    if len({(*s[:at], *s[at + 1 :]) for s in shapes}) > 1:
+        raise located(
+            TypeError,
+            "Cannot concatenate arrays with shapes that differ in dimensions other than the one "
+            f"being concatenated: concatenating along dimension {at} for shapes {listed}.",
+        )
 
 
-def split(x: Any, sections: Any, axis: int = 0) -> list:
-    """`sections` equal parts, or parts between the given indices."""
-    x = operand(x)
+def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
+    """`concatenate`."""
+    return concatenate(arrays, axis)
+
+
+def stack(arrays: Sequence[Any], axis: int = 0, out: None = None, dtype: Any = None) -> Any:
+    """Join along a new axis, of elements as `dtype`."""
+    if out is not None:
+        raise located(TypeError, "The 'out' argument to jnp.stack is not supported; use the result")
+    if not len(arrays):
+        raise located(ValueError, "Need at least one array to stack.")
+    ready = [operand(a, "stack", i) for i, a in enumerate(arrays)]
+    shapes = [aval_of(a).shape for a in ready]
+    if len(set(shapes)) > 1:
+        listed = ", ".join(map(str, shapes))
+        raise located(ValueError, f"All input arrays must have the same shape. Got {listed}.")
+    return concatenate([expand_dims(a, axis) for a in ready], axis, dtype)
+
+
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
+    """`indices_or_sections` equal parts, or parts between the given indices."""
+    x, parts = operand(ary, "split"), indices_or_sections
     at = canonical_axis(axis, aval_of(x).ndim)
     n = aval_of(x).shape[at]
-    if isinstance(sections, (tuple, list)):
-        cuts = [min(max(c + n if c < 0 else c, 0), n) for c in sections]
-    elif n % sections:
-        raise located(ValueError, f"axis {axis} of size {n} does not split into {sections} parts")
+    if np.ndim(parts):
+        cuts = [min(max(c + n if c < 0 else c, 0), n) for c in map(operator.index, parts)]
+    elif n % parts:
+        raise located(
+            ValueError, f"array split does not result in an equal division: rest is {n % parts}"
+        )
     else:
-        cuts = [n // sections * i for i in range(1, sections)]
+        cuts = [n // parts * i for i in range(1, parts)]
     bounds = [0, *cuts, n]
     return [slice_axis(x, at, lo, max(lo, hi)) for lo, hi in pairwise(bounds)]
 
 
-def tile(x: Any, reps: Any) -> Any:
-    """`x` repeated `reps` times along each axis, counted from the last."""
-    x, times = operand(x), as_shape(reps)
-    old = aval_of(x).shape
+def tile(A: Any, reps: Any) -> Any:
+    """`A` repeated `reps` times along each axis, counted from the last."""
+    A, times = operand(A), as_shape(reps)
+    old = aval_of(A).shape
     rank = max(len(old), len(times))
     old, times = (1,) * (rank - len(old)) + old, (1,) * (rank - len(times)) + times
     pairs = tuple(n for pair in zip((1,) * rank, old, strict=True) for n in pair)
     wide = tuple(n for pair in zip(times, old, strict=True) for n in pair)
     result = tuple(t * n for t, n in zip(times, old, strict=True))
-    return reshape(broadcast_to(reshape(x, pairs), wide), result)
+    return reshape(broadcast_to(reshape(A, pairs), wide), result)
 
 
 def repeat(x: Any, repeats: int, axis: int | None = None) -> Any:
@@ -278,7 +355,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
         raise located(ValueError, f"pad has mode 'constant' with one scalar value, got {mode!r}")
     widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (aval.ndim, 2)).tolist()
     if any(w < 0 for pair in widths for w in pair):
-        raise located(ValueError, f"pad widths cannot be negative, got {pad_width}")
+        raise located(ValueError, f"index can't contain negative values: pad_width={pad_width}")
     if not np.isfinite(constant_values):
         raise located(ValueError, f"pad needs a finite value, got {constant_values}")
     value = lit(constant_values, aval.dtype).value

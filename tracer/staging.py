@@ -166,8 +166,11 @@ def _result(leaf: Any, leaves: Sequence[Any], out_tree: tree.Structure) -> Any:
 # --- operands -------------------------------------------------------------------------------------
 
 
-def operand(x: Any, name: str = "this operation") -> Any:
-    """`x` as something `bind` takes. Raises TypeError for lists and other objects."""
+def operand(x: Any, name: str = "this operation", at: int = 0) -> Any:
+    """`x`, argument `at` of `name`, as something `bind` takes.
+
+    Raises TypeError for lists and other objects.
+    """
     if isinstance(x, (Tracer, Array, Lit)):
         return x
     if isinstance(x, np.ndarray):
@@ -177,8 +180,8 @@ def operand(x: Any, name: str = "this operation") -> Any:
         return filled(x, aval_of(x).dtype, weak=is_weak(x))
     raise located(
         TypeError,
-        f"{name} requires array or scalar arguments, got {type(x).__name__}; "
-        "convert it with jnp.asarray",
+        f"{name} requires ndarray or scalar arguments, got {type(x)} at position {at}. "
+        "Convert it with jnp.asarray",
     )
 
 

@@ -112,7 +112,7 @@ _LINALG = """
     svdvals: f(s)                         qr: f(s)
     eigh: f(s + s.T)[0]                   svd: f(s)[1]
     cond: f(s)                            tensorinv: f(s.reshape(2, 2, 4), ind=2)
-    tensorsolve: f(s, v)
+    tensorsolve: f(s, v)                  tensordot: f(x, m, axes=1)
 """
 _LAX = """
     acos: f(u)                            acosh: f(g)
