@@ -19,7 +19,7 @@ from ir import Graph, evaluate
 from ir.passes.simplify import expand
 
 NOISE = 4e-7
-RUNS = 4
+RUNS = 6
 HUGE = 1e30
 
 
@@ -32,15 +32,19 @@ class Tally:
     judged: int = 0
 
 
-def _disturbed(rng: np.random.Generator):
-    plain = ir.interp._as
+def _disturbed(seed: int):
+    """Random noise; in the first two runs it is all of one sign, since a value that lies exactly on
+    a step falls to one side otherwise half of the time."""
+    plain, rng = ir.interp._as, np.random.default_rng(seed)
+    sign = {0: 1, 1: -1}.get(seed)
 
     def disturb(x, aval, wide):
         x = plain(x, aval, wide)
         if x.dtype.kind != "f":
             return x
         unit = 4e-3 if aval.dtype.itemsize == 2 else NOISE
-        return x * (1 + unit * rng.standard_normal(x.shape))
+        noise = rng.standard_normal(x.shape)
+        return x * (1 + unit * (noise if sign is None else sign * np.abs(noise)))
 
     return disturb
 
@@ -50,7 +54,7 @@ def disturbed_runs(graph: Graph, args: Sequence[np.ndarray]) -> list[list[np.nda
     graph = expand(graph)
     runs = []
     for seed in range(RUNS):
-        with mock.patch("ir.interp._as", _disturbed(np.random.default_rng(seed))):
+        with mock.patch("ir.interp._as", _disturbed(seed)):
             runs.append(evaluate(graph, *args, wide=True))
     return runs
 
@@ -72,7 +76,7 @@ class Truth:
             wrong = judged & ~near
             assert not wrong.any(), (
                 f"result {place} is {np.asarray(g)[wrong][:5]} instead of {want[wrong][:5]} at "
-                f"{np.argwhere(wrong)[:5].tolist()}\n{self.graph}"
+                f"{np.argwhere(wrong)[:5].tolist()}"
             )
 
     def _near(self, place: int, got: np.ndarray, want: np.ndarray, rtol: float):

@@ -76,10 +76,24 @@ def binary(w: Writer) -> str | None:
     return w.choose(BINARY).format(x, y)
 
 
+MIXED = (
+    "jnp.tanh({0} + {1})", "jnp.tanh({0} * {1})", "jnp.where({0} > {1}, {0}, {1}) * 0.125",
+    "jnp.tanh({1} - {0})", "jnp.minimum({0}, {1}) / 4", "jnp.maximum({0}, {1}) > 0.5",
+    "jnp.tanh({0} / ({1} * {1} + 1))", "jnp.stack([{0} * 0 + {1} % 3, {1} % 3 + {0} * 0])",
+)  # fmt: skip
+
+
+def mixed(w: Writer) -> str | None:
+    """Operands of two dtypes, converted as the rules of promotion say."""
+    x = w.pick(lambda a: a.dtype in (f32, i32, bool_))
+    y = x and w.pick(lambda a: a.dtype is i32 and _fits(a, _type(w, x)))
+    return y and w.choose(MIXED).format(x, y)
+
+
 INTEGER = (
     "({0} * 3 - {1}) % 7", "{0} // 3 + {1} % 5", "jnp.maximum({0}, {1}) & 15", "{0} ^ {1} & 7",
     "jnp.minimum({0} + {1}, 9) | 1", "-{0} % 11", "jnp.abs({0} - {1}) % 17", "jnp.sign({0})",
-    "jnp.where({0} > {1}, {0}, 2) % 13", "jnp.clip({0}, 0, 3)", "jnp.fmod({0}, 4)",
+    "jnp.where({0} > {1}, {0}, 2) % 13", "jnp.clip({0}, 0, 3)", "lax.rem({0}, 4)",
 )  # fmt: skip
 
 
@@ -130,7 +144,7 @@ CONVERSIONS = {
     u32: ("({0} >> 8).astype('float32') * 2.0**-24", "{0}.astype('int32') % 9",
           "lax.bitcast_convert_type({0} >> 9 | 1065353216, 'float32') - 1"),
     i32: ("jnp.sin({0}.astype('float32'))", "{0} != 0", "{0}.astype('uint32')",
-          "jnp.tanh({0}.astype('float32') * 0.125)", "({0} % 5) / 4"),
+          "jnp.tanh({0} * 0.125)", "({0} % 5) / 4"),
     bool_: ("{0}.astype('float32')", "{0}.astype('int32')"),
 }  # fmt: skip
 
@@ -375,7 +389,7 @@ def inner_loop(w: Writer) -> str | None:
         _body(f)
         f.result = f"jnp.tanh({f.like(_type(w, x))})"
     forms = ["lax.fori_loop(0, 3, lambda i, x: {0}(x), {1})"]
-    forms += ["lax.fori_loop(1, 4, lambda i, x: {0}(x) * jnp.sin(i.astype('float32')), {1})"]
+    forms += ["lax.fori_loop(1, 4, lambda i, x: {0}(x) * jnp.sin(i * 0.5), {1})"]
     if not w.smooth:
         forms += [
             "lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, {0}(s[1])), (0, {1}))[1]"
@@ -400,7 +414,7 @@ def inner_cond(w: Writer) -> str | None:
 PLAIN = (
     unary, binary, convert, where, slices, shaped, reduction, product, layer, gather, write,
 )  # fmt: skip
-STEPPED = (integer, words, compare, boolean, count)
+STEPPED = (integer, mixed, words, compare, boolean, count)
 CALLS = (
     inner_jit, inner_checkpoint, inner_vmap, inner_map, inner_scan, inner_loop, inner_cond,
     inner_grad, draw_numbers,
