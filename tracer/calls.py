@@ -105,6 +105,8 @@ def hints(of: Roles, in_tree: tree.Structure) -> list[str]:
     found = tree.paths(in_tree)
     owners = [of.label(tree.plain(path[1])) for path in found]
     short = [tree.hint(path[2:]) or owner for owner, path in zip(owners, found, strict=True)]
-    full = [tree.hint((o, *path[2:])) for o, path in zip(owners, found, strict=True)]
     count = Counter(short)
-    return [f if count[s] > 1 else s for s, f in zip(short, full, strict=True)]
+    return [
+        tree.hint((owner, *path[2:])) if count[name] > 1 else name
+        for name, owner, path in zip(short, owners, found, strict=True)
+    ]

@@ -6,6 +6,8 @@ are, so nothing is transposed or copied to fit a matrix product.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from string import ascii_letters
 from typing import Any
 
@@ -137,7 +139,7 @@ def einsum(subscripts: Any, /, *operands: Any, out: None = None) -> Any:
     if not isinstance(subscripts, str):
         subscripts, operands = _lettered(subscripts, *operands)
     xs = [operand(x, "einsum", i) for i, x in enumerate(operands)]
-    letters, result = _parse(subscripts, [aval_of(x).ndim for x in xs])
+    letters, result = _parse(subscripts, tuple(aval_of(x).ndim for x in xs))
     sizes = _sizes(letters, xs)
     terms = [_prepare(x, t, sizes) for x, t in zip(xs, letters, strict=True)]
     x, term = terms[0]
@@ -158,7 +160,8 @@ def _lettered(*items: Any) -> tuple[str, list]:
     return spec, list(arrays)
 
 
-def _parse(spec: str, ranks: list[int]) -> tuple[list[str], str]:
+@lru_cache(maxsize=1024)
+def _parse(spec: str, ranks: tuple[int, ...]) -> tuple[tuple[str, ...], str]:
     """Operand letters and result letters, with ellipses spelt out."""
     compact = spec.replace(" ", "")
     left, arrow, out = compact.partition("->")
@@ -176,7 +179,9 @@ def _parse(spec: str, ranks: list[int]) -> tuple[list[str], str]:
     free = [c for c in ascii_letters[::-1] if c not in letters]
     widths = [r - len(t.replace("...", "")) for t, r in zip(terms, ranks, strict=True)]
     if any(w < 0 or (w and "..." not in t) for t, w in zip(terms, widths, strict=True)):
-        raise located(ValueError, f"einsum spec {spec!r} does not fit operands of ranks {ranks}")
+        raise located(
+            ValueError, f"einsum spec {spec!r} does not fit operands of ranks {list(ranks)}"
+        )
     dots = "".join(free[: max(widths)])
     full = [t.replace("...", dots[len(dots) - w :]) for t, w in zip(terms, widths, strict=True)]
     if arrow:
@@ -186,10 +191,10 @@ def _parse(spec: str, ranks: list[int]) -> tuple[list[str], str]:
         result = dots + "".join(once)
     if len(set(result)) != len(result) or set(result) - set("".join(full)):
         raise located(ValueError, f"einsum spec {spec!r} has a result axis twice or from nowhere")
-    return full, result
+    return tuple(full), result
 
 
-def _sizes(letters: list[str], xs: list) -> dict[str, int]:
+def _sizes(letters: Sequence[str], xs: list) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for i, (x, term) in enumerate(zip(xs, letters, strict=True)):
         for c, n in zip(term, aval_of(x).shape, strict=True):
@@ -209,8 +214,11 @@ def _prepare(x: Any, term: str, sizes: dict[str, int]) -> tuple[Any, str]:
     """Drop axes of size 1 that others repeat, and take diagonals of repeated letters."""
     shape = aval_of(x).shape
     gone = [d for d, c in enumerate(term) if shape[d] == 1 and sizes[c] != 1]
-    x = shaping.squeeze(x, tuple(gone)) if gone else x
-    term = "".join(c for d, c in enumerate(term) if d not in gone)
+    if gone:
+        x = shaping.squeeze(x, tuple(gone))
+        term = "".join(c for d, c in enumerate(term) if d not in gone)
+    if len(set(term)) == len(term):
+        return x, term
     for c in dict.fromkeys(term):
         while term.count(c) > 1:
             x, term = _diagonal(x, term, term.index(c), term.rindex(c))
@@ -247,6 +255,8 @@ def _product(x: Any, a: str, y: Any, b: str, needed: set[str]) -> tuple[Any, str
 
 def _arrange(x: Any, term: str, out: str, sizes: dict[str, int]) -> Any:
     """Axes in the order of `out`; those that `term` lacks get size 1, or `sizes` if given."""
+    if term == out:
+        return x
     order = [c for c in out if c in term]
     x = shaping.transpose(x, [term.index(c) for c in order])
     missing = tuple(d for d, c in enumerate(out) if c not in term)

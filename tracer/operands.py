@@ -7,14 +7,16 @@ Invariant: operands of different dtypes are converted to the one that JAX's rule
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from ir.build import current
 from ir.dtypes import DType, bool_, f32
+from ir.graph import Lit
 
-from .array import Array, aval_of, is_weak
+from .array import Array, Tracer, aval_of, is_weak
 from .errors import located
 from .promotion import join, requested
 from .staging import SCALARS, bind, filled, marked, operand, scalar, spread
@@ -22,7 +24,28 @@ from .staging import SCALARS, bind, filled, marked, operand, scalar, spread
 
 def promote(name: str, *xs: Any) -> list:
     """The operands with one dtype and one shape."""
-    return broadcast(name, *same_dtype(name, *xs))
+    ready = _ready(*xs) if len(xs) == 2 else None
+    return ready or broadcast(name, *same_dtype(name, *xs))
+
+
+def _ready(x: Any, y: Any) -> list | None:
+    """Traced arrays of one type, or one of floats with a number: what nearly all operands are."""
+    if type(y) is not Tracer:
+        number = _beside(x, y)
+        return number and [x, number]
+    if type(x) is not Tracer:
+        number = _beside(y, x)
+        return number and [number, y]
+    same = x.value.aval == y.value.aval and x.weak_type == y.weak_type
+    return [x, y] if same else None
+
+
+def _beside(x: Any, number: Any) -> Lit | None:
+    """A Python number as an operand beside a traced array of floats."""
+    if type(x) is not Tracer or x.weak_type or type(number) not in (float, int):
+        return None
+    aval = x.value.aval
+    return Lit(float(number), aval) if aval.dtype.is_float and isfinite(number) else None
 
 
 def promote_floats(name: str, *xs: Any) -> list:
@@ -103,6 +126,8 @@ def common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 
 def as_float(x: Any) -> Any:
     """Integers and bools as float32; floats unchanged."""
+    if type(x) is Tracer and x.value.aval.dtype.is_float:
+        return x
     return same_floats("this operation", operand(x))[0]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,11 @@ _LEVEL = {kind: level for level, kind in enumerate(_LEVELS)} | {(f32, False): le
 
 def join(kinds: Iterable[Kind]) -> Kind:
     """The least type that is at least each of `kinds`, of which there is one at least."""
-    kinds = list(kinds)
+    return _join(tuple(kinds))
+
+
+@cache
+def _join(kinds: tuple[Kind, ...]) -> Kind:
     weak = all(w for _, w in kinds)
     levels = {(k, w and not weak and k is not bool_) for k, w in kinds}
     highest = max(map(_LEVEL.__getitem__, levels))

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from ir.build import Builder, LeakedTracerError, building, current, lit, outermost
-from ir.build import emit as emit_value
 from ir.dtypes import DType, bool_
 from ir.graph import Aval, Graph, Lit, Value, Var
 from ir.passes.effects import Record, lift
@@ -260,16 +259,18 @@ def bind(prim: Primitive | str, *operands: Any, **params: Any) -> Any:
 
     Returns a Tracer or an Array, or a tuple of them for a primitive of many results.
     """
-    prim = PRIMITIVES[prim] if isinstance(prim, str) else prim
-    if current() is None:
+    prim = PRIMITIVES[prim] if type(prim) is str else prim
+    builder = current()
+    if builder is None:
         return _run_one(prim, operands, params)
     try:
-        outs = emit_value(prim, *map(staged, operands), **params)
+        values = [x.value if type(x) is Tracer else staged(x) for x in operands]
+        outs = builder.emit(prim, values, params)
     except LeakedTracerError:
         raise leaked(_foreign(operands)) from None
     if prim.multi:
         return tuple(map(Tracer, outs))
-    return Tracer(outs, _stays_weak(prim, outs.aval, operands))
+    return Tracer(outs[0], _stays_weak(prim, outs[0].aval, operands))
 
 
 # Conversions are to a dtype that was asked for; sums and extrema are weak in no case.
@@ -280,6 +281,9 @@ _DATA = {"select": slice(1, None), "take": slice(1), "dynamic_slice": slice(1)}
 
 def _stays_weak(prim: Primitive, out: Aval, operands: Sequence[Any]) -> bool:
     """Whether the result is weak: if all that its values come from is."""
+    first = operands[0] if operands and prim.name not in _DATA else None
+    if type(first) is Tracer and not first.weak_type:
+        return False  # as nearly always
     if prim.name in _NEVER_WEAK or prim.kind == "reduce" or out.dtype is bool_:
         return False
     data = operands[_DATA.get(prim.name, slice(None))]

@@ -137,9 +137,10 @@ def map_with_path(f: Callable, tree: Any, *rest: Any, is_leaf: IsLeaf = None) ->
     return unflatten(shape, [f(*row) for row in zip(paths(shape), found, *others, strict=True)])
 
 
-def paths(structure: Structure) -> list[KeyPath]:
+@functools.lru_cache(maxsize=256)
+def paths(structure: Structure) -> tuple[KeyPath, ...]:
     """The path of each leaf of a structure."""
-    return [key_path(a) for a in structure.accessors()]
+    return tuple(key_path(a) for a in structure.accessors())
 
 
 # --- prefixes of arguments ------------------------------------------------------------------------

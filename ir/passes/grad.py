@@ -7,9 +7,9 @@ applies to its own output (higher order).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from ..build import attributed, building, current, describe_src, inline, lit_like, located, read
+from ..build import attributed, building, current, describe_src, lit_like, located, read
 from ..graph import Eqn, Graph, Lit, Value, Var
 from ..prim import CLOSED_OVER
 from .simplify import dce
@@ -25,11 +25,23 @@ def vjp_graph(graph: Graph, wrt: Sequence[int], seeds: int | None = None) -> Gra
     that these do not depend on gets a zero cotangent. Raises TypeError, naming the user's line, at
     a primitive without a derivative.
     """
+    return _differentiated(graph, wrt, lambda builder, v, _: builder.input(v.aval), seeds)
+
+
+def grad_graph(graph: Graph, wrt: Sequence[int]) -> Graph:
+    """(ins...) -> (outs..., d outs[0] / d ins[i] for i in wrt); outs[0] is a float scalar."""
+    return _differentiated(graph, wrt, lambda _, v, place: lit_like(place == 0, v))
+
+
+def _differentiated(
+    graph: Graph, wrt: Sequence[int], seed: Callable, seeds: int | None = None
+) -> Graph:
+    """(ins..., inputs that `seed` makes) -> (outs..., cotangents of ins[i] for i in wrt)."""
     with building() as builder:
         env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
         saved: dict[Eqn, tuple[Value, ...]] = {}
         active = _replay(graph, env, {graph.ins[i] for i in wrt}, saved)
-        cts_in = [builder.input(v.aval) for v in graph.outs[:seeds]]
+        cts_in = [seed(builder, v, place) for place, v in enumerate(graph.outs[:seeds])]
         cts = _seed(graph, env, cts_in, active)
         for eqn in reversed(graph.eqns):
             if any(v in cts for v in eqn.outs):
@@ -37,14 +49,6 @@ def vjp_graph(graph: Graph, wrt: Sequence[int], seeds: int | None = None) -> Gra
         outs = [read(env, v) for v in graph.outs]
         found = [cts.get(graph.ins[i], lit_like(0, graph.ins[i])) for i in wrt]
         return dce(builder.close([*outs, *found]))
-
-
-def grad_graph(graph: Graph, wrt: Sequence[int]) -> Graph:
-    """(ins...) -> (outs..., d outs[0] / d ins[i] for i in wrt); outs[0] is a float scalar."""
-    with building() as builder:
-        ins = [builder.input(v.aval, v.hint) for v in graph.ins]
-        seeds = [lit_like(i == 0, v) for i, v in enumerate(graph.outs)]
-        return builder.close(inline(vjp_graph(graph, wrt), [*ins, *seeds]))
 
 
 def _replay(graph: Graph, env: Env, wrt: set[Var], saved: Saved) -> set[Var]:
@@ -65,7 +69,7 @@ def _replay(graph: Graph, env: Env, wrt: set[Var], saved: Saved) -> set[Var]:
     return active
 
 
-def _seed(graph: Graph, env, cts_in: list[Var], active: set[Var]) -> dict[Var, Value]:
+def _seed(graph: Graph, env, cts_in: list[Value], active: set[Var]) -> dict[Var, Value]:
     cts: dict[Var, Value] = {}
     for out, ct in zip(graph.outs, cts_in, strict=False):
         if isinstance(out, Var) and out in active:
