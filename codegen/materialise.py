@@ -12,10 +12,10 @@ from ir.graph import Eqn, Lit, Value, Var
 from .dataflow import STEPS, Dataflow, Group
 
 HEAVY = ("contract", "reduce", "composite", "control")
-FREE = ("broadcast", "reshape", "transpose", "slice", "rev", "cast", "iota", "bitcast")
+FREE = ("broadcast", "reshape", "transpose", "slice", "rev", "windows", "cast", "iota", "bitcast")
 FREE_STEPS = 16  # integer operations that cost less than storing their result
 COSTLY = ("exp", "log", "sin", "cos", "tanh", "logistic", "pow", "sqrt", "rsqrt")
-SIMPLE_VIEWS = ("broadcast", "reshape", "transpose", "slice", "rev", "cast")
+SIMPLE_VIEWS = ("broadcast", "reshape", "transpose", "slice", "rev", "windows", "cast")
 
 
 def materialise(flow: Dataflow) -> None:

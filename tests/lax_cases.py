@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracer import lax
+from tracer import numpy as jnp
 
 
 @dataclass(frozen=True)
@@ -313,3 +314,142 @@ case(
 case("dot of vectors", lax.dot, np.dot, floats(5), floats(5, seed=1))
 case("dot of a float and an integer", lax.dot, np.dot, floats(3, 4), ints(4, low=-3, high=3))
 case("batch_matmul", lax.batch_matmul, np.matmul, floats(2, 3, 4), floats(2, 4, 5))
+
+# --- convolutions and pools -----------------------------------------------------------------------
+
+
+def convolved(x, w, strides=1, low=0, high=0, x_step=1, w_step=1):
+    """[n, c, h, w] with [o, c, h, w], window by window; equal steps along both axes."""
+    n, c, *space = x.shape
+    grown = np.zeros((n, c, *(low + (s - 1) * x_step + 1 + high for s in space)))
+    inside = slice(low, -high or None)
+    grown[:, :, inside, inside][:, :, ::x_step, ::x_step] = x
+    reach = [(k - 1) * w_step + 1 for k in w.shape[2:]]
+    starts = [range(0, s - r + 1, strides) for s, r in zip(grown.shape[2:], reach, strict=True)]
+    out = np.zeros((n, w.shape[0], *map(len, starts)))
+    for i, top in enumerate(starts[0]):
+        for j, left in enumerate(starts[1]):
+            window = grown[:, :, top : top + reach[0] : w_step, left : left + reach[1] : w_step]
+            out[:, :, i, j] = np.einsum("nchw,ochw->no", window, w)
+    return out
+
+
+def pooled(x, combine, size, stride):
+    starts = [range(0, n - size + 1, stride) for n in x.shape[2:]]
+    out = np.zeros((*x.shape[:2], *map(len, starts)))
+    for i, top in enumerate(starts[0]):
+        for j, left in enumerate(starts[1]):
+            out[:, :, i, j] = combine(x[:, :, top : top + size, left : left + size], (2, 3))
+    return out
+
+
+IMAGE, KERNEL = floats(2, 4, 6, 5), floats(3, 4, 3, 2)
+general = lax.conv_general_dilated
+case("conv", lambda x, w: lax.conv(x, w, (1, 1), "VALID"), convolved, IMAGE, KERNEL)
+case(
+    "conv with strides and padding", lambda x, w: general(x, w, (2, 2), [(1, 2), (1, 2)]),
+    lambda x, w: convolved(x, w, 2, 1, 2), IMAGE, KERNEL,
+)  # fmt: skip
+case(
+    "conv with dilations",
+    lambda x, w: general(x, w, (2, 2), [(2, 1), (2, 1)], (3, 3), (2, 2)),
+    lambda x, w: convolved(x, w, 2, 2, 1, 3, 2), IMAGE, KERNEL,
+)  # fmt: skip
+case(
+    "conv that cuts off", lambda x, w: general(x, w, (1, 1), [(-1, -1), (-1, 0)]),
+    lambda x, w: convolved(x[:, :, 1:-1, 1:], w), IMAGE, KERNEL,
+)  # fmt: skip
+LAST = ("NHWC", "HWIO", "NHWC")
+case(
+    "conv with channels last", lambda x, w: general(x, w, (1, 1), "SAME", dimension_numbers=LAST),
+    lambda x, w: convolved(
+        x.transpose(0, 3, 1, 2), w.transpose(3, 2, 0, 1), 1, 1, 1
+    ).transpose(0, 2, 3, 1),
+    floats(2, 6, 5, 4), floats(3, 3, 4, 8),
+)  # fmt: skip
+case(
+    "conv by a kernel of one", lambda x, w: general(x, w, (2, 2), "VALID", dimension_numbers=LAST),
+    lambda x, w: x[:, ::2, ::2] @ w[0, 0], floats(2, 6, 5, 4), floats(1, 1, 4, 8),
+)  # fmt: skip
+case(
+    "conv in groups", lambda x, w: general(x, w, (1, 1), "VALID", feature_group_count=2),
+    lambda x, w: np.concatenate([convolved(x[:, :2], w[:3]), convolved(x[:, 2:], w[3:])], 1),
+    IMAGE, floats(6, 2, 3, 2),
+)  # fmt: skip
+case(
+    "conv by channel", lambda x, w: general(x, w, (1, 1), "VALID", feature_group_count=4),
+    lambda x, w: np.concatenate([convolved(x[:, i : i + 1], w[i : i + 1]) for i in range(4)], 1),
+    IMAGE, floats(4, 1, 3, 2),
+)  # fmt: skip
+case(
+    "conv in groups of the batch", lambda x, w: general(x, w, (1, 1), "VALID", batch_group_count=2),
+    lambda x, w: np.concatenate([convolved(x[:1], w[:3]), convolved(x[1:], w[3:])], 1),
+    IMAGE, floats(6, 4, 3, 2),
+)  # fmt: skip
+case(
+    "conv of integers", lambda x, w: lax.conv(x, w, (1, 1), "VALID"), convolved,
+    ints(2, 4, 6, 5), ints(3, 4, 3, 2),
+)  # fmt: skip
+case(
+    "conv without space", lambda x, w: general(x, w, (), "VALID"), lambda x, w: x @ w.T,
+    floats(3, 4), floats(5, 4),
+)  # fmt: skip
+case(
+    "conv_transpose",
+    lambda x, w: lax.conv_transpose(
+        x, w, (2, 2), "VALID", dimension_numbers=("NCHW", "OIHW", "NCHW")
+    ),
+    lambda x, w: convolved(x, w, 1, 2, 2, 2), IMAGE, floats(3, 4, 3, 3),
+)  # fmt: skip
+case(
+    "patches", lambda x: lax.conv_general_dilated_patches(x, (2, 2), (1, 1), "VALID"),
+    lambda x: convolved(x, np.eye(16).reshape(16, 4, 2, 2)), IMAGE,
+)  # fmt: skip
+PIXELS = distinct(2, 3, 7, 6)
+TWO, THREE = (1, 1, 2, 2), (1, 1, 3, 3)
+case(
+    "max pool", lambda x: lax.reduce_window(x, -math.inf, lax.max, TWO, TWO, "VALID"),
+    lambda x: pooled(x, np.max, 2, 2), PIXELS,
+)  # fmt: skip
+case(
+    "min pool", lambda x: lax.reduce_window(x, math.inf, jnp.minimum, THREE, TWO, "VALID"),
+    lambda x: pooled(x, np.min, 3, 2), PIXELS,
+)  # fmt: skip
+case(
+    "sum pool", lambda x: lax.reduce_window(x, 0.5, lax.add, THREE, None, "VALID"),
+    lambda x: pooled(x, np.sum, 3, 1) + 0.5, PIXELS,
+)  # fmt: skip
+case(
+    "product pool", lambda x: lax.reduce_window(x, 1.0, lax.mul, TWO, TWO, "VALID"),
+    lambda x: pooled(x, np.prod, 2, 2), PIXELS,
+)  # fmt: skip
+case(
+    "logsumexp pool", lambda x: lax.reduce_window(x, -100.0, jnp.logaddexp, TWO, TWO, "VALID"),
+    lambda x: np.log(pooled(np.exp(x), np.sum, 2, 2)), PIXELS,
+)  # fmt: skip
+case(
+    "padded max pool", lambda x: lax.reduce_window(x, -math.inf, lax.max, THREE, TWO, "SAME"),
+    lambda x: pooled(
+        np.pad(x, ((0, 0), (0, 0), (1, 1), (0, 1)), constant_values=-np.inf), np.max, 3, 2
+    ), PIXELS,
+)  # fmt: skip
+case(
+    "long windows", lambda x: lax.reduce_window(x, 0.0, lax.add, (19,), (2,), "VALID"),
+    lambda x: np.convolve(x, np.ones(19), "valid")[::2], floats(64),
+)  # fmt: skip
+case(
+    "windows with gaps",
+    lambda x: lax.reduce_window(x, 0.0, lax.add, (3,), (2,), [(1, 2)], (2,), (4,)),
+    lambda x: sum(with_pads(x, 1, 2, 1, 0.0)[k * 4 :][: 2 * 13 + 1 : 2][:13] for k in range(3)),
+    floats(16),
+)  # fmt: skip
+for mode in ("full", "same", "valid"):
+    for name, n, m in (("", 7, 4), (" of a longer kernel", 3, 6)):
+        case(
+            f"convolve {mode}{name}", lambda x, y, k=mode: jnp.convolve(x, y, k),
+            lambda x, y, k=mode: np.convolve(x, y, k), floats(n), floats(m, seed=1),
+        )  # fmt: skip
+        case(
+            f"correlate {mode}{name}", lambda x, y, k=mode: jnp.correlate(x, y, k),
+            lambda x, y, k=mode: np.correlate(x, y, k), floats(n), floats(m, seed=1),
+        )  # fmt: skip

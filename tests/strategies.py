@@ -13,6 +13,7 @@ import numpy as np
 
 import ir
 from ir import PRIMITIVES, Aval, DType, bool_, f16, f32, i32, u32
+from ir.prims.contract import parse
 from ir.prims.elementwise import Compare, Elementwise
 
 from .oracle.domains import (
@@ -176,6 +177,16 @@ def _rev(rng: Rng) -> Iterator[Sample]:
         yield Sample("rev", (aval,), {"axes": axes})
 
 
+def _slid(rng: Rng) -> Iterator[Sample]:
+    for aval in mixed(rng):
+        axes = tuple(d for d in range(aval.ndim) if rng.random() < 0.6)
+        sizes, strides, dilations = (
+            tuple(int(n) for n in rng.integers(1, 4, len(axes))) for _ in range(3)
+        )
+        params = {"sizes": sizes, "strides": strides, "dilations": dilations}
+        yield Sample("windows", (aval,), {"axes": axes, **params})
+
+
 def _iota(rng: Rng) -> Iterator[Sample]:
     for shape in shapes(rng, least=1):
         params = {"shape": shape, "dtype": pick(rng, (f32, i32, u32))}
@@ -194,6 +205,35 @@ def _reduce(name: str) -> Callable[[Rng], Iterator[Sample]]:
             yield Sample(name, (Aval(shape, f32),), {"axes": axes})
 
     return make
+
+
+CONVOLUTIONS = (
+    ("nhwc,hwco->nhwo", "hw"),
+    ("nchw,ochw->nohw", "hw"),
+    ("nch,och->noh", "h"),
+    ("gnch,goch->ngoh", "h"),
+    ("h,h->h", "h"),
+    ("whnc,ohcw->hown", "wh"),
+)
+
+
+def _conv(rng: Rng) -> Iterator[Sample]:
+    for k in range(18):
+        spec, spatial = CONVOLUTIONS[k % len(CONVOLUTIONS)]
+        a, b, _ = parse(spec)
+        sizes = {c: int(rng.integers(1, 5)) for c in a + b}
+        sizes |= {"n": 0} if k == 14 else {"c": 0} if k == 15 else {}
+        inner = {c: int(rng.integers(1, 4)) for c in spatial}
+        kind = i32 if k % 7 == 3 else f32
+        x = Aval(tuple(sizes[c] + 3 * (c in spatial) for c in a), kind)
+        w = Aval(tuple(inner.get(c, sizes[c]) for c in b), kind)
+        lists = {
+            name: tuple(int(n) for n in rng.integers(low, 3, len(spatial)))
+            for name, low in {
+                "strides": 1, "low": -1, "high": -1, "x_steps": 1, "w_steps": 1,
+            }.items()
+        }  # fmt: skip
+        yield Sample("conv", (x, w), {"spec": spec, "spatial": spatial, **lists}, (tame, tame))
 
 
 SPECS = (
@@ -457,6 +497,7 @@ SAMPLES |= {"shl": _shift("shl"), "shr": _shift("shr")}
 SAMPLES |= {"select": _select, "cast": _cast, "bitcast": _bitcast}
 SAMPLES |= {"broadcast": _broadcast, "reshape": _reshape, "transpose": _transpose}
 SAMPLES |= {"slice": _slice, "pad": _pad, "concat": _concat, "rev": _rev, "iota": _iota}
+SAMPLES |= {"windows": _slid, "conv": _conv}
 SAMPLES |= {name: _reduce(name) for name in ("sum", "reduce_max", "reduce_min")}
 SAMPLES |= {"dot": _dot, "take": _take, "scatter_add": _scatter_add}
 SAMPLES |= {"dynamic_slice": _dynamic_slice, "dynamic_update": _dynamic_update}

@@ -80,6 +80,7 @@ def test_vmap(case):
 
 F, N, B = np.ones(3, np.float32), np.ones(3, np.int32), np.ones(3, bool)
 M, Z = np.ones((2, 3), np.float32), np.ones((2, 3, 4), np.float32)
+IMAGE, KERNEL = np.ones((2, 4, 6, 5), np.float32), np.ones((3, 4, 3, 2), np.float32)
 REFUSED = {
     "lax.add requires arguments to have the same dtypes, got float32, int32": lambda: lax.add(F, 1),
     "add: arrays must have the same number of dimensions": lambda: lax.add(F, M),
@@ -107,6 +108,15 @@ REFUSED = {
     "lhs_contracting of (5,)": lambda: lax.dot_general(Z, Z, (((5,), (1,)), ((), ()))),
     "disjoint from contracting": lambda: lax.dot_general(Z, Z, (((1,), (1,)), ((1,), (1,)))),
     "got (3,) and (2,)": lambda: lax.dot_general(M, M, (((1,), (0,)), ((), ()))),
+    "lax.conv_general_dilated requires": lambda: lax.conv(
+        IMAGE, KERNEL.astype(int), (1, 1), "SAME"
+    ),
+    "expected 2, got 1": lambda: lax.conv_general_dilated(IMAGE, KERNEL, (1, 1), [(1, 1)]),
+    "exactly once, got NHWN": lambda: lax.conv_dimension_numbers(
+        IMAGE.shape, KERNEL.shape, ("NHWC", "HWIO", "NHWN")
+    ),
+    "init_values to be scalars": lambda: lax.reduce_window(F, F, lax.add, (2,), (1,), "SAME"),
+    "of length 2 and operand": lambda: lax.reduce_window(F, 0.0, lax.add, (2, 2), (1,), "SAME"),
     "index_dtype must be an integer type": lambda: lax.argmax(Z, 1, "float32"),
 }
 WRONG_VALUES = {
@@ -115,6 +125,12 @@ WRONG_VALUES = {
     "contains out-of-bounds indices for float32[2,3,4]": lambda: lax.reduce_sum(Z, (3,)),
     "reduce found non-scalar initial value": lambda: lax.reduce(F, F, lax.add, (0,)),
     "argmin and argmax require non-empty": lambda: lax.argmax(F[:0], 0, "int32"),
+    "4 // 1 != 2": lambda: lax.conv(IMAGE, KERNEL[:, :2], (1, 1), "SAME"),
+    "3 does not divide 4": lambda: lax.conv_general_dilated(
+        IMAGE, KERNEL, (1, 1), "SAME", feature_group_count=3
+    ),
+    "but got 2 and 1": lambda: lax.conv(IMAGE, KERNEL, (1,), "SAME"),
+    "Unrecognized padding type": lambda: lax.conv(IMAGE, KERNEL, (1, 1), "FULL"),
     "XLA operations do not allow negative axes": lambda: lax.cumsum(Z, -1),
     "cannot select an axis to squeeze out": lambda: lax.squeeze(M, (1,)),
     "repeated axis in lax.expand_dims": lambda: lax.expand_dims(M, (0, 0)),
@@ -161,3 +177,57 @@ def test_optimization_barrier_is_the_identity():
     out = jit(lax.optimization_barrier)(tree)
     np.testing.assert_array_equal(out["a"], F)
     assert grad(lambda x: lax.optimization_barrier(x).sum())(F).tolist() == [1, 1, 1]
+
+
+def test_padding_by_name():
+    assert lax.padtype_to_pads((5, 6), (3, 4), (1, 2), "SAME") == [(1, 1), (1, 1)]
+    assert lax.padtype_to_pads((5,), (4,), (1,), "SAME") == [(1, 2)]
+    assert lax.padtype_to_pads((5,), (4,), (1,), "SAME_LOWER") == [(2, 1)]
+    assert lax.padtype_to_pads((5,), (4,), (1,), "VALID") == [(0, 0)]
+
+
+def test_layouts():
+    found = lax.conv_dimension_numbers((1, 2, 3, 4), (5, 6, 7, 8), ("NHWC", "HWIO", "NCHW"))
+    assert found == ((0, 3, 1, 2), (3, 2, 0, 1), (0, 1, 2, 3))
+    assert lax.conv_dimension_numbers((1, 2, 3), (1, 2, 3), None).lhs_spec == (0, 1, 2)
+
+
+def test_conv_transpose_is_the_gradient_of_conv():
+    def forward(x):
+        return lax.conv(x, KERNEL, (2, 2), "SAME")
+
+    ct = np.arange(2 * 3 * 3 * 3, dtype=np.float32).reshape(2, 3, 3, 3)
+    want = grad(lambda x: (forward(x) * ct).sum())(IMAGE)
+    got = lax.conv_transpose(
+        ct, KERNEL, (2, 2), [(2, 1), (1, 0)], dimension_numbers=("NCHW", "OIHW", "NCHW"),
+        transpose_kernel=True,
+    )  # fmt: skip
+    np.testing.assert_allclose(got, np.asarray(want), rtol=1e-6)
+
+
+def test_of_equal_extrema_the_first_of_a_window_gets_the_gradient():
+    def total(x):
+        return lax.reduce_window(x, -np.inf, lax.max, (2, 2), (2, 2), "VALID").sum()
+
+    want = np.zeros((4, 4), np.float32)
+    want[::2, ::2] = 1
+    np.testing.assert_array_equal(grad(total)(np.ones((4, 4), np.float32)), want)
+
+
+def test_a_pool_of_pairs():
+    def combine(a, b):
+        keep = a[0] >= b[0]
+        return lax.select(keep, a[0], b[0]), lax.select(keep, a[1], b[1])
+
+    x = np.array([3, 1, 4, 1, 5, 9, 2, 6], np.float32)
+    both = (x, np.arange(8, dtype=np.int32))
+    best, place = lax.reduce_window(both, (-np.inf, -1), combine, (4,), (2,), "VALID")
+    assert best.tolist() == [4, 9, 9] and place.tolist() == [2, 5, 5]
+
+
+def test_the_shape_of_a_pool():
+    shape = lax.reduce_window_shape_tuple((4, 9), (1, 3), (1, 2), [(0, 0), (1, 1)], None, (1, 2))
+    assert shape == (4, 4)
+    x = np.zeros((4, 9), np.float32)
+    pool = lax.reduce_window(x, 0.0, lax.add, (1, 3), (1, 2), [(0, 0), (1, 1)], None, (1, 2))
+    assert pool.shape == shape

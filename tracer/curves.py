@@ -87,24 +87,11 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     if mode not in ("full", "same", "valid"):
         raise located(ValueError, f"convolve has modes full, same and valid, got {mode!r}")
     a, v = (v, a) if aval_of(v).size > aval_of(a).size else (a, v)
-    n, m = aval_of(a).size, aval_of(v).size
-    full = _windows_dot(a, v, n, m)
-    start = {"full": 0, "same": (m - 1) // 2, "valid": m - 1}[mode]
-    count = {"full": n + m - 1, "same": n, "valid": n - m + 1}[mode]
-    return shaping.slice_axis(full, 0, start, start + count)
-
-
-def _windows_dot(a: Any, v: Any, n: int, m: int) -> Any:
-    """All n + m - 1 products of `v` with windows of `a`.
-
-    Rows of `a` and zeros, of length n + m, read as rows one shorter: each starts one place later.
-    """
-    from .contraction import einsum
-
-    longer = bind("pad", a, low=(0,), high=(m,), interior=(0,), value=0)
-    rows = shaping.broadcast_to(longer, (m, n + m))
-    flat = shaping.slice_axis(shaping.ravel(rows), 0, 0, m * (n + m - 1))
-    return einsum("j,jk->k", v, shaping.reshape(flat, (m, n + m - 1)))
+    m = aval_of(v).size
+    low = {"full": m - 1, "same": m // 2, "valid": 0}[mode]
+    high = {"full": m - 1, "same": (m - 1) // 2, "valid": 0}[mode]
+    one, slide = (1,), {"spec": "h,h->h", "spatial": "h", "low": (low,), "high": (high,)}
+    return bind("conv", a, shaping.flip(v), strides=one, x_steps=one, w_steps=one, **slide)
 
 
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:

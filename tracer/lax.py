@@ -29,6 +29,18 @@ from .collectives import (
     pswapaxes,
 )
 from .control import associative_scan, map, scan
+from .convolution import (
+    ConvDimensionNumbers,
+    ConvGeneralDilatedDimensionNumbers,
+    conv,
+    conv_dimension_numbers,
+    conv_general_dilated,
+    conv_general_dilated_patches,
+    conv_general_permutations,
+    conv_transpose,
+    conv_with_general_padding,
+    padtype_to_pads,
+)
 from .creation import as_shape
 from .errors import located
 from .indexing import as_position
@@ -155,6 +167,7 @@ from .layout import (
     broadcast_shapes,
 )
 from .loops import fori_loop, while_loop
+from .pooling import reduce_window, reduce_window_shape_tuple
 from .sorting import sort_operands as sort
 from .sorting import top_k
 from .staging import bind, operand
@@ -199,17 +212,21 @@ def _positions(x: Any, starts: Sequence[Any]) -> list:
 
 
 __all__ = """
-    RoundingMethod abs acos acosh add all_gather all_to_all argmax argmin asin asinh
-    associative_scan atan atan2 atanh axis_index axis_size batch_matmul bitcast_convert_type
-    bitwise_and bitwise_not bitwise_or bitwise_xor broadcast broadcast_in_dim broadcast_shapes
-    broadcast_to_rank broadcasted_iota cbrt ceil clamp clz collapse concatenate cond
-    convert_element_type cos cosh cumlogsumexp cummax cummin cumprod cumsum div dot dot_general
-    dtype dynamic_slice dynamic_update_slice empty eq erf erf_inv erfc exp exp2 expand_dims expm1
-    floor fori_loop full full_like ge gt index_in_dim integer_pow iota is_finite le log log1p
-    logistic lt map max min mul mulhi ne neg nextafter optimization_barrier pad pmax pmean pmin
-    population_count pow ppermute pshuffle psum psum_scatter pswapaxes reciprocal reduce reduce_and
-    reduce_max reduce_min reduce_or reduce_precision reduce_prod reduce_sum reduce_xor rem reshape
-    rev round rsqrt scan select select_n shift_left shift_right_arithmetic shift_right_logical sign
-    sin sinh slice slice_in_dim sort split sqrt square squeeze stack stop_gradient sub switch tan
-    tanh tile top_k transpose unstack while_loop
+    ConvDimensionNumbers ConvGeneralDilatedDimensionNumbers RoundingMethod abs acos acosh add
+    all_gather all_to_all argmax argmin asin asinh associative_scan atan atan2 atanh axis_index
+    axis_size batch_matmul bitcast_convert_type bitwise_and bitwise_not bitwise_or bitwise_xor
+    broadcast broadcast_in_dim broadcast_shapes broadcast_to_rank broadcasted_iota cbrt ceil
+    clamp clz collapse concatenate cond conv conv_dimension_numbers conv_general_dilated
+    conv_general_dilated_patches conv_general_permutations conv_transpose
+    conv_with_general_padding convert_element_type cos cosh cumlogsumexp cummax cummin cumprod
+    cumsum div dot dot_general dtype dynamic_slice dynamic_update_slice empty eq erf erf_inv
+    erfc exp exp2 expand_dims expm1 floor fori_loop full full_like ge gt index_in_dim
+    integer_pow iota is_finite le log log1p logistic lt map max min mul mulhi ne neg nextafter
+    optimization_barrier pad padtype_to_pads pmax pmean pmin population_count pow ppermute
+    pshuffle psum psum_scatter pswapaxes reciprocal reduce reduce_and reduce_max reduce_min
+    reduce_or reduce_precision reduce_prod reduce_sum reduce_window reduce_window_shape_tuple
+    reduce_xor rem reshape rev round rsqrt scan select select_n shift_left
+    shift_right_arithmetic shift_right_logical sign sin sinh slice slice_in_dim sort split sqrt
+    square squeeze stack stop_gradient sub switch tan tanh tile top_k transpose unstack
+    while_loop
 """.split()

@@ -90,12 +90,17 @@ def product(x: Any, y: Any, spec: str, preferred: Any = None) -> Any:
     """An einsum of two operands in the wider of their dtypes, the result of dtype `preferred`."""
     kinds = [aval_of(v).dtype for v in (x, y)]
     wide = _wider(*kinds)
-    result = wide if preferred is None else requested(preferred)
+    inner, result = accumulated(wide, preferred)
     if wide is bool_:
         counted = contraction.einsum(spec, astype(x, i32), astype(y, i32))
         return astype(astype(counted, bool_), result)
-    inner = result if result.is_float == wide.is_float else wide
     return astype(contraction.einsum(spec, astype(x, inner), astype(y, inner)), result)
+
+
+def accumulated(kind: DType, preferred: Any) -> tuple[DType, DType]:
+    """(dtype of the products, dtype of the result) for operands of `kind`."""
+    result = kind if preferred is None else requested(preferred)
+    return (result if result.is_float == kind.is_float else kind), result
 
 
 def _wider(a: DType, b: DType) -> DType:

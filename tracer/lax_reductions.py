@@ -5,6 +5,7 @@ Invariant: axes are explicit and non-negative, and results keep the dtype of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -150,15 +151,13 @@ def _by_primitive(computation: Callable, xs: list, axes: tuple[int, ...]) -> lis
     return None if empty else [_reduced(names[prim.name], xs[0], axes)]
 
 
-def identity_of(prim: Any, kind: Any) -> float | int | bool | None:
-    """What a combination by `prim` leaves alone; infinite for extrema of floats."""
-    if prim is None:
-        return None
+def identity_of(prim: Any, kind: Any) -> float | int | bool:
+    """What combinations by a monoid's primitive leave alone."""
     if prim.name in IDENTITIES:
         value = IDENTITIES[prim.name]
         return value % 2**32 if kind is u32 else bool(value) if kind is bool_ else value
     if kind.is_float:
-        return float("-inf") if prim.name == "max" else float("inf")
+        return -math.inf if prim.name == "max" else math.inf
     return lowest(kind) if prim.name == "max" else highest(kind)
 
 

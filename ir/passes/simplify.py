@@ -85,7 +85,7 @@ def _constant(eqn: Eqn, ins: tuple[Lit, ...]) -> Lit | None:
             value = eqn.prim.eval(*xs, **eqn.params).astype(out.dtype.np).item()
         finite = not isinstance(value, float) or np.isfinite(value)
         return Lit(value, out) if finite else None
-    if eqn.prim.name in ("broadcast", "reshape", "transpose", "slice", "rev"):
+    if eqn.prim.name in ("broadcast", "reshape", "transpose", "slice", "rev", "windows"):
         return Lit(ins[0].value, out)
     return None
 

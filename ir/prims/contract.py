@@ -37,6 +37,13 @@ def roles(spec: str) -> tuple[str, str, str, str]:
     return batch, m, n, k
 
 
+def batched_spec(spec: str, mask: tuple[bool, ...]) -> str:
+    """`spec` with a new leading axis of the operands in `mask` and of the result."""
+    new = next(c for c in ascii_letters if c not in spec)
+    a, b = (new + s if m else s for s, m in zip(parse(spec)[:2], mask, strict=True))
+    return f"{a},{b}->{new}{parse(spec)[2]}"
+
+
 @register
 class dot(Primitive):
     name = "dot"
@@ -68,10 +75,7 @@ class dot(Primitive):
         return np.einsum(spec, *wide, optimize=True).astype(x.dtype)
 
     def batch(self, ins, mask, size, *, spec):
-        a, b, o = parse(spec)
-        new = next(c for c in ascii_letters if c not in spec)
-        a, b = (new + s if m else s for s, m in zip((a, b), mask, strict=True))
-        return emit(dot, *ins, spec=f"{a},{b}->{new}{o}")
+        return emit(dot, *ins, spec=batched_spec(spec, mask))
 
     def vjp(self, ct, out, x, y, *, spec):
         a, b, o = parse(spec)

@@ -55,11 +55,11 @@ NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
               "GatherScatterMode ScatterDimensionNumbers RandomAlgorithm Tolerance "
               "RaggedDotDimensionNumbers after_all create_token composite dce_sink "
               "pcast pbroadcast platform_dependent precv psend pshuffle "
-              "rng_bit_generator rng_uniform shape_as_value stage padtype_to_pads "
+              "rng_bit_generator rng_uniform shape_as_value stage "
               "ragged_all_to_all PrecisionLike broadcast_like index_take gather scatter "
               "scatter_add scatter_apply scatter_max scatter_min scatter_mul scatter_sub "
-              "conv_general_dilated_local conv_general_permutations conv_general_shape_tuple "
-              "conv_shape_tuple conv_transpose_shape_tuple reduce_window_shape_tuple"),
+              "conv_general_dilated_local conv_general_shape_tuple "
+              "conv_shape_tuple conv_transpose_shape_tuple"),
         (SPECIAL, "bessel_i0e bessel_i1e betainc digamma igamma igamma_grad_a igammac lgamma "
                   "polygamma random_gamma_grad zeta"),
         ("mixtures of sizes on one axis", "ragged_dot ragged_dot_general scaled_dot"),

@@ -7,6 +7,7 @@ convert the result to the type under test (integers wrap).
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from collections.abc import Callable, Sequence
@@ -338,6 +339,43 @@ def _while_loop(flag, limit, x, n, *, step, consts, carry) -> tuple[Array, ...]:
     return x, n
 
 
+def _windows(x, *, axes, sizes, strides, dilations) -> Array:
+    counts = list(x.shape)
+    for a, k, s, d in zip(axes, sizes, strides, dilations, strict=True):
+        counts[a] = len(range(0, x.shape[a] - (k - 1) * d, s))
+
+    def element(i: tuple[int, ...]):
+        at = list(i[: x.ndim])
+        for a, k, s, d in zip(axes, i[x.ndim :], strides, dilations, strict=True):
+            at[a] = at[a] * s + k * d
+        return x[tuple(at)]
+
+    return by_index((*counts, *sizes), element, x)
+
+
+def _conv(x, w, *, spec, spatial, strides, low, high, x_steps, w_steps) -> Array:
+    """Every element of x times every element of w goes where both stand over each other, if so."""
+    terms, out = spec.split("->")
+    a, b = terms.split(",")
+    steps = dict(zip(spatial, zip(strides, low, high, x_steps, w_steps, strict=True), strict=True))
+    sizes = dict(zip(b, w.shape, strict=True)) | dict(zip(a, x.shape, strict=True))
+    for c, (s, lo, hi, dx, dw) in steps.items():
+        span = lo + (sizes[c] - 1) * dx + 1 + hi - (w.shape[b.index(c)] - 1) * dw
+        sizes[c] = len(range(0, span, s))
+    found = np.zeros([sizes[c] for c in out], x.dtype)
+    for i, j in itertools.product(np.ndindex(*x.shape), np.ndindex(*w.shape)):
+        place, other = dict(zip(a, i, strict=True)), dict(zip(b, j, strict=True))
+        if any(place.get(c, n) != n for c, n in other.items() if c not in spatial):
+            continue
+        place = other | place
+        for c, (s, lo, _, dx, dw) in steps.items():
+            where, rest = divmod(place[c] * dx + lo - other[c] * dw, s)
+            place[c] = where if rest == 0 else -1
+        if all(0 <= place[c] < sizes[c] for c in out):
+            found[tuple(place[c] for c in out)] += x[i] * w[j]
+    return found
+
+
 REFERENCE: dict[str, Callable] = {name: _each(fun) for name, fun in ELEMENTWISE.items()}
 REFERENCE |= {
     "bitcast": _bitcast,
@@ -348,6 +386,8 @@ REFERENCE |= {
     "pad": _pad,
     "concat": _concat,
     "rev": _rev,
+    "windows": _windows,
+    "conv": _conv,
     "iota": _iota,
     "sum": _over(lambda v: v.sum()),
     "reduce_max": _extreme(max, lowest),

@@ -28,6 +28,9 @@ def aval(text: str) -> Aval:
 
 OVER = {"axes": ("i",), "sizes": (4,)}
 EXCHANGE = OVER | {"split": 0, "concat": 0}
+SLIDE = {"axes": (0,), "sizes": (2,), "strides": (1,), "dilations": (1,)}
+CONV = {"spec": "nch,och->noh", "spatial": "h", "strides": (1,), "low": (0,), "high": (0,)}
+CONV |= {"x_steps": (1,), "w_steps": (1,)}
 CASES: tuple[tuple[str, tuple[str, ...], dict, str], ...] = (
     # primitive, operand types, params, what the message says besides naming these types
     ("add", ("f32[3]", "f32[4]"), {}, "incompatible shapes"),
@@ -57,6 +60,12 @@ CASES: tuple[tuple[str, tuple[str, ...], dict, str], ...] = (
     ("concat", ("f32[]", "f32[]"), {"axis": 0}, "no axis 0"),
     ("concat", ("f32[2, 3]", "f32[2, 3]"), {"axis": -1}, "no axis -1"),
     ("rev", ("f32[2]",), {"axes": (1,)}, "no such axis"),
+    ("windows", ("f32[5]",), SLIDE | {"axes": (1,)}, "along axes"),
+    ("windows", ("f32[5]",), SLIDE | {"sizes": (0,)}, "sizes"),
+    ("conv", ("f32[1, 2, 5]", "f32[3, 4, 2]"), CONV, "two sizes"),
+    ("conv", ("f32[1, 2, 5]", "f16[3, 2, 2]"), CONV, "one number dtype"),
+    ("conv", ("bool[1, 2, 5]", "bool[3, 2, 2]"), CONV, "one number dtype"),
+    ("conv", ("f32[2, 5]", "f32[3, 2, 2]"), CONV, "ranks"),
     ("iota", (), {"shape": (), "dtype": i32, "axis": 0}, r"i32\[\] along axis 0"),
     ("iota", (), {"shape": (3,), "dtype": bool_, "axis": 0}, r"bool\[3\]"),
     ("sum", ("f32[2, 3]",), {"axes": (2,)}, "no such axes"),
