@@ -84,9 +84,26 @@ def _shr(x: Expr, n: Expr) -> Expr:
     return node("shr", (x, n), x.dtype)
 
 
+def _sum(a: Expr, b: Expr) -> Expr:
+    return _named("add", a, b, add(a, b))
+
+
+def _difference(a: Expr, b: Expr) -> Expr:
+    return _named("sub", a, b, sub(a, b))
+
+
+def _named(name: str, a: Expr, b: Expr, flat: Expr) -> Expr:
+    """A sum of data that may wrap keeps its operands: flattened into one linear form it could not
+    be simplified further, and sums shared by several others would be added up again in each."""
+    wraps = flat.op == "linear" and (flat.lo, flat.hi) == LIMITS[flat.dtype]
+    if not wraps or len(flat.args) < 2 or "const" in (a.op, b.op):
+        return flat
+    return node(name, (a, b), flat.dtype)
+
+
 INTEGER: dict[str, Callable[..., Expr]] = {
-    "add": add,
-    "sub": sub,
+    "add": _sum,
+    "sub": _difference,
     "mul": mul,
     "div": _div,
     "rem": _rem,
@@ -96,7 +113,7 @@ INTEGER: dict[str, Callable[..., Expr]] = {
     "abs": _abs,
     "sign": _sign,
     "pow": _integer_power,
-    "fma": lambda a, b, c: add(mul(a, b), c),
+    "fma": lambda a, b, c: _sum(mul(a, b), c),
     "shl": _shl,
     "shr": _shr,
     "floor": lambda x: x,

@@ -426,3 +426,32 @@ def test_construction_is_fast() -> None:
             v = E.op("add", E.op("mul", v, E.const(k + 0.5, f32)), E.load(k, at, f32))
         count += sum(1 for _ in E.walk(v))
     assert (time.process_time() - start) / count < 25e-6
+
+
+# --- sums of data ---------------------------------------------------------------------------------
+
+
+def test_sums_of_data_that_may_wrap_keep_their_operands():
+    x, y, z = (E.load(n, 0, u32) for n in range(3))
+    shared = E.op("add", x, y)
+    for name in ("add", "sub"):
+        total = E.op(name, z, E.op("xor", shared, z))
+        assert (total.op, total.args[0]) == (name, z)
+        assert E.op(name, shared, z).args == (shared, z)
+    assert E.op("sub", E.op("add", shared, 3), 3) is shared  # constants still fold
+
+
+def test_sums_that_cannot_wrap_are_flattened():
+    x, y = sym("x"), sym("y")
+    assert E.op("sub", E.op("add", x, y), y) is x
+    assert E.op("add", E.op("mul", x, 8), y).op == "linear"
+
+
+@pytest.mark.parametrize("name", ["add", "sub"])
+def test_sums_of_data_are_what_they_were(name):
+    rng = np.random.default_rng(0)
+    buffers = [rng.integers(0, 2**32, 5).astype(np.uint32) for _ in range(3)]
+    x, y, z = (E.load(n, E.sym("at", 0, 4), u32) for n in range(3))
+    found = E.evaluate(E.op(name, E.op("add", x, y), z), {"at": np.arange(5)}, buffers)
+    a, b, c = buffers
+    np.testing.assert_array_equal(found, a + b + c if name == "add" else a + b - c)

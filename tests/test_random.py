@@ -6,7 +6,9 @@ Invariant: integers and bits are equal; floats differ by rounding alone. JAX is 
 import numpy as np
 import pytest
 
-from tracer import jit, random, use_backend, vmap
+from codegen.compile import compile_graph
+from codegen.profile import PROFILES
+from tracer import graph_of, jit, random, use_backend, vmap
 from tracer import numpy as jnp
 from tracer.prng import threefry2x32
 
@@ -395,3 +397,12 @@ def test_errors_name_the_cause(name):
     wrong, kind, message = ERRORS[name]
     with pytest.raises(kind, match=message):
         wrong()
+
+
+def test_the_kernel_of_the_cipher_names_what_its_rounds_share():
+    """20 rounds of an addition, a rotation and an exclusive or: no line adds up earlier rounds."""
+    graph = graph_of(lambda key: random.bits(key, (4096,)))(random.key(0))
+    texts = [k.wgsl for k in compile_graph(graph, PROFILES["webgpu-default"]).kernels]
+    lines = [line for text in texts for line in text.splitlines() if "//" not in line]
+    assert max(line.count(" + ") for line in lines) <= 4
+    assert len(lines) < 80
