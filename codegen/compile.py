@@ -212,6 +212,8 @@ def kernel_stem(region: Region) -> str:
     told = [e.prim.name for e in region.graph.eqns if e.prim.kind not in ("view", "source")]
     if region.kind == "attention":
         return region.root.prim.name
+    if region.kind == "scatter":
+        return f"{region.root.prim.name}_{region.root.params['combine']}"
     if region.kind == "dot":
         after = [n for n in told[told.index("dot") + 1 :] if n != "cast"]
         return "_".join(["matmul", *dict.fromkeys(after)][:4])

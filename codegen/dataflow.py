@@ -17,14 +17,14 @@ from .profile import Profile
 from .replays import without_barriers
 
 STEPS = ("loop", "switch")  # kinds that are no kernel, but steps of the plan around others
-IN_PLACE = ("map", "dot")  # kinds whose invocations touch only the elements they write
+IN_PLACE = ("map", "dot", "scatter")  # kinds whose invocations touch only the elements they write
 
 
 @dataclass(eq=False)
 class Group:
     """A kernel in the making. It iterates over `rows` x `width` (width 1 unless kind "row")."""
 
-    kind: str  # "map" | "row" | "column" | "dot" | "attention" | "update", or one of STEPS
+    kind: str  # the name of a strategy, or one of STEPS
     outs: list[Var]
     rows: int
     width: int = 1
@@ -74,6 +74,8 @@ class Dataflow:
             group = Group("dot", [v], v.aval.size, root=eqn)
         elif kind == "reduce":
             group = _reduce_group(eqn)
+        elif kind == "scatter":
+            group = Group("scatter", [v], v.aval.size, root=eqn)
         else:
             group = Group("map", [v], v.aval.size)
         self.groups.append(group)

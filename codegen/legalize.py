@@ -16,15 +16,12 @@ from ir.passes.simplify import expand, simplify
 from ir.prim import PRIMITIVES
 from ir.prims.call import optimization_barrier
 from ir.prims.cond import cond
-from ir.prims.contract import dot
-from ir.prims.elementwise import eq, select
 from ir.prims.fused import total_flops
-from ir.prims.index import one_hot_rows
-from ir.prims.reduce import sum as reduce_sum
-from ir.prims.views import broadcast_to, iota, pad, reshape_to, transpose_to
+from ir.prims.views import pad, reshape_to, transpose_to
 from ir.prims.while_loop import while_loop
 
 from .profile import Profile
+from .scatter import lower_scatter
 
 LONG_ROW = 65_536  # elements of a row beyond which few rows are summed in two stages
 # Operations that take longer than it takes the host to read one word: 0.2 ms on a GPU that computes
@@ -102,29 +99,6 @@ def _contract(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...]
     return None
 
 
-def _scatter(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...]:
-    """Accumulation by a product with one-hot rows: no atomics, the same bits on every run."""
-    ids, updates = ins
-    out, size, count = eqn.outs[0].aval, eqn.params["size"], ids.aval.size
-    if count == 0 or updates.aval.size == 0:
-        return (Lit(0, out),)
-    width = updates.aval.size // count
-    rows, flat = reshape_to(updates, (count, width)), reshape_to(ids, (count,))
-    if not out.dtype.is_float:
-        return (reshape_to(_select_sum(flat, rows, size), out.shape),)
-    hot = one_hot_rows(flat, size, out.dtype)
-    return (reshape_to(emit(dot, hot, rows, spec="tv,th->vh"), out.shape),)
-
-
-def _select_sum(ids: Value, rows: Value, size: int) -> Value:
-    """Integer updates: sum over t of (ids[t] == v ? rows[t] : 0)."""
-    shape = (size, *rows.aval.shape)
-    place = emit(iota, shape=shape, dtype=ids.aval.dtype, axis=0)
-    hit = emit(eq, place, broadcast_to(ids, shape, (1,)))
-    wide = broadcast_to(rows, shape, (1, 2))
-    return emit(reduce_sum, emit(select, hit, wide, Lit(0, wide.aval)), axes=(1,))
-
-
 def _reduce(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
     x, out, axes = ins[0], eqn.outs[0].aval, eqn.params["axes"]
     if x.aval.size == 0:
@@ -197,7 +171,7 @@ def _loop(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | N
 _RULES: dict[str, Callable] = {
     "control": _loop,
     "contract": _contract,
-    "scatter": _scatter,
+    "scatter": lower_scatter,
     "reduce": _reduce,
 }
 

@@ -151,8 +151,9 @@ def _concat(low: Lowering, eqn: Eqn, coords: Coords) -> Expr:
 
 def _take(low: Lowering, eqn: Eqn, coords: Coords) -> Expr:
     x, ids = eqn.ins
-    row = _clamped(low.value(ids, coords[: ids.aval.ndim]), x.aval.shape[0] - 1)
-    return low.value(x, (row, *coords[ids.aval.ndim :]))
+    batch = eqn.params.get("batch", 0)
+    row = _clamped(low.value(ids, coords[: ids.aval.ndim]), x.aval.shape[batch] - 1)
+    return low.value(x, (*coords[:batch], row, *coords[ids.aval.ndim :]))
 
 
 def _clamped(at: Expr, top: int) -> Expr:

@@ -11,7 +11,7 @@ from ir.graph import Eqn, Lit, Value, Var
 
 from .dataflow import STEPS, Dataflow, Group
 
-HEAVY = ("contract", "reduce", "composite", "control")
+HEAVY = ("contract", "reduce", "composite", "control", "scatter")
 FREE = ("broadcast", "reshape", "transpose", "slice", "rev", "windows", "cast", "iota", "bitcast")
 FREE_STEPS = 16  # integer operations that cost less than storing their result
 COSTLY = ("exp", "log", "sin", "cos", "tanh", "logistic", "pow", "sqrt", "rsqrt")
@@ -88,12 +88,16 @@ def _only_user(flow: Dataflow, v: Var) -> Eqn | None:
 
 
 def _operand_roots(flow: Dataflow, eqn: Eqn) -> Iterable[Var]:
-    """What a contraction or attention reads, seen through views, unless nearly free."""
+    """What a contraction or attention reads, seen through views, unless nearly free.
+
+    A scatter reads its indices over and over, but each row and each update once.
+    """
     if eqn.prim.kind == "control":  # its kernels read whole buffers
         yield from (v for v in eqn.ins if v not in flow.inputs)
         return
     attention = eqn.prim.kind == "composite"
-    yield from _roots(flow, eqn.ins, also_free=attention)
+    often = eqn.ins[1:-1] if eqn.prim.kind == "scatter" else eqn.ins
+    yield from _roots(flow, often, also_free=attention)
 
 
 def _roots(flow: Dataflow, values: Iterable[Value], also_free: bool = False) -> Iterable[Var]:

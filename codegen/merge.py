@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ir.graph import Eqn, Value, Var
 
 from .dataflow import IN_PLACE, Dataflow, Group
+from .scatter import clears
 
 FEW_ROWS = 32  # a reduction of fewer rows than this lacks the parallelism to carry elementwise work
 SMALL = 4096  # ... unless there is next to no work
@@ -105,6 +106,9 @@ def _joint(a: Group, b: Group) -> Space | None:
     if kinds == {"map", "dot"}:
         dot = a if a.kind == "dot" else b
         return Space("dot", dot.rows, 1, dot.root) if a.rows == b.rows else None
+    if kinds == {"map", "scatter"} and a.rows == b.rows:
+        scatter = a if a.kind == "scatter" else b
+        return None if clears(scatter.root) else Space("scatter", a.rows, 1, scatter.root)
     if kinds == {"row"} and (a.rows, a.width) == (b.rows, b.width):
         return Space("row", a.rows, a.width, None)
     if kinds == {"map", "row"}:

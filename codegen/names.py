@@ -37,11 +37,11 @@ sqrt step tan tanh transpose trunc select workgroupBarrier
 """
 # What is declared at module scope, and in functions that name tensors.
 _DECLARED = """
-acc b batch col col4 d d4 group half head highest i j k k4 lowest mac main r row row4 s t tops
-total val
+acc b batch bits col col4 d d4 g group half head highest hits i j k k4 lowest mac main n named r row
+row4 s t tops total val word
 """
 RESERVED = frozenset((_LANGUAGE + _DECLARED).split())
-_FAMILIES = re.compile(r"(load|store|scratch|total|highest|lowest)_\w+|\w+_tile\d*")
+_FAMILIES = re.compile(r"(load|store|scratch|total|highest|lowest)_\w+|\w+_tile\d*|c\d+")
 
 WORDS = 3  # of a path, at the most
 _NOUNS = {

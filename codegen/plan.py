@@ -16,6 +16,7 @@ from .fuse import Region
 from .header import work
 from .loop import Iteration
 from .program import Case, Copy, Dispatch, Fill, Loop, Program, Slot, Step, Switch, While
+from .scatter import clears
 from .strategies import Kernel
 
 ALIGN = 256  # size classes of buffers: small tensors of nearly equal size can share one
@@ -141,6 +142,8 @@ class _Planner:
             elif isinstance(kernel, Choice):
                 steps.append(self._switch(region, kernel))
             elif region.rows:
+                if clears(region.root):
+                    steps += [Fill(self.slot[v], _bytes(v)) for v in region.outs]
                 steps.append(self._dispatch(region, kernel))
             self._release(region, at)
         return steps + self.copies

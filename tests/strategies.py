@@ -21,6 +21,8 @@ from .oracle.domains import (
     Rng,
     Sample,
     Shape,
+    ascending,
+    distinct,
     exponent,
     mixed,
     nonzero,
@@ -275,20 +277,54 @@ def _take(rng: Rng) -> Iterator[Sample]:
     rows = [(5,), (4, 3), (7, 2, 3), (1, 4), (6, 0)]
     for k, ids in enumerate([(), (3,), (2, 3), (0,), (1, 1, 5), (9,)]):
         x = Aval(rows[k % 5], pick(rng, (f32, f32, i32)))
-        yield Sample("take", (x, Aval(ids, i32)), {}, (plain, within(-3, x.shape[0] + 3)))
-        yield Sample("take", (Aval((4, 3), f32), Aval(ids, u32)), {}, (plain, plain))
+        near = within(0, x.shape[0]) if x.dtype is f32 else within(-3, x.shape[0] + 3)
+        yield Sample("take", (x, Aval(ids, i32)), {}, (plain, near))
+        yield Sample("take", (Aval((4, 3), i32), Aval(ids, u32)), {}, (plain, plain))
     yield Sample("take", (Aval((0, 3), f32), Aval((0,), u32)))
     yield Sample("take", (Aval((4, 3), bool_), Aval((5,), i32)), {}, (plain, within(0, 4)))
+    ids = Aval((2, 3), i32)
+    yield Sample("take", (Aval((2, 4, 3), f32), ids), {"batch": 1}, (plain, within(0, 4)))
+    yield Sample("take", (Aval((2, 3, 4), f32), ids), {"batch": 2}, (plain, within(0, 4)))
+    yield Sample("take", (Aval((2, 4), i32), ids), {"batch": 1}, (plain, within(-2, 6)))
+    params = {"batch": 1, "unique": True}
+    yield Sample("take", (Aval((1, 4), f32), Aval((1, 3), i32)), params, (plain, distinct(0, 4)))
 
 
-def _scatter_add(rng: Rng) -> Iterator[Sample]:
+def _scatter(rng: Rng) -> Iterator[Sample]:
     cases = [((), (3,), 4), ((5,), (), 3), ((2, 3), (4,), 5), ((0,), (3,), 2), ((7,), (1, 2), 1)]
-    for ids, rest, size in [*cases, ((4,), (0,), 3), ((5,), (3,), 0)]:
+    combines = ["add", "mul", "max", "min"]
+    for n, (ids, rest, size) in enumerate([*cases, ((4,), (0,), 3), ((5,), (3,), 0)]):
         for dtype, kind in ((f32, i32), (pick(rng, (f32, i32, u32)), u32)):
-            avals = Aval(ids, kind), Aval(ids + rest, dtype)
-            yield Sample("scatter_add", avals, {"size": size}, (within(-2, size + 2), plain))
-    half = Aval((6,), i32), Aval((6, 3), f16)
-    yield Sample("scatter_add", half, {"size": 2}, (within(0, 2), plain))
+            avals = Aval((size, *rest), dtype), Aval(ids, kind), Aval(ids + rest, dtype)
+            for combine in ("add", combines[n % 4]):
+                params = {"combine": combine}
+                yield Sample("scatter", avals, params, (plain, within(-2, size + 2), plain))
+    half = Aval((2, 3), f16), Aval((6,), i32), Aval((6, 3), f16)
+    yield Sample("scatter", half, {"combine": "add"}, (plain, within(0, 2), plain))
+    for combine in combines:
+        avals = Aval((2, 3, 4), f32), Aval((2, 5), i32), Aval((2, 5, 4), f32)
+        params = {"combine": combine, "batch": 1}
+        yield Sample("scatter", avals, params, (plain, within(-1, 4), nonzero))
+        params = {"combine": combine, "unique": True}
+        avals = Aval((7, 2), f32), Aval((4,), i32), Aval((4, 2), f32)
+        yield Sample("scatter", avals, params, (plain, distinct(-1, 8), plain))
+        params = {"combine": combine, "sorted": True}
+        yield Sample("scatter", avals, params, (plain, ascending(-1, 8), plain))
+
+
+def _runs(rng: Rng) -> Iterator[Sample]:
+    forms = [("add", (3,), f32), ("mul", (4,), f32), ("max", (), i32), ("min", (0,), f32)]
+    for combine, rest, dtype in [*forms, ("add", (1,), f32)]:
+        ends = Aval((5,), i32), Aval((5,), i32)
+        avals = Aval((5, *rest), dtype), *ends, Aval((9, *rest), dtype)
+        params = {"combine": combine, "longest": 9}
+        yield Sample("runs", avals, params, (tame, within(0, 6), within(3, 10), tame))
+
+
+def _sort(rng: Rng) -> Iterator[Sample]:
+    for shape in ((7,), (1,), (0,), (3, 5), (2, 1), (2, 3, 4), (600,)):
+        yield Sample("sort", (Aval(shape, i32),), {}, (within(-9, 9),))
+    yield Sample("sort", (Aval((9,), i32),))
 
 
 def _windows(rng: Rng) -> Iterator[tuple[Aval, Shape, tuple[Aval, ...], tuple[Domain, ...]]]:
@@ -499,7 +535,7 @@ SAMPLES |= {"broadcast": _broadcast, "reshape": _reshape, "transpose": _transpos
 SAMPLES |= {"slice": _slice, "pad": _pad, "concat": _concat, "rev": _rev, "iota": _iota}
 SAMPLES |= {"windows": _slid, "conv": _conv}
 SAMPLES |= {name: _reduce(name) for name in ("sum", "reduce_max", "reduce_min")}
-SAMPLES |= {"dot": _dot, "take": _take, "scatter_add": _scatter_add}
+SAMPLES |= {"dot": _dot, "take": _take, "scatter": _scatter, "runs": _runs, "sort": _sort}
 SAMPLES |= {"dynamic_slice": _dynamic_slice, "dynamic_update": _dynamic_update}
 SAMPLES |= {"softmax": _softmax, "rms_norm": _norm("rms_norm", 1)}
 SAMPLES |= {"layer_norm": _norm("layer_norm", 2), "rope": _rope, "cross_entropy": _cross_entropy}

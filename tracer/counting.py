@@ -24,7 +24,7 @@ from .indexing import take
 from .operands import as_bool, astype, same_dtype
 from .reductions import cumsum
 from .reductions import sum as reduce_sum
-from .staging import bind, filled, operand, run_now
+from .staging import bind, filled, operand, run_now, scalar
 from .whole import one_program
 
 # --- searching --------------------------------------------------------------------------------
@@ -163,7 +163,8 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
         length = max(length, int(minlength), 0)
     amounts = np.ones(aval_of(x).shape, np.int32) if weights is None else weights
     amounts = shaping.broadcast_to(operand(amounts), aval_of(x).shape)
-    return bind("scatter_add", ew.maximum(x, 0), amounts, size=as_shape(length)[0])
+    none = scalar(0, aval_of(amounts).dtype, as_shape(length))
+    return bind("scatter", none, ew.maximum(x, 0), amounts, combine="add")
 
 
 __all__ = [

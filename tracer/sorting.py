@@ -1,8 +1,8 @@
 """Sorting and what follows from it.
 
 Invariant: an order is found among integers alone (`ordering`): every element becomes an i32 whose
-order is that of the values, paired with its position, so that no two pairs are equal and every sort
-is stable. Values then move by that permutation, which is what makes sorting differentiable.
+order is that of the values. Values then move by that permutation, which is what makes sorting
+differentiable.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import highest, i32
+from ir.dtypes import i32
 
 from . import elementwise as ew
 from . import shaping
 from .array import aval_of, user_type
 from .bits import sort_key
-from .creation import iota
 from .errors import located
 from .indexing import take_along_axis
 from .operands import as_float, astype
@@ -25,88 +24,12 @@ from .reductions import sum as reduce_sum
 from .staging import bind, operand
 from .whole import one_program
 
-BLOCK = 512  # up to here counting smaller elements costs less than merging
-Pair = tuple[Any, Any]  # i32 keys and i32 positions, of one shape
-
-
 # --- the order of integers ------------------------------------------------------------------------
 
 
 def ordering(keys: Any) -> Any:
     """i32 positions that sort i32 `keys` along the last axis, equal ones in their first order."""
-    shape = aval_of(keys).shape
-    n = shape[-1]
-    if n <= 1:
-        return iota(shape, len(shape) - 1)
-    (keys,) = bind("optimization_barrier", keys)  # each is read n times
-    if n <= BLOCK:
-        return _ordered_by_counting((keys, iota(shape, len(shape) - 1)))[1]
-    size = 1 << (n - 1).bit_length()
-    padded = _padded(keys, size)
-    pair = padded, iota(aval_of(padded).shape, len(shape) - 1)
-    blocks = (*shape[:-1], size // BLOCK, BLOCK)
-    pair = _ordered_by_counting(tuple(shaping.reshape(x, blocks) for x in pair))
-    pair = tuple(shaping.reshape(x, aval_of(padded).shape) for x in pair)
-    width = BLOCK
-    while width < size:
-        width *= 2
-        pair = _merged(pair, width)
-    return shaping.slice_axis(pair[1], len(shape) - 1, 0, n)
-
-
-def _padded(keys: Any, size: int) -> Any:
-    """The highest value behind the last element: later in position, it stays behind all others."""
-    rank, n = aval_of(keys).ndim, aval_of(keys).shape[-1]
-    none = (0,) * rank
-    high = (*none[1:], size - n)
-    return bind("pad", keys, low=none, high=high, interior=none, value=highest(i32))
-
-
-def _before(a: Pair, b: Pair) -> Any:
-    """Whether pair a comes before pair b."""
-    tie = ew.logical_and(ew.equal(a[0], b[0]), ew.less(a[1], b[1]))
-    return ew.logical_or(ew.less(a[0], b[0]), tie)
-
-
-def _ordered_by_counting(pair: Pair) -> Pair:
-    """Sort the last axis: the place of a pair is the number of pairs before it."""
-    rank = aval_of(pair[0]).ndim
-    this = tuple(shaping.expand_dims(x, rank) for x in pair)
-    others = tuple(shaping.expand_dims(x, rank - 1) for x in pair)
-    places = reduce_sum(astype(_before(others, this), i32), rank)
-    shape = aval_of(places).shape
-    target = iota((*shape, shape[-1]), rank - 1)
-    here = ew.equal(shaping.expand_dims(places, rank - 1), target)
-    return tuple(
-        reduce_sum(ew.where(here, shaping.expand_dims(x, rank - 1), 0), rank) for x in pair
-    )
-
-
-def _merged(pair: Pair, width: int) -> Pair:
-    """Blocks of `width`, whose halves are in order, in order (Batcher's bitonic merge, 1968).
-
-    The first step compares mirror images, so that every step puts the smaller pair first.
-    """
-    pair = _exchanged(pair, width, mirrored=True)
-    half = width // 4
-    while half:
-        pair = _exchanged(pair, 2 * half, mirrored=False)
-        half //= 2
-    return pair
-
-
-def _exchanged(pair: Pair, width: int, mirrored: bool) -> Pair:
-    """Each element meets its partner in the other half of its block; the lower keeps the less."""
-    shape = aval_of(pair[0]).shape
-    blocks = (*shape[:-1], shape[-1] // width, 2, width // 2)
-    axes = (len(blocks) - 2, len(blocks) - 1) if mirrored else (len(blocks) - 2,)
-    mine = tuple(shaping.reshape(x, blocks) for x in pair)
-    theirs = tuple(bind("rev", x, axes=axes) for x in mine)
-    low = ew.equal(iota(blocks, len(blocks) - 2), 0)
-    keep = ew.equal(_before(mine, theirs), low)
-    kept = (ew.where(keep, a, b) for a, b in zip(mine, theirs, strict=True))
-    # Without a barrier the steps would be fused, each computing the one before it twice.
-    return bind("optimization_barrier", *(shaping.reshape(x, shape) for x in kept))
+    return bind("sort", keys)[1]
 
 
 # --- for users --------------------------------------------------------------------------------
@@ -125,19 +48,9 @@ def _order(x: Any, descending: bool) -> Any:
     return ordering(ew.invert(keys) if descending else keys)
 
 
-def reordered(x: Any, order: Any) -> Any:
-    """x[..., order] row by row along the last axis, for positions that are in range.
-
-    Short rows of floats are picked by comparing positions: that is fast in both directions, where
-    the derivative of a gather would compare the positions of all rows with each other.
-    """
-    rank, n = aval_of(x).ndim, aval_of(x).shape[-1]
-    if n > BLOCK or not aval_of(x).dtype.is_float:
-        return take_along_axis(x, order, -1)
-    count = aval_of(order).shape[-1]
-    place = iota((*aval_of(x).shape[:-1], count, n), rank)
-    here = ew.equal(place, shaping.expand_dims(order, rank))
-    return reduce_sum(ew.where(here, shaping.expand_dims(x, rank - 1), 0), rank)
+def reordered(x: Any, order: Any, distinct: bool = True) -> Any:
+    """x[..., order] row by row along the last axis, for positions in range."""
+    return bind("take", x, order, batch=aval_of(x).ndim - 1, unique=distinct)
 
 
 @one_program
@@ -249,7 +162,7 @@ def _interpolated(rows: Any, q: Any, method: str, skip_nan: bool) -> Any:
     flat = shaping.reshape(q, (-1,) + (1,) * (rank - 1))
     place = flat * astype(ew.maximum(count - 1, 0), kind)
     places = (astype(ew.clip(p, 0, n - 1), i32) for p in _enclosing(place, method))
-    ends = (reordered(ordered, shaping.moveaxis(p, 0, -1)) for p in places)
+    ends = (reordered(ordered, shaping.moveaxis(p, 0, -1), False) for p in places)
     below, above = (shaping.moveaxis(x, -1, 0) for x in ends)
     weight = 0.5 if method == "midpoint" else place - ew.floor(place)
     out = below

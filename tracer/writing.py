@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -51,9 +52,12 @@ class Places:
         """`x` with `values` there; of values for one place, the last counts."""
         return self._write(values, lambda old, new: new, _set_rows)
 
-    def add(self, values: Any) -> Any:
+    def add(
+        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False
+    ) -> Any:
         """`x` with `values` added there; all values for one place count."""
-        return self._write(values, ew.add, _add_rows)
+        promises = dict(sorted=indices_are_sorted, unique=unique_indices)
+        return self._write(values, ew.add, partial(_add_rows, **promises))
 
     def subtract(self, values: Any) -> Any:
         return self.add(ew.negative(values))
@@ -149,8 +153,8 @@ def _write_rows(x: Any, where: Plan, update: Any, rows: Callable) -> Any:
     return shaping.transpose(done, [order.index(d) for d in range(len(shape))])
 
 
-def _add_rows(x: Any, ids: Any, update: Any) -> Any:
-    return ew.add(x, bind("scatter_add", ids, update, size=aval_of(x).shape[0]))
+def _add_rows(x: Any, ids: Any, update: Any, **promises: bool) -> Any:
+    return bind("scatter", x, ids, update, combine="add", **promises)
 
 
 def _set_rows(x: Any, ids: Any, update: Any) -> Any:

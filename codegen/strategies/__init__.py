@@ -16,6 +16,7 @@ from .column import build_column
 from .dot import build_dot
 from .map import build_map
 from .row import build_row
+from .scatter import build_scatter
 from .update import build_update
 
 BUILDERS: dict[str, Callable[[Frame, Profile], Kernel]] = {
@@ -25,6 +26,7 @@ BUILDERS: dict[str, Callable[[Frame, Profile], Kernel]] = {
     "dot": build_dot,
     "attention": build_attention,
     "update": build_update,
+    "scatter": build_scatter,
 }
 
 __all__ = ["BUILDERS", "Kernel"]

@@ -73,7 +73,7 @@ def write_stores(frame: Frame, writer: Writer, stores: Sequence[Store], lane: Ex
 
 # --- reductions -----------------------------------------------------------------------------------
 
-_COMBINE = {"add": "{0} + {1}", "max": "max({0}, {1})", "min": "min({0}, {1})"}
+COMBINE = {"add": "{0} + {1}", "mul": "{0} * {1}", "max": "max({0}, {1})", "min": "min({0}, {1})"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Accumulator:
 
     def combine(self, a: str, b: str) -> str:
         """WGSL of the monoid applied to two expressions."""
-        return _COMBINE[self.eqn.prim.monoid].format(a, b)
+        return COMBINE[self.eqn.prim.monoid].format(a, b)
 
     def fold_lanes(self, text: str) -> str:
         """WGSL that combines the four components of a vec4."""
@@ -119,6 +119,7 @@ def accumulators(eqns: Sequence[Eqn]) -> list[Accumulator]:
 
 
 __all__ = [
+    "COMBINE",
     "LANE",
     "Accumulator",
     "Kernel",

@@ -13,6 +13,8 @@ from . import (
     index,
     reduce,
     scan,
+    scatter,
+    sort,
     views,
     while_loop,
 )
@@ -30,6 +32,8 @@ __all__ = [
     "index",
     "reduce",
     "scan",
+    "scatter",
+    "sort",
     "views",
     "while_loop",
 ]

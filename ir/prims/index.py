@@ -1,7 +1,7 @@
-"""Data-dependent indexing: take, scatter, and slices at run-time positions.
+"""Data-dependent reading: take, and slices at run-time positions.
 
 Invariant: an index out of range never touches memory it should not: reads clamp to the nearest
-valid row, accumulations drop the update, and run-time slices shift to fit, as in JAX.
+valid row, and run-time slices shift to fit, as in JAX.
 """
 
 from __future__ import annotations
@@ -10,99 +10,85 @@ from math import prod
 
 import numpy as np
 
-from ..build import emit, lit_like
+from ..build import emit, lit, lit_like
 from ..dtypes import bool_, i32
 from ..graph import Aval, Lit, Value
 from ..prim import Primitive, register
-from .lead import front, inward, lead, merge, split
+from .lead import front, inward, lead, lead_all
 from .views import broadcast_to, iota, reshape_to
 
 
-def _ids(ids: Aval, name: str) -> None:
+def check_ids(x: Aval, ids: Aval, batch: int, name: str) -> None:
+    """Raises TypeError unless `ids` can name rows of `x`, whose first `batch` axes they share."""
     if not ids.dtype.is_integer:
         raise TypeError(f"{name} needs integer indices, got {ids}")
+    if x.ndim <= batch:
+        raise TypeError(f"{name} of {x}: there are no rows")
+    if ids.shape[:batch] != x.shape[:batch]:
+        raise TypeError(f"{name} of {x} at {ids}: the first {batch} axes must match")
 
 
 @register
 class take(Primitive):
-    """x[ids] along axis 0: result shape ids.shape + x.shape[1:]."""
+    """Rows of `x` along axis `batch`: result shape ids.shape + x.shape[batch + 1:].
+
+    The first `batch` axes of both are the same: each member reads rows of its own. A read out of
+    range gets the nearest row and has, as in JAX, no derivative. `unique` promises that ids in
+    range are distinct.
+    """
 
     name = "take"
     kind = "gather"
 
-    def typeof(self, x: Aval, ids: Aval) -> Aval:
-        _ids(ids, "take")
-        if x.ndim == 0 or (x.shape[0] == 0 and ids.size):
+    def typeof(self, x: Aval, ids: Aval, *, batch: int = 0, unique: bool = False) -> Aval:
+        check_ids(x, ids, batch, "take")
+        if x.shape[batch] == 0 and ids.size:
             raise TypeError(f"take from {x}: there are no rows")
-        return Aval(ids.shape + x.shape[1:], x.dtype)
+        return Aval(ids.shape + x.shape[batch + 1 :], x.dtype)
 
-    def eval(self, x, ids):
-        return x[np.clip(ids.astype(np.int64), 0, max(x.shape[0] - 1, 0))]
+    def eval(self, x, ids, *, batch=0, unique=False):
+        places = np.clip(ids.astype(np.int64), 0, max(x.shape[batch] - 1, 0))
+        members, out = prod(x.shape[:batch]), ids.shape + x.shape[batch + 1 :]
+        if not prod(out):
+            return np.zeros(out, x.dtype)
+        x = x.reshape(members, *x.shape[batch:])
+        return x[np.arange(members)[:, None], places.reshape(members, -1)].reshape(out)
 
-    def batch(self, ins, mask, size):
+    def batch(self, ins, mask, size, *, batch=0, **params):
         x, ids = ins
-        if mask == (False, True):
-            return emit(take, x, ids)
         if not mask[1]:
-            return front(emit(take, inward(x, 1), ids), ids.aval.ndim)
-        rows = x.aval.shape[1]
-        if not ids.aval.size:
-            return Lit(0, Aval(ids.aval.shape + x.aval.shape[2:], x.aval.dtype))
-        return emit(take, merge(x), _member_rows(clamp(ids, rows - 1), rows))
+            out = rows_at(inward(x, batch + 1), ids, batch, **params)
+            return front(out, ids.aval.ndim)
+        if not mask[0] and not batch:
+            return rows_at(x, ids, **params)
+        return rows_at(*lead_all(ins, mask, size), batch + 1, **params)
 
-    def vjp(self, ct, out, x, ids):
-        # The forward read clamps; the cotangent of a clamped read belongs to the row that was read.
-        if x.aval.shape[0] == 0:
-            return lit_like(0, x), None
-        safe = clamp(ids, x.aval.shape[0] - 1)
-        return emit(scatter_add, safe, ct, size=x.aval.shape[0]), None
+    def vjp(self, ct, out, x, ids, *, batch=0, unique=False):
+        from .scatter import scattered
+
+        return scattered(lit_like(0, x), ids, ct, batch=batch, unique=unique), None
 
 
-@register
-class scatter_add(Primitive):
-    """zeros([size, ...]) with updates[i] added at row ids[i]; rows out of range are dropped."""
+def rows_at(x: Value, ids: Value, batch: int = 0, unique: bool = False) -> Value:
+    """`take`, with only the params that say something."""
+    said = {n: v for n, v in dict(batch=batch, unique=unique).items() if v}
+    return emit(take, x, ids, **said)
 
-    name = "scatter_add"
-    kind = "scatter"
 
-    def typeof(self, ids: Aval, updates: Aval, *, size: int) -> Aval:
-        _ids(ids, "scatter_add")
-        if updates.dtype is bool_:
-            raise TypeError(f"scatter_add of {updates}: convert bools with .astype first")
-        if updates.shape[: ids.ndim] != ids.shape:
-            raise TypeError(f"scatter_add of {updates} at {ids}: leading axes must match")
-        return Aval((size, *updates.shape[ids.ndim :]), updates.dtype)
+def take_inside(x: Value, ids: Value, batch: int = 0, unique: bool = False) -> Value:
+    """`take`, and 0 for ids out of range."""
+    from .elementwise import select
 
-    def eval(self, ids, updates, *, size):
-        rest = updates.shape[ids.ndim :]
-        wide = np.float32 if updates.dtype == np.float16 else updates.dtype
-        out = np.zeros((size, *rest), wide)
-        flat = ids.reshape(-1).astype(np.int64)
-        keep = (flat >= 0) & (flat < size)
-        np.add.at(out, flat[keep], updates.reshape(flat.size, *rest)[keep])
-        return out.astype(updates.dtype)
+    if x.aval.shape[batch] == 0:
+        return lit(0, x.aval.dtype, ids.aval.shape + x.aval.shape[batch + 1 :])
+    got = rows_at(x, ids, batch, unique)
+    inside = fits(ids, x.aval.shape[batch], got.aval.shape)
+    return emit(select, inside, got, lit_like(0, got))
 
-    def batch(self, ins, mask, members, *, size):
-        from .elementwise import select
 
-        ids, updates = ins
-        if not mask[0]:
-            sums = emit(scatter_add, ids, inward(updates, ids.aval.ndim), size=size)
-            return inward(sums, 1)
-        dropped = lit_like(members * size, ids)
-        places = emit(select, _within(ids, size), _member_rows(ids, size), dropped)
-        updates = lead(updates, mask[1], members)
-        return split(emit(scatter_add, places, updates, size=members * size), members, size)
-
-    def vjp(self, ct, out, ids, updates, *, size):
-        from .elementwise import select
-
-        if size == 0:
-            return None, lit_like(0, updates)
-        got = emit(take, ct, ids)
-        inside = _within(ids, size)
-        mask = broadcast_to(inside, got.aval.shape, tuple(range(ids.aval.ndim)))
-        return None, emit(select, mask, got, lit_like(0, got))
+def fits(ids: Value, size: int, shape: tuple[int, ...]) -> Value:
+    """bool: 0 <= ids < size, repeated over the trailing axes of `shape`."""
+    return broadcast_to(_within(ids, size), shape, tuple(range(ids.aval.ndim)))
 
 
 @register
@@ -177,6 +163,7 @@ class dynamic_update(Primitive):
             seen = emit(and_, seen, _within(place, n))
         safe = [clamp(place, n - 1) for place, n in zip(places, sizes, strict=False)]
         rows = flat_rows(safe, sizes[:depth], window)
+        rows = emit(select, seen, rows, lit_like(-1, rows))
         new = reshape_to(_take_rows(update, rows, mask[1], depth), x.aval.shape)
         return emit(select, broadcast_to(seen, x.aval.shape, tuple(range(depth + 1))), new, x)
 
@@ -215,11 +202,6 @@ def _within(ids: Value, size: int) -> Value:
     from .elementwise import and_, le, lt
 
     return emit(and_, emit(le, lit_like(0, ids), ids), emit(lt, ids, lit_like(size, ids)))
-
-
-def _member_rows(ids: Value, rows: int) -> Value:
-    """Row numbers in an array that holds `rows` rows of each member, one member after the other."""
-    return ids + _step(ids.aval.shape, 0, ids.aval.dtype) * rows
 
 
 def _step(shape: tuple[int, ...], axis: int, dtype=i32) -> Value:
@@ -261,13 +243,10 @@ def flat_rows(places: list[Value], shape: tuple[int, ...], window: tuple[int, ..
 
 
 def _take_rows(x: Value, rows: Value, batched: bool, depth: int) -> Value:
-    """Rows of each member's x, whose first `depth` axes count the rows."""
+    """Rows of each member's x, whose first `depth` axes count the rows; each is read once."""
     shape = x.aval.shape[batched:]
-    count, rest = prod(shape[:depth]), shape[depth:]
-    if not batched:
-        return emit(take, reshape_to(x, (count, *rest)), rows)
-    members = x.aval.shape[0]
-    return emit(take, reshape_to(x, (members * count, *rest)), _member_rows(rows, count))
+    table = reshape_to(x, (*x.aval.shape[:batched], prod(shape[:depth]), *shape[depth:]))
+    return rows_at(table, rows, batch=int(batched), unique=bool(batched))
 
 
 def one_hot_rows(ids: Value, size: int, dtype) -> Value:
@@ -280,4 +259,13 @@ def one_hot_rows(ids: Value, size: int, dtype) -> Value:
     return emit(cast, emit(eq, place, wide), dtype=dtype)
 
 
-__all__ = ["dynamic_slice", "dynamic_update", "one_hot_rows", "reshape_to", "scatter_add", "take"]
+__all__ = [
+    "dynamic_slice",
+    "dynamic_update",
+    "fits",
+    "one_hot_rows",
+    "reshape_to",
+    "rows_at",
+    "take",
+    "take_inside",
+]

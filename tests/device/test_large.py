@@ -156,13 +156,56 @@ def test_many_elements_through_views():
     check_run(fun, normal(517, 389))
 
 
+def scatter(size, combine="add", **promises):
+    def fun(ids, updates):
+        rest = updates.aval.shape[1:]
+        start = ir.lit(0 if combine == "add" else 1, updates.aval.dtype, (size, *rest))
+        return op("scatter", start, ids, updates, combine=combine, **promises)
+
+    return fun
+
+
 def test_many_rows_taken_and_scattered():
     n = 140_001
     ids = np.random.default_rng(2).integers(-3, 40, n).astype(np.int32)
     check_run(lambda x, i: op("take", x, i), normal(37, 2), ids)
-    check_run(lambda i, u: op("scatter_add", i, u, size=37), ids, normal(n, 2), factor=60.0)
+    check_run(scatter(37), ids, normal(n, 2), factor=60.0)
     check_run(lambda x, i: op("take", x, i), normal(n, 2), ids[:100] * 3000)
-    check_run(lambda i, u: op("scatter_add", i, u, size=n), ids[:64] * 3000, normal(64, 2))
+    check_run(scatter(n), ids[:64] * 3000, normal(64, 2))
+
+
+@pytest.mark.parametrize("combine", ["add", "mul", "min", "max"])
+def test_a_hundred_thousand_updates_of_a_few_rows_and_of_many(combine):
+    """More than one invocation may combine: runs are cut into strips."""
+    rng, n = np.random.default_rng(5), 100_003
+    near = (1 + normal(n, 2) / 3000).astype(np.float32)
+    few = rng.integers(0, 3, n).astype(np.int32)
+    check_run(scatter(3, combine), few, near, factor=200.0)
+    many = rng.integers(-9, 70_009, n).astype(np.int32)
+    check_run(scatter(70_001, combine), many, near, factor=60.0)
+    check_run(scatter(70_001, combine, sorted=True), np.sort(many), near, factor=60.0)
+
+
+def test_each_row_stored_once():
+    order = np.random.default_rng(3).permutation(100_003).astype(np.int32)
+    check_run(scatter(100_003, unique=True), order, normal(100_003))
+    check_run(scatter(90_001, unique=True), order, normal(100_003, 4))
+
+
+def test_members_have_rows_of_their_own():
+    ids = np.random.default_rng(4).integers(-2, 402, (37, 4097)).astype(np.int32)
+    x, updates = np.zeros((37, 400), np.float32), normal(37, 4097)
+
+    def fun(x, ids, updates):
+        return op("scatter", x, ids, updates, combine="add", batch=1)
+
+    check_run(fun, x, ids, updates, factor=60.0)
+
+
+@pytest.mark.parametrize("n", [513, 1000, 8192, 70_001])
+def test_sorted_keys_keep_the_order_of_ties(n):
+    keys = np.random.default_rng(6).integers(-n // 9, n // 9, (2, n)).astype(np.int32)
+    check_run(lambda k: op("sort", k), keys)
 
 
 @pytest.mark.parametrize("shape", [(1, 200_001), (200_001, 1), (1, 131_072, 1)])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tracer import ShapeDtypeStruct, lax, nn, value_and_grad
+from tracer import ShapeDtypeStruct, grad, lax, nn, value_and_grad
 from tracer import numpy as jnp
 
 
@@ -173,6 +173,14 @@ def attention_gradient(q, k, v, cotangent):
     return value_and_grad(total, (0, 1, 2))(q, k, v)[1]
 
 
+def placed(ids, rows):
+    return jnp.zeros((64, 8)).at[ids].add(rows, unique_indices=True)
+
+
+def table_gradient(table, ids, cotangent):
+    return grad(lambda t: jnp.sum(t[ids] * cotangent))(table)
+
+
 # --- what is kept ---------------------------------------------------------------------------------
 
 CPU, WEB, GPU = "lavapipe", "webgpu-default", "h100"
@@ -192,6 +200,16 @@ CASES = (
     Case("map_mask", WEB, masked, ((16, 32),)),
     Case("map_update", WEB, cached, ((32, 16), (1, 16), ("int32",)), donate=(0,)),
     Case("map_f16", CPU, halved, ((8, 64, "float16"), (8, 64, "float16"))),
+    Case("scatter_store", WEB, placed, ((40, "int32"), (40, 8))),
+    Case("scatter_match_web", WEB, table_gradient, ((50, 24), (30, "int32"), (30, 24))),
+    Case("scatter_match_cpu", CPU, table_gradient, ((50, 24), (30, "int32"), (30, 24))),
+    Case(
+        "scatter_runs",
+        CPU,
+        table_gradient,
+        ((9001, 4), (5000, "int32"), (5000, 4)),
+        kernels=("runs_add",),
+    ),
     Case("row_softmax_serial", CPU, softmax, ((32, 48),)),
     Case("row_softmax_shared", WEB, softmax, ((32, 512),)),
     Case("row_softmax_f16", GPU, softmax, ((16, 256, "float16"),)),

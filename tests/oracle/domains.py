@@ -106,6 +106,16 @@ def within(low: int, high: int) -> Domain:
     return make
 
 
+def distinct(low: int, high: int) -> Domain:
+    """Integers of [low, high), none of them twice."""
+    return lambda rng, aval: rng.permutation(np.arange(low, high))[: aval.size]
+
+
+def ascending(low: int, high: int) -> Domain:
+    """Integers of [low, high) in rising order."""
+    return lambda rng, aval: np.sort(rng.integers(low, high, aval.shape))
+
+
 # --- shapes ---------------------------------------------------------------------------------------
 
 FIXED: tuple[Shape, ...] = ((), (1,), (0,), (7,), (3, 5), (1, 6), (2, 0, 3), (2, 1, 3, 5))

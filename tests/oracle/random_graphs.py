@@ -171,7 +171,7 @@ def _index(pool: Pool):
     low = tuple(ir.lit(d, i32) for d in range(x.aval.ndim))
     forms = {
         "take": lambda: op("take", x, ids),
-        "scatter_add": lambda: op("scatter_add", ids, x, size=3),
+        "scatter": lambda: op("scatter", ir.lit(0, f32, (3, *rest)), ids, x, combine="add"),
         "dynamic_slice": lambda: op("dynamic_slice", x, *low, sizes=(1, *rest)),
         "dynamic_update": lambda: op("dynamic_update", x, ir.lit(2, f32, (1, *rest)), *low),
         "pad": lambda: op(

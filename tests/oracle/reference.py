@@ -196,18 +196,44 @@ def _dot(x: Array, y: Array, *, spec) -> Array:
     return np.einsum(spec, x, y, optimize=False)
 
 
-def _take(x: Array, ids: Array) -> Array:
+def _take(x: Array, ids: Array, *, batch=0, unique=False) -> Array:
+    if batch:
+        return np.array([_take(*row, batch=batch - 1) for row in zip(x, ids, strict=True)], x.dtype)
     last = x.shape[0] - 1
     rows = [x[min(max(int(i), 0), last)] for i in ids.reshape(-1)]
     return np.array(rows, x.dtype).reshape(ids.shape + x.shape[1:])
 
 
-def _scatter_add(ids: Array, updates: Array, *, size) -> Array:
-    out = np.zeros((size, *updates.shape[ids.ndim :]), updates.dtype)
+_COMBINED = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
+
+
+def _scatter(x: Array, ids: Array, updates: Array, *, combine, batch=0, **promises) -> Array:
+    if batch:
+        rows = zip(x, ids, updates, strict=True)
+        members = [_scatter(*r, combine=combine, batch=batch - 1) for r in rows]
+        return np.array(members, x.dtype).reshape(x.shape)
+    out = x.copy()
     for place in np.ndindex(*ids.shape):
-        if 0 <= ids[place] < size:
-            out[int(ids[place])] += updates[place]
+        if 0 <= ids[place] < len(x):
+            row = int(ids[place])
+            out[row] = _COMBINED[combine](out[row], updates[place])
     return out
+
+
+def _runs(x: Array, start: Array, stop: Array, values: Array, *, combine, longest) -> Array:
+    out = x.copy()
+    for r in range(len(x)):
+        for k in range(start[r], stop[r]):
+            out[r] = _COMBINED[combine](out[r], values[k])
+    return out
+
+
+def _sort(keys: Array) -> tuple[Array, Array]:
+    order = np.zeros(keys.shape, np.int32)
+    for place in np.ndindex(*keys.shape[:-1]):
+        row = keys[place].tolist()
+        order[place] = sorted(range(len(row)), key=lambda i: (row[i], i))
+    return np.take_along_axis(keys, order, -1), order
 
 
 def _place(starts: Sequence[Array], shape, sizes) -> list[int]:
@@ -394,7 +420,9 @@ REFERENCE |= {
     "reduce_min": _extreme(min, highest),
     "dot": _dot,
     "take": _take,
-    "scatter_add": _scatter_add,
+    "scatter": _scatter,
+    "runs": _runs,
+    "sort": _sort,
     "dynamic_slice": _dynamic_slice,
     "dynamic_update": _dynamic_update,
     "softmax": _by_row(_softmax),
