@@ -164,6 +164,22 @@ CALLS = {
         m.linalg.matrix_norm(CUBE, keepdims=True),
     ],
     "trapezoid": lambda m: m.trapezoid(A, dx=0.5, axis=0),
+    "add.reduce": lambda m: m.add.reduce(CUBE, axis=(0, 2), keepdims=True),
+    "add.reduce where": lambda m: m.add.reduce(V, where=V > 0, initial=3.0),
+    "multiply.reduce": lambda m: m.multiply.reduce(A),
+    "maximum.reduce": lambda m: m.maximum.reduce(A, axis=None),
+    "logical_and.reduce": lambda m: m.logical_and.reduce(A > -1, axis=1),
+    "logical_xor.reduce": lambda m: m.logical_xor.reduce(A > 0, axis=1),
+    "bitwise_or.reduce": lambda m: m.bitwise_or.reduce(N),
+    "logaddexp.reduce": lambda m: m.logaddexp.reduce(V),
+    "subtract.reduce": lambda m: m.subtract.reduce(A, axis=1),
+    "add.accumulate": lambda m: m.add.accumulate(A, axis=1),
+    "minimum.accumulate": lambda m: m.minimum.accumulate(V),
+    "subtract.accumulate": lambda m: m.subtract.accumulate(A),
+    "add.outer": lambda m: m.add.outer(V, A),
+    "multiply.reduceat": lambda m: m.multiply.reduceat(V, np.array([0, 4, 1, 5])),
+    "subtract.reduceat": lambda m: m.subtract.reduceat(A, [0, 2, 1], axis=1),
+    "ufunc": lambda m: [m.add.nin, m.add.nout, m.add.nargs, m.add.identity],
     "array_str": lambda m: len(m.array_str(A, precision=2)),
     "isscalar": lambda m: [m.isscalar(3), m.isscalar(A), m.isscalar("a"), m.iterable(A)],
     "einsum_path": lambda m: m.einsum_path("ij,jk,kl", A, A.T, A, optimize="greedy")[0][1:],
@@ -260,7 +276,46 @@ def test_vectorize_broadcasts_the_other_axes():
     same(named(A, scale=2.0), A * 2, rtol=1e-6)
 
 
+def test_ufuncs_of_functions_and_at_places():
+    product = jnp.frompyfunc(lambda a, b: a * b, 2, 1, identity=1)
+    same(product(A, A[0]), A * A[0], rtol=1e-6)
+    same(product.reduce(V), np.multiply.reduce(V), rtol=1e-5)
+    same(product.accumulate(N[:4]), np.multiply.accumulate(N[:4]))
+    same(jnp.frompyfunc(lambda a, b: (a + b, a), 2, 2)(A, 1.0), (A + 1, A), rtol=1e-6)
+    for ufunc in ("add", "multiply", "maximum"):
+        held, places, values = V.copy(), np.int32([1, 1, 5]), np.float32([2, 3, 0.5])
+        getattr(np, ufunc).at(held, places, values)
+        same(getattr(jnp, ufunc).at(V, places, values, inplace=False), held, rtol=1e-6)
+    same(jnp.negative.at(V, np.int32([1]), inplace=False)[1], -V[1])
+    grid, spots = np.zeros((3, 4), np.float32), (np.int32([0, 0, 2]), np.int32([1, 1, 3]))
+    np.subtract.at(grid, spots, 2.0)
+    same(jnp.subtract.at(np.zeros((3, 4), np.float32), spots, 2.0, inplace=False), grid)
+
+
+def test_the_array_api_standard_finds_its_namespace():
+    x = jnp.asarray(A)
+    assert x.__array_namespace__(api_version="2024.12") is jnp
+    info = jnp.__array_namespace_info__()
+    assert info.default_device() == x.device and x.to_device(x.device) is x
+    assert info.dtypes(kind="integral") == {"int32": np.int32, "uint32": np.uint32}
+    assert info.default_dtypes()["real floating"] == np.float32
+    assert x.devices() == {x.device} and info.capabilities()["max dimensions"] == 64
+    with pytest.raises(ValueError, match="there is no kind"):
+        info.dtypes(kind="quaternion")
+    with pytest.raises(ValueError, match="there is no device"):
+        x.to_device("nowhere")
+
+
 ERRORS = {
+    "ufunc": (lambda: jnp.add(1, 2, where=True), TypeError, "where argument of <jnp.ufunc 'add'>"),
+    "ufunc in place": (lambda: jnp.add.at(V, 0, 1.0), TypeError, "pass inplace=False"),
+    "ufunc of one": (
+        lambda: jnp.negative.reduce(V),
+        ValueError,
+        "only supported for binary ufuncs",
+    ),
+    "ufunc mask": (lambda: jnp.maximum.reduce(V, where=V > 0), ValueError, "not have an identity"),
+    "version": (lambda: jnp.ones(2).__array_namespace__(api_version="1"), ValueError, "2024.12"),
     "signature": (lambda: jnp.vectorize(abs, signature="(n->()"), ValueError, "not a valid gufunc"),
     "sizes": (
         lambda: jnp.vectorize(jnp.dot, signature="(n),(n)->()")(V, A),

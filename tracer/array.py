@@ -314,6 +314,17 @@ class Array(Typed):
             text = f"Array has been deleted with shape={user_type(self.aval)}."
             raise RuntimeError(f"{text} It was donated to a jitted function; use its result")
 
+    @property
+    def device(self) -> Any:
+        """Where the array is: the one device there is."""
+        from .config import devices
+
+        return devices()[0]
+
+    def devices(self) -> set:
+        """The devices it is on."""
+        return {self.device}
+
     def delete(self) -> None:
         """Let go of the value at once."""
         self._buffer = self._host = self._read = None

@@ -24,9 +24,13 @@ from .reductions import without_out
 from .staging import bind, operand
 
 
-def matmul(a: Any, b: Any) -> Any:
-    """numpy's @: the last axis of `a` with the last but one (or only) axis of `b`."""
-    a, b = operand(a, "matmul"), operand(b, "matmul", 1)
+def matmul(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+    """numpy's @: the last axis of `a` with the last but one (or only) axis of `b`.
+
+    Here and below, products are of `preferred_element_type`, and floats are summed in float32
+    whatever the `precision`.
+    """
+    a, b = _preferred("matmul", a, b, preferred_element_type)
     left, right = aval_of(a).shape, aval_of(b).shape
     for i, shape in enumerate((left, right)):
         if not shape:
@@ -41,6 +45,12 @@ def matmul(a: Any, b: Any) -> Any:
     return einsum(f"...{rows}k,...k{columns}->...{rows}{columns}", a, b)
 
 
+def _preferred(name: str, a: Any, b: Any, kind: Any) -> tuple[Any, Any]:
+    """Operands, of dtype `kind` if there is one."""
+    a, b = operand(a, name), operand(b, name, 1)
+    return (a, b) if kind is None else (astype(a, kind), astype(b, kind))
+
+
 def _disagree(a: tuple, b: tuple, left: tuple, right: tuple) -> Exception:
     return located(
         TypeError,
@@ -49,16 +59,23 @@ def _disagree(a: tuple, b: tuple, left: tuple, right: tuple) -> Exception:
     )
 
 
-def dot(a: Any, b: Any) -> Any:
+def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
     """Last axis of `a` with the last but one of `b`; scalars multiply."""
-    a, b = operand(a, "dot"), operand(b, "dot", 1)
+    a, b = _preferred("dot", a, b, preferred_element_type)
     n, m = aval_of(a).ndim, aval_of(b).ndim
     return tensordot(a, b, ((n - 1,), (max(m - 2, 0),))) if n and m else ew.multiply(a, b)
 
 
-def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+def tensordot(
+    a: Any,
+    b: Any,
+    axes: Any = 2,
+    *,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
     """Contract the last `axes` axes of a with the first of b, or the two given lists of axes."""
-    a, b = operand(a, "tensordot"), operand(b, "tensordot", 1)
+    a, b = _preferred("tensordot", a, b, preferred_element_type)
     n, m = aval_of(a).ndim, aval_of(b).ndim
     pairs = (range(n - axes, n), range(axes)) if isinstance(axes, int) else axes
     lists = [p if isinstance(p, (tuple, list, range)) else (p,) for p in pairs]
@@ -86,14 +103,23 @@ def outer(a: Any, b: Any, out: None = None) -> Any:
     return ew.multiply(shaping.expand_dims(shaping.ravel(a), 1), shaping.ravel(b))
 
 
-def vdot(a: Any, b: Any) -> Any:
+def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
     """Sum of products of the flattened arrays."""
+    a, b = _preferred("vdot", a, b, preferred_element_type)
     return tensordot(shaping.ravel(a), shaping.ravel(b), 1)
 
 
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+def vecdot(
+    x1: Any,
+    x2: Any,
+    /,
+    *,
+    axis: int = -1,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
     """Products summed along `axis`; the other axes broadcast."""
-    a, b = operand(x1, "vecdot"), operand(x2, "vecdot", 1)
+    a, b = _preferred("vecdot", x1, x2, preferred_element_type)
     a, b = (shaping.moveaxis(v, axis, -1) for v in (a, b))
     if aval_of(a).shape[-1] != aval_of(b).shape[-1]:
         shapes = shaping.shape(x1), shaping.shape(x2)
@@ -129,16 +155,27 @@ def _matrix_and_vector(name: str, matrix: Any, vector: Any, axis: int) -> tuple[
 # --- einsum -----------------------------------------------------------------------------------
 
 
-def einsum(subscripts: Any, /, *operands: Any, out: None = None) -> Any:
+def einsum(
+    subscripts: Any,
+    /,
+    *operands: Any,
+    out: None = None,
+    optimize: Any = "auto",
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
     """numpy's einsum: any number of operands (left to right), ellipses, repeated letters.
 
-    The axes may also be numbered: einsum(x, [0, 1], y, [1, 2], [0, 2]). Raises ValueError for a
+    The axes may also be numbered: einsum(x, [0, 1], y, [1, 2], [0, 2]). Whatever `optimize`
+    says, the order is from left to right. Raises ValueError for a
     malformed spec or sizes at odds.
     """
     without_out("einsum", out)
     if not isinstance(subscripts, str):
         subscripts, operands = _lettered(subscripts, *operands)
     xs = [operand(x, "einsum", i) for i, x in enumerate(operands)]
+    if preferred_element_type is not None:
+        xs = [astype(x, preferred_element_type) for x in xs]
     letters, result = _parse(subscripts, tuple(aval_of(x).ndim for x in xs))
     sizes = _sizes(letters, xs)
     terms = [_prepare(x, t, sizes) for x, t in zip(xs, letters, strict=True)]

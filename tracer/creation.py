@@ -30,7 +30,8 @@ from .elementwise import (
     where,
 )
 from .errors import located
-from .operands import astype, promote_floats
+from .operands import astype as converted
+from .operands import promote_floats
 from .promotion import requested
 from .staging import SCALARS, bind, filled, marked, operand
 
@@ -106,7 +107,13 @@ def asarray(
         return operand(a)
     if not isinstance(a, (Tracer, Array)):
         return array(a, dtype)
-    return a if dtype is None else astype(a, dtype)
+    return a if dtype is None else converted(a, dtype)
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Any:
+    """Convert. Floats to integers truncate; to bool tests != 0."""
+    made = converted(operand(x, "astype"), f32 if dtype is None else dtype)
+    return array(made) if copy and made is x else made
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) -> Any:
@@ -116,7 +123,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) 
         value = asarray(fill_value)
         from .shaping import broadcast_to
 
-        return broadcast_to(value if dtype is None else astype(value, dtype), shape)
+        return broadcast_to(value if dtype is None else converted(value, dtype), shape)
     weak = dtype is None and is_weak(fill_value)
     kind = aval_of(fill_value).dtype if dtype is None else requested(dtype)
     return filled(fill_value, kind, shape, weak)
@@ -195,7 +202,7 @@ def arange(
     if current() is None or not np.issubdtype(line.dtype, np.integer):
         return operand(line.astype(kind.np))
     places = bind("iota", shape=line.shape, dtype=i32, axis=0)
-    return astype(add(multiply(places, by), first), kind)
+    return converted(add(multiply(places, by), first), kind)
 
 
 def _known(v: Any) -> Any:
@@ -233,7 +240,7 @@ def linspace(
     rows = add(multiply(subtract(1, parts), start), multiply(parts, stop))
     found = bind("transpose", rows, perm=_first_to(axis, aval_of(rows).ndim))
     if dtype is not None:
-        found = astype(found if dtype_of(dtype).is_float else floor(found), dtype)
+        found = converted(found if dtype_of(dtype).is_float else floor(found), dtype)
     return (found, divide(spans, count or np.nan)) if retstep else found
 
 
@@ -256,7 +263,7 @@ def logspace(
     """`base` to powers evenly spaced from `start` to `stop`."""
     powers = linspace(start, stop, num, endpoint, axis=axis)
     found = power(base, powers)
-    return found if dtype is None else astype(found, dtype)
+    return found if dtype is None else converted(found, dtype)
 
 
 def geomspace(
@@ -273,7 +280,7 @@ def geomspace(
     ends = (log10(divide(v, turned)) for v in (start, stop))
     found = multiply(logspace(*ends, num, endpoint), turned)
     found = bind("transpose", found, perm=_first_to(axis, aval_of(found).ndim))
-    return found if dtype is None else astype(found, dtype)
+    return found if dtype is None else converted(found, dtype)
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: Any = None) -> Any:
@@ -282,7 +289,7 @@ def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: 
         raise located(ValueError, f"negative dimensions are not allowed, got {N} and {M}")
     shape = as_shape((N, N if M is None else M))
     row, column = (iota(shape, axis) for axis in (0, 1))
-    return astype(equal(add(row, k), column), f32 if dtype is None else dtype)
+    return converted(equal(add(row, k), column), f32 if dtype is None else dtype)
 
 
 def identity(n: int, dtype: Any = None) -> Any:

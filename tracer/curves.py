@@ -79,9 +79,19 @@ def _periodic(x: Any, xp: Any, fp: Any, period: Any) -> tuple[Any, Any, Any]:
     return x, shaping.concatenate(wide, 0), shaping.concatenate([fp[-1:], fp, fp[:1]], 0)
 
 
-def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+def convolve(
+    a: Any,
+    v: Any,
+    mode: str = "full",
+    *,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
     """out[k] = sum over j of a[k - j] v[j] for vectors; "full", "same" (size of a), "valid"."""
-    a, v = same_dtype("convolve", operand(a), operand(v))
+    a, v = (operand(x, "convolve", i) for i, x in enumerate((a, v)))
+    if preferred_element_type is not None:
+        a, v = astype(a, preferred_element_type), astype(v, preferred_element_type)
+    a, v = same_dtype("convolve", a, v)
     if aval_of(a).ndim != 1 or aval_of(v).ndim != 1 or not (aval_of(a).size and aval_of(v).size):
         raise located(ValueError, "convolve() only support 1-dimensional inputs that are not empty")
     if mode not in ("full", "same", "valid"):
@@ -94,12 +104,20 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     return bind("conv", a, shaping.flip(v), strides=one, x_steps=one, w_steps=one, **slide)
 
 
-def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+def correlate(
+    a: Any,
+    v: Any,
+    mode: str = "valid",
+    *,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
     """`convolve` of `a` with `v` reversed."""
     a, v = operand(a), operand(v)
+    kind = {"preferred_element_type": preferred_element_type}
     if aval_of(a).size >= aval_of(v).size:
-        return convolve(a, shaping.flip(v), mode)
-    return shaping.flip(convolve(shaping.flip(a), v, mode))
+        return convolve(a, shaping.flip(v), mode, **kind)
+    return shaping.flip(convolve(shaping.flip(a), v, mode, **kind))
 
 
 def unwrap(

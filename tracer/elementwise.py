@@ -33,7 +33,7 @@ from .staging import bind, filled, operand
 _abs = abs
 
 
-def copy(a: Any) -> Any:
+def copy(a: Any, order: str | None = None) -> Any:
     """The same values in an array of their own."""
     a = operand(a)
     return Array.from_host(a.numpy()) if isinstance(a, Array) else a
@@ -320,8 +320,8 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     return bind("select", *broadcast("where", mask, x, y))
 
 
-def clip(x: Any, min: Any = None, max: Any = None) -> Any:
-    """x limited to [min, max]; a bound of None is no bound."""
-    x = operand(x)
+def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
+    """The array limited to [min, max]; a bound of None is no bound."""
+    x = operand(arr, "clip")
     x = x if min is None else maximum(x, min)
     return x if max is None else minimum(x, max)

@@ -178,20 +178,20 @@ def repeat(
 # --- joining and splitting --------------------------------------------------------------------
 
 
-def atleast_1d(*xs: Any) -> Any:
+def atleast_1d(*arys: Any) -> Any:
     """Scalars as vectors; a list for several arrays."""
-    return _each(xs, lambda x, n: (1,) if n == 0 else None)
+    return _each(arys, lambda x, n: (1,) if n == 0 else None)
 
 
-def atleast_2d(*xs: Any) -> Any:
+def atleast_2d(*arys: Any) -> Any:
     """Vectors as rows."""
-    return _each(xs, lambda x, n: (1,) * (2 - n) + x if n < 2 else None)
+    return _each(arys, lambda x, n: (1,) * (2 - n) + x if n < 2 else None)
 
 
-def atleast_3d(*xs: Any) -> Any:
+def atleast_3d(*arys: Any) -> Any:
     """Vectors as [1, n, 1], matrices as [n, m, 1]."""
     shapes = {0: lambda s: (1, 1, 1), 1: lambda s: (1, *s, 1), 2: lambda s: (*s, 1)}
-    return _each(xs, lambda x, n: shapes[n](x) if n < 3 else None)
+    return _each(arys, lambda x, n: shapes[n](x) if n < 3 else None)
 
 
 def _each(xs: Sequence[Any], shape_of: Any) -> Any:
@@ -265,7 +265,7 @@ def dsplit(ary: Any, indices_or_sections: Any) -> list:
     return shaping.split(ary, indices_or_sections, 2)
 
 
-def unstack(x: Any, axis: int = 0) -> tuple:
+def unstack(x: Any, /, *, axis: int = 0) -> tuple:
     """The slices along `axis`."""
     x = operand(x)
     at = shaping.canonical_axis(axis, aval_of(x).ndim)

@@ -55,9 +55,17 @@ def outer(x1: Any, x2: Any, /) -> Any:
     return contraction.outer(x1, x2)
 
 
-def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+def tensordot(
+    x1: Any,
+    x2: Any,
+    /,
+    *,
+    axes: Any = 2,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
     """Contract the last `axes` axes of x1 with the first of x2, or the two given lists of axes."""
-    return contraction.tensordot(x1, x2, axes)
+    return contraction.tensordot(x1, x2, axes, preferred_element_type=preferred_element_type)
 
 
 def matrix_power(a: Any, n: int) -> Any:
@@ -81,7 +89,7 @@ def matrix_power(a: Any, n: int) -> Any:
     return reduce(matmul, [p for i, p in enumerate(powers) if n >> i & 1])
 
 
-def multi_dot(arrays: Sequence[Any]) -> Any:
+def multi_dot(arrays: Sequence[Any], *, precision: Any = None) -> Any:
     """The product of several matrices, in the order that costs least."""
     shapes = [aval_of(operand(a)).shape for a in arrays]
     if len(shapes) < 2:

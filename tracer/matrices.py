@@ -90,9 +90,11 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = f32) -> Any:
 # --- products ---------------------------------------------------------------------------------
 
 
-def inner(a: Any, b: Any) -> Any:
+def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
     """Products summed over the last axes of both; scalars multiply."""
-    a, b = operand(a), operand(b)
+    a, b = operand(a, "inner"), operand(b, "inner", 1)
+    if preferred_element_type is not None:
+        a, b = astype(a, preferred_element_type), astype(b, preferred_element_type)
     n, m = aval_of(a).ndim, aval_of(b).ndim
     return ew.multiply(a, b) if 0 in (n, m) else tensordot(a, b, ((n - 1,), (m - 1,)))
 

@@ -105,6 +105,19 @@ class Methods:
             "x[idx] = y, use x = x.at[idx].set(y) or another .at[] method"
         )
 
+    def __array_namespace__(self, *, api_version: str | None = None):
+        """The functions of the Python array API standard: `tracer.numpy`."""
+        from .standard import namespace
+
+        return namespace(api_version)
+
+    def to_device(self, device: Any, *, stream: None = None):
+        """The array itself: there is one device. Raises ValueError for others."""
+        from .config import checked_device
+
+        checked_device(device)
+        return self
+
     @property
     def at(self):
         """`x.at[index].set(v)`, `.add(v)`, ...: a changed copy; the array itself never changes."""

@@ -124,6 +124,11 @@ def transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
     return x if list(perm) == sorted(perm) else bind("transpose", x, perm=perm)
 
 
+def permute_dims(a: Any, /, axes: Sequence[int]) -> Any:
+    """`transpose` with the order said."""
+    return transpose(a, axes)
+
+
 def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     """Two axes in each other's places."""
     x = operand(a, "swapaxes")

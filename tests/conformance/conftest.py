@@ -14,7 +14,11 @@ import pytest
 from . import results
 
 HERE = Path(__file__).resolve().parent
-NEEDS = {"test_import_swap.py": ("jax",), "test_opinfo.py": ("torch", "expecttest")}
+NEEDS = {
+    "test_array_api.py": ("array_api_strict",),
+    "test_import_swap.py": ("jax",),
+    "test_opinfo.py": ("torch", "expecttest"),
+}
 _sections = pytest.StashKey[dict]()
 
 

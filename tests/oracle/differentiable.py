@@ -71,6 +71,8 @@ _NUMPY = """
     fill_diagonal: f(s, x[0, 0], inplace=False)
     float_power: f(p, y)                  fmod: f(x, p)
     full: f((2, 3), x[0, 0])              full_like: f(x, y[0, 0])
+    frompyfunc: f(lambda a, b: a * b, 2, 1)(x, y)
+    permute_dims: f(t, (2, 0, 1))
     geomspace: f(p, q, 4)                 gradient: f(v)
     hsplit: f(x, 2)                       hstack: f([x, y])
     inner: f(x, y)                        insert: f(v, 1, w[0])
