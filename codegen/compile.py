@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ir.build import describe_src
 from ir.check import check
 from ir.dtypes import f16
 from ir.graph import Graph
@@ -127,6 +128,16 @@ def _check_types(graph: Graph, profile: Profile) -> None:
             )
 
 
+@contextmanager
+def _blamed(region: Region) -> Iterator[None]:
+    """A refusal ends with the user's line."""
+    try:
+        yield
+    except CompileError as error:
+        eqn = region.root or region.graph.eqns[-1]
+        raise CompileError(f"{error}{describe_src(eqn.src)}") from None
+
+
 # --- kernels --------------------------------------------------------------------------------------
 
 _KERNELS: dict[tuple, Kernel] = {}
@@ -153,7 +164,8 @@ def build_kernels(
             continue
         key = region.key()
         if key not in here:
-            kernel = _kernel(region, key, profile, path_of, counts)
+            with _blamed(region):
+                kernel = _kernel(region, key, profile, path_of, counts)
             here[key] = same.setdefault(_essence(kernel), kernel)
             if here[key] is not kernel:  # its name is free again
                 counts[kernel_stem(region)] -= 1

@@ -214,15 +214,20 @@ def apply_sugar(name: str, operands: Sequence[Any]) -> Value:
     return emit(PRIMITIVES[name], *values)
 
 
+def is_ours(file: str) -> bool:
+    """Whether a source file is this library's, or one through which it calls users' functions."""
+    ours = _is_ours.get(file)
+    if ours is None:
+        ours = _is_ours[file] = file.startswith((*_OURS, "<")) or _TREES in file
+    return ours
+
+
 def user_src() -> Src | None:
     """The nearest caller outside of this library."""
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        ours = _is_ours.get(file)
-        if ours is None:
-            ours = _is_ours[file] = file.startswith((*_OURS, "<")) or _TREES in file
-        if not ours:
+        if not is_ours(file):
             return _src(file, frame.f_lineno)
         frame = frame.f_back
     return None

@@ -56,12 +56,26 @@ def dtype(spec: object) -> DType:
         return spec
     if isinstance(spec, str) and spec in DTYPES:
         return DTYPES[spec]
-    host = np.dtype(spec)
+    host = _host_dtype(spec)
     found = _BY_NUMPY.get(host) or NARROWED.get(host)
     if found is None:
         known = ", ".join(d.np.name for d in DTYPES.values())
-        raise TypeError(f"dtype {host} is not supported on WebGPU devices; use one of {known}")
+        raise _wrong(f"dtype {host} is not supported on WebGPU devices; use one of {known}")
     return found
+
+
+def _host_dtype(spec: object) -> np.dtype:
+    try:
+        return np.dtype(spec)
+    except TypeError as error:
+        raise _wrong(str(error)) from None
+
+
+def _wrong(message: str) -> TypeError:
+    """An error that ends with the user's line."""
+    from .build import describe_src, user_src
+
+    return TypeError(message + describe_src(user_src()))
 
 
 def lowest(kind: DType) -> float | int:

@@ -66,6 +66,9 @@ from .settings import (
     log_compiles,
     use_backend,
 )
+from .tracebacks import install as _filter_tracebacks
+
+_filter_tracebacks()
 
 __all__ = [
     "Array",

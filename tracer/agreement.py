@@ -13,6 +13,7 @@ from ir.graph import Aval
 from . import tree
 from .array import aval_of, is_weak, user_type
 from .errors import located
+from .promotion import join
 from .roles import parameter_names
 from .staging import operand
 
@@ -47,8 +48,8 @@ def same_carry(what: str, name: str, init: Any, old: list, new: Any) -> list:
         )
     leaves = [operand(x, what) for x in leaves]
     before, after = [aval_of(x) for x in old], [aval_of(x) for x in leaves]
-    for i, x in enumerate(old):
-        if is_weak(x) and before[i].shape == after[i].shape:
+    for i, (x, y) in enumerate(zip(old, leaves, strict=True)):
+        if is_weak(x) and before[i].shape == after[i].shape and _yields(x, y):
             before[i] = after[i]
     if before != after:
         raise located(
@@ -59,6 +60,12 @@ def same_carry(what: str, name: str, init: Any, old: list, new: Any) -> list:
             "for example with .astype.",
         )
     return leaves
+
+
+def _yields(weak: Any, other: Any) -> bool:
+    """Whether a weak value can take the dtype of another."""
+    kinds = [(aval_of(x).dtype, is_weak(x)) for x in (weak, other)]
+    return join(kinds)[0] is kinds[1][0]
 
 
 def type_mismatches(a: Sequence[Aval], b: Sequence[Aval]) -> list[tuple[int, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.build import current
+from ir.build import current, describe_src, user_src
 from ir.graph import Aval
 
 from . import tree
@@ -68,11 +68,14 @@ def checked_avals(of: Roles, in_tree: tree.Structure, leaves: Sequence[Any]) -> 
             raise
         except TypeError as error:
             where = of.path_label(tree.paths(in_tree)[i])
+            setting = not isinstance(leaf, (np.ndarray, np.generic))
+            cure = "; name it in static_argnames if it is a setting" if setting else ""
             raise located(
                 TypeError,
                 f"Error interpreting argument to {of.fun} as an abstract array. The problematic "
                 f"value is of type {type(leaf)} and was passed to the function at path {where}.\n"
-                f"{error}; name it in static_argnames if it is a setting",
+                f"{error}".removesuffix(describe_src(user_src()))
+                + cure,
             ) from None
     return tuple(found)
 

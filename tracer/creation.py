@@ -7,6 +7,7 @@ are computed where they are used; nothing is uploaded for them.
 from __future__ import annotations
 
 import operator
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from .elementwise import (
     where,
 )
 from .errors import located
+from .limits import check_count
 from .operands import astype as converted
 from .operands import promote_floats
 from .promotion import requested
@@ -181,6 +183,8 @@ def as_shape(shape: Any) -> tuple[int, ...]:
         raise located(TypeError, f"{SHAPES}, got {items!r}. {CURE}") from error
     if any(n < 0 for n in sizes):
         raise located(ValueError, f"axes cannot have negative sizes, got {sizes}")
+    if current() is None:  # a type may be of any size; a program is judged as a whole
+        check_count(sizes)
     return sizes
 
 
@@ -197,6 +201,7 @@ def arange(
     if any(np.ndim(v) for v in bounds):
         raise located(ValueError, f"jnp.arange: arguments must be scalars; got {bounds}")
     first, last, by = bounds if stop is not None else (0, *bounds)
+    check_count((ceil((last - first) / by) if by else 0,))
     line = np.arange(first, last, by)
     kind = aval_of(line).dtype if dtype is None else requested(dtype)
     if current() is None or not np.issubdtype(line.dtype, np.integer):

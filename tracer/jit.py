@@ -27,6 +27,7 @@ from .donation import pair
 from .errors import Origin
 from .explain import log_compile, log_miss, why_traced
 from .flattening import Flattener, flattener
+from .limits import check_sizes
 from .lowered import Lowered
 from .roles import Names, Nums, Roles, roles
 from .staging import Traced, lifted, trace
@@ -83,6 +84,7 @@ def executable_for(
     key = settings.backend(), graph.key(), tuple(donate)
     found = _executables.get(key)
     if found is None:
+        check_sizes(graph)
         start = time.perf_counter()
         found = _executables[key] = _make_executable(graph, tuple(donate), name)
         counts = _counts(found.program)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .errors import located
+
 
 @cache
 def _jnp():
@@ -100,9 +102,10 @@ class Methods:
         return get(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError(
+        raise located(
+            TypeError,
             "arrays are immutable and do not support in-place item assignment. Instead of "
-            "x[idx] = y, use x = x.at[idx].set(y) or another .at[] method"
+            "x[idx] = y, use x = x.at[idx].set(y) or another .at[] method",
         )
 
     def __array_namespace__(self, *, api_version: str | None = None):
