@@ -404,7 +404,6 @@ ERRORS = {
     "pad negative": (lambda: jnp.pad(A, -1, mode="wrap"), ValueError, "negative"),
     "norm": (lambda: jnp.linalg.norm(A, 2), ValueError, "singular values"),
     "norm axes": (lambda: jnp.linalg.norm(CUBE, 1), ValueError, "one or two axes"),
-    "power": (lambda: jnp.linalg.matrix_power(A[:, :3], -1), ValueError, "n >= 0"),
     "multi_dot": (lambda: jnp.linalg.multi_dot([A]), ValueError, "at least two"),
     "diagonal": (lambda: jnp.diagonal(A[0]), ValueError, "two dimensions"),
     "diag": (lambda: jnp.diag(CUBE), ValueError, "1d or 2d"),

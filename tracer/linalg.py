@@ -1,6 +1,6 @@
 """Linear algebra, `jnp.linalg`: functions of the last two axes, in stacks of any shape.
 
-Invariant: everything reduces to views, sums of products and elementwise functions.
+Invariant: everything reduces to views, sums of products, elementwise functions and scans.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .array import aval_of
 from .contraction import dot, matmul, vecdot
 from .creation import eye
 from .errors import located
+from .factorizations import cholesky, det, inv, qr, slogdet, solve, tensorinv, tensorsolve
 from .operands import as_float, astype
 from .shaping import matrix_transpose
 from .staging import operand
@@ -69,7 +70,7 @@ def tensordot(
 
 
 def matrix_power(a: Any, n: int) -> Any:
-    """a @ a @ ... with n >= 0 factors, by squaring."""
+    """a @ a @ ... with n factors, by squaring; of the inverse if n is negative."""
     x = operand(a, "matrix_power")
     if aval_of(x).ndim < 2 or len(set(aval_of(x).shape[-2:])) > 1:
         raise located(TypeError, "Last 2 dimensions of the array must be square")
@@ -77,8 +78,7 @@ def matrix_power(a: Any, n: int) -> Any:
         n = operator.index(n)
     except TypeError:
         raise located(TypeError, f"exponent must be an integer, got {n}") from None
-    if n < 0:
-        raise located(ValueError, f"matrix_power takes n >= 0, got {n}: there is no inverse here")
+    x, n = (inv(x), -n) if n < 0 else (x, n)
     size = aval_of(x).shape[-1]
     if n == 0:
         one = eye(size, dtype=aval_of(x).dtype)
@@ -183,8 +183,11 @@ def _matrix_norm(x: Any, axes: tuple[int, int], ord: Any, keepdims: bool) -> Any
 
 
 __all__ = [
+    "cholesky",
     "cross",
+    "det",
     "diagonal",
+    "inv",
     "matmul",
     "matrix_norm",
     "matrix_power",
@@ -192,7 +195,12 @@ __all__ = [
     "multi_dot",
     "norm",
     "outer",
+    "qr",
+    "slogdet",
+    "solve",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
     "vecdot",
     "vector_norm",
