@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from ir.graph import Eqn, Graph, Lit, Value, Var
 from ir.prims.cond import cond
 
-from .legalize import is_suffix
 from .profile import Profile
+from .reductions import is_suffix
 from .replays import without_barriers
 
 STEPS = ("loop", "switch")  # kinds that are no kernel, but steps of the plan around others
-IN_PLACE = ("map", "dot", "scatter")  # kinds whose invocations touch only the elements they write
+IN_PLACE = ("map", "dot", "row", "scatter")  # kinds whose invocations read what they write
 
 
 @dataclass(eq=False)

@@ -24,6 +24,8 @@ from .materialise import materialise
 from .merge import merge
 from .profile import Profile
 
+SMALL = 4096  # bytes that are never missed
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
@@ -73,10 +75,14 @@ def _drop_internal(flow: Dataflow) -> None:
 
 
 def _order(flow: Dataflow) -> list[Group]:
-    """Depth first from each group in program order: producers right before their consumers."""
+    """Depth first from each group in program order: producers right before their consumers.
+
+    What releases at least the memory that it takes does not wait for its place in the program.
+    """
     done: set[int] = set()
     ordered: list[Group] = []
-    for group in sorted(flow.groups, key=lambda g: g.last):
+    rank = _ranks(flow)
+    for group in sorted(flow.groups, key=lambda g: (rank[id(g)], g.last)):
         stack = [(group, False)]
         while stack:
             current, ready = stack.pop()
@@ -90,6 +96,32 @@ def _order(flow: Dataflow) -> list[Group]:
             sources = sorted(flow.sources(current), key=lambda g: -g.last)
             stack.extend((g, False) for g in sources if id(g) not in done and g is not current)
     return ordered
+
+
+def _ranks(flow: Dataflow) -> dict[int, int]:
+    """When each group is to run, as a position in the program."""
+    readers: dict[Var, list[Group]] = {}
+    for group in flow.groups:
+        for v in group.reads:
+            readers.setdefault(v, []).append(group)
+    rank: dict[int, int] = {}
+    for group in sorted(flow.groups, key=lambda g: g.last):
+        rank[id(group)] = group.last
+        if _releases(flow, group, readers):
+            own = {flow.donors.get(v) for v in group.outs} & group.reads
+            others = [g.last for v in own for g in readers[v] if g is not group]
+            sources = [rank.get(id(g), g.last) for g in flow.sources(group) if g is not group]
+            rank[id(group)] = min(group.last, max([0, *others, *sources]))
+    return rank
+
+
+def _releases(flow: Dataflow, group: Group, readers: dict[Var, list[Group]]) -> bool:
+    """Whether running a group leaves no more memory in use than before."""
+    if group.kind == "loop":
+        return False
+    taken = [v for v in group.outs if flow.donors.get(v) not in group.reads]
+    held = [v for v in group.reads - flow.inputs - flow.results if len(readers[v]) == 1]
+    return sum(v.aval.nbytes for v in taken) <= max(SMALL, sum(v.aval.nbytes for v in held))
 
 
 def _region(flow: Dataflow, group: Group, at: int, last_read: dict[Var, int]) -> Region:
@@ -117,6 +149,8 @@ def _in_place(flow: Dataflow, group: Group, v: Var, donor: Var) -> bool:
         return x is donor and not any(flow.reaches(o, {donor}) for o in others)
     if group.kind not in IN_PLACE or donor.aval.size != v.aval.size:
         return False
+    if group.kind == "row" and v.aval.size != group.rows * group.width:
+        return False  # one invocation stores what all that share the row may read
     if group.root and any(flow.reaches(x, {donor}) for x in group.root.ins):
         return False
     return all(_reads_at_element(flow, flow.define(o), donor, group) for o in group.outs)

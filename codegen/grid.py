@@ -24,10 +24,21 @@ def folded(tiles: Grid) -> bool:
 
 
 def fold(tiles: Grid) -> Grid:
-    """The grid to dispatch for `tiles` workgroups: itself, or two axes that cover their product."""
+    """The grid to dispatch for `tiles` workgroups: itself, or two axes that just cover them."""
     if not folded(tiles):
         return tiles
-    return GROUPS_PER_DIM, ceil_div(math.prod(tiles), GROUPS_PER_DIM), 1
+    down = ceil_div(math.prod(tiles), GROUPS_PER_DIM)
+    return ceil_div(math.prod(tiles), down), down, 1
+
+
+def spare(tiles: Grid) -> bool:
+    """Whether more workgroups are dispatched than there are tiles."""
+    return math.prod(fold(tiles)) > math.prod(tiles)
+
+
+def flat_id(tiles: Grid) -> str:
+    """WGSL of a workgroup's number, where it is folded or along one axis."""
+    return f"(group.y * {fold(tiles)[0]}u + group.x)" if folded(tiles) else "group.x"
 
 
 def split_lane(base: int, lanes: int, span: int) -> tuple[str, str]:

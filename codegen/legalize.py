@@ -11,28 +11,28 @@ from collections.abc import Callable
 
 from ir.build import attributed, building, emit, read
 from ir.dtypes import f32
-from ir.graph import Aval, Eqn, Graph, Lit, Value, Var
+from ir.graph import Eqn, Graph, Lit, Value, Var
 from ir.passes.simplify import expand, simplify
 from ir.prim import PRIMITIVES
 from ir.prims.call import optimization_barrier
 from ir.prims.cond import cond
 from ir.prims.fused import total_flops
-from ir.prims.views import pad, reshape_to, transpose_to
 from ir.prims.while_loop import while_loop
 
 from .profile import Profile
+from .reductions import in_stages, join_sums
 from .scatter import lower_scatter
+from .split_k import cut_dot
 
-LONG_ROW = 65_536  # elements of a row beyond which few rows are summed in two stages
 # Operations that take longer than it takes the host to read one word: 0.2 ms on a GPU that computes
 # 10 Tflop/s, 1 ms on a CPU that computes 10 Gflop/s.
 _WAIT = {"gpu": 2_000_000_000, "cpu": 10_000_000}
-LONG_COLUMN = 256  # elements of a column beyond which few columns are summed in two stages
 
 
 def legalize(graph: Graph, profile: Profile) -> Graph:
     """The graph that `fuse` takes."""
     graph = simplify(expand(graph, lambda eqn: has_kernel(eqn) or has_steps(eqn, profile)))
+    graph = join_sums(graph, profile)
     graph = _rewrite(graph, profile)
     return simplify(graph)
 
@@ -96,67 +96,8 @@ def _barrier(ins: list[Value]) -> tuple[Value, ...]:
 def _contract(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
     if any(v.aval.size == 0 for v in ins):
         return (Lit(0.0, eqn.outs[0].aval),)
-    return None
-
-
-def _reduce(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
-    x, out, axes = ins[0], eqn.outs[0].aval, eqn.params["axes"]
-    if x.aval.size == 0:
-        return (Lit(eqn.prim.identity(out.dtype), out),)
-    length = x.aval.size // out.size
-    parts = _parts(x.aval, axes, length, profile)
-    if parts == 1:
-        return None
-    return (_two_stage(eqn, x, axes, length, parts),)
-
-
-def _two_stage(eqn: Eqn, x: Value, axes: tuple[int, ...], length: int, parts: int) -> Value:
-    """Reduce `parts` strips of a row or column, then the strips; the last strip may be padded."""
-    kept = [d for d in range(x.aval.ndim) if d not in axes]
-    out, strip = eqn.outs[0].aval, -(-length // parts)
-    short = parts * strip - length
-    if is_suffix(axes, x.aval.ndim):
-        flat = _padded(eqn, reshape_to(x, (out.size, length)), 1, short)
-        inner = emit(eqn.prim, reshape_to(flat, (out.size, parts, strip)), axes=(2,))
-        return reshape_to(emit(eqn.prim, inner, axes=(1,)), out.shape)
-    moved = transpose_to(x, [*axes, *kept])
-    flat = _padded(eqn, reshape_to(moved, (length, out.size)), 0, short)
-    inner = emit(eqn.prim, reshape_to(flat, (parts, strip, out.size)), axes=(1,))
-    return reshape_to(emit(eqn.prim, inner, axes=(0,)), out.shape)
-
-
-def _padded(eqn: Eqn, x: Value, axis: int, count: int) -> Value:
-    """`count` elements that change nothing behind the end of one axis."""
-    if not count:
-        return x
-    none = (0,) * x.aval.ndim
-    high = tuple(count if d == axis else 0 for d in range(x.aval.ndim))
-    value = eqn.prim.identity(x.aval.dtype)
-    return emit(pad, x, low=none, high=high, interior=none, value=value)
-
-
-def _parts(x: Aval, axes: tuple[int, ...], length: int, profile: Profile) -> int:
-    """Into how many strips to cut a reduction; 1: one stage."""
-    outs = x.size // length
-    if is_suffix(axes, x.ndim):
-        wanted = length // LONG_ROW * 16 if outs < profile.units else 1
-    else:
-        lanes = profile.units * (16 if profile.kind == "cpu" else 128)
-        wanted = min(length // 32, lanes // max(1, outs // 4)) if length > LONG_COLUMN else 1
-        if profile.loop_limit:
-            wanted = max(wanted, -(-length // (profile.loop_limit // 2)))
-    return _near_divisor(length, wanted) if wanted > 1 else 1
-
-
-def _near_divisor(n: int, wanted: int) -> int:
-    """A divisor of n close to `wanted`, if there is one: its strips need no padding."""
-    near = [d for d in range(max(2, wanted // 2), min(2 * wanted, n) + 1) if n % d == 0]
-    return min(near, key=lambda d: abs(d - wanted)) if near else wanted
-
-
-def is_suffix(axes: tuple[int, ...], ndim: int) -> bool:
-    """Whether the reduced axes are the innermost ones, so that a row is contiguous."""
-    return tuple(axes) == tuple(range(ndim - len(axes), ndim))
+    found = cut_dot(*ins, eqn.params["spec"], profile)
+    return (found,) if found else None
 
 
 def _loop(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
@@ -172,7 +113,7 @@ _RULES: dict[str, Callable] = {
     "control": _loop,
     "contract": _contract,
     "scatter": lower_scatter,
-    "reduce": _reduce,
+    "reduce": in_stages,
 }
 
 

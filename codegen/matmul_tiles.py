@@ -156,16 +156,18 @@ def _cover(record: Matmul, tile: tuple[int, int, int]) -> Grid:
 
 MatmulConfig = BroadcastConfig | TileConfig
 
-# (configuration, fp32 TF/s of a full device, share of a compute unit's rate that one workgroup
-# reaches alone): measured on an H100, at 4096^3 and at sizes of less than a wave; ratios matter.
+# (configuration, fp32 TF/s of 132 busy compute units, waves that a first wave is longer): measured
+# on an H100. A unit with n workgroups takes about n + lag / n times as long as in the long run.
 TILES = (
-    (TileConfig(128, 256, 8, 8, 16), 47.0, 1.0),
-    (TileConfig(128, 128, 8, 8, 8), 46.2, 0.95),
-    (TileConfig(128, 64, 8, 8, 8), 44.9, 0.77),
-    (TileConfig(64, 64, 8, 8, 8), 41.8, 0.42),
-    (TileConfig(64, 64, 16, 4, 4), 31.9, 0.83),
-    (TileConfig(32, 32, 16, 4, 4), 27.4, 0.4),
+    (TileConfig(128, 128, 8, 8, 8), 48.3, 0.2),
+    (TileConfig(128, 64, 8, 8, 8), 46.5, 0.45),
+    (TileConfig(64, 128, 8, 8, 8), 47.0, 0.45),
+    (TileConfig(64, 64, 8, 8, 4), 42.4, 0.75),
+    (TileConfig(64, 64, 16, 4, 4), 34.8, 0.23),
+    (TileConfig(64, 32, 16, 4, 4), 31.4, 0.53),
+    (TileConfig(32, 32, 16, 4, 4), 28.7, 1.9),
 )
+UNITS = 132  # of the device that was measured
 # (rows, GFLOP/s of one core) of the broadcast kernel: measured on llvmpipe.
 BROADCASTS = ((32, 24.0), (16, 20.0), (8, 15.4), (4, 9.6), (1, 3.0))
 
@@ -183,6 +185,11 @@ def matmul_config(record: Matmul, profile: Profile) -> MatmulConfig:
     return min(candidates, key=lambda pair: pair[1])[0]
 
 
+def matmul_seconds(record: Matmul, profile: Profile) -> float:
+    """What the best tile is expected to take; infinite where none fits."""
+    return min((seconds for _, seconds in _tiles(record, profile)), default=math.inf)
+
+
 def _broadcasts(record: Matmul, profile: Profile) -> Iterator[tuple[BroadcastConfig, float]]:
     for rows, rate in BROADCASTS:
         if record.a_axis == "m" and rows < 4:
@@ -196,14 +203,15 @@ def _broadcasts(record: Matmul, profile: Profile) -> Iterator[tuple[BroadcastCon
 
 
 def _tiles(record: Matmul, profile: Profile) -> Iterator[tuple[TileConfig, float]]:
-    for config, rate, alone in TILES:
+    """Configurations that fit, and the seconds each is expected to take."""
+    for config, rate, lag in TILES:
         fits = config.shared_bytes <= profile.workgroup_bytes
         iterations = matmul_loop_iterations(record, config)
         loops = not profile.loop_limit or iterations <= profile.loop_limit
         if fits and loops and config.threads <= profile.invocations:
             waves = ceil_div(_count(record, config), profile.units)
-            share = min(1.0, waves * alone)
-            yield config, waves * config.bm * config.bn / (rate * share)
+            flops = 2 * config.bm * config.bn * record.k * UNITS
+            yield config, (waves + lag / waves) * flops / (rate * 1e12)
 
 
 def _count(record: Matmul, config: MatmulConfig) -> int:

@@ -135,7 +135,7 @@ def _parallel(space: Space, outs: list[Var]) -> bool:
 def _fits(flow: Dataflow, kind: str, outs: list[Var], reads: set[Var]) -> bool:
     """Within the binding limit, counting only results that somebody else will read.
 
-    A result written over an operand shares its binding; kernels with barriers cannot do that.
+    A result written over an operand shares its binding.
     """
     inner = set(outs)
     stored = [v for v in outs if v in flow.results or _read_outside(flow, v, inner)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jinja2
 
-from codegen.grid import folded
+from codegen.grid import flat_id, folded, spare
 
 _LOCALS = frozenset(
     "a acc b batch col col0 d delta_in end group head i id j k kv_head lane lse_in mac main more "
@@ -29,7 +29,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.globals.update(plus=_plus, add=_add, folded=folded)
+    environment.globals.update(plus=_plus, add=_add, flat_id=flat_id, folded=folded, spare=spare)
     return environment
 
 

@@ -19,6 +19,7 @@ from codegen.matmul_tiles import (
     matmul_grid,
     matmul_loop_iterations,
     matmul_padded,
+    matmul_seconds,
     matmul_shared_bytes,
     matmul_workgroup,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "matmul_grid",
     "matmul_loop_iterations",
     "matmul_padded",
+    "matmul_seconds",
     "matmul_shared_bytes",
     "matmul_workgroup",
 ]

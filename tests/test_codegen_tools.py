@@ -224,8 +224,8 @@ def test_comments_and_names_are_no_difference(program):
 def test_a_changed_kernel_is_shown_line_by_line(program):
     text = program.kernels[9].wgsl.replace("0.1", "0.2")
     report = diff.diff(program, with_kernel(program, 9, wgsl=text))
-    name = program.kernels[9].name
-    assert report.startswith(f"~ {name} (map) changed\n--- a/{name}\n+++ b/{name}\n@@ ")
+    name, template = program.kernels[9].name, program.kernels[9].template
+    assert report.startswith(f"~ {name} ({template}) changed\n--- a/{name}\n+++ b/{name}\n@@ ")
     changed = [s for s in report.splitlines() if s[0] in "+-" and s[:3] not in ("+++", "---")]
     assert all("0.2" in s for s in changed if s[0] == "+") and len(changed) >= 2
 
@@ -311,7 +311,8 @@ def test_limits_that_do_not_suffice_are_no_traceback(capsys, monkeypatch):
     tiny = replace(WEBGPU_DEFAULT, name="tiny", binding_bytes=1024)
     monkeypatch.setitem(PROFILES, "tiny", tiny)
     code, _, err = run(capsys, "kernels", TARGET, "--profile", "tiny")
-    assert code == 2 and "binding" in err and err.count("\n") == 1
+    assert code == 2 and "binding" in err and err.count("\n") == 2
+    assert "golden/programs.py:" in err.splitlines()[1], "the line that asked for it"
 
 
 def test_a_module_that_lacks_another_shows_where(monkeypatch, tmp_path):

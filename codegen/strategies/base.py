@@ -11,7 +11,7 @@ from ir.graph import Aval, Eqn
 from .. import expr as ex
 from ..expr import Expr
 from ..frame import Frame
-from ..grid import GROUPS_PER_DIM, ceil_div, fold
+from ..grid import ceil_div, flat_id, fold, spare
 from ..program import KernelCode
 from ..wgsl import Writer, literal
 
@@ -36,9 +36,12 @@ def finish(frame: Frame, template: str, wgsl: str, threads: int, groups: int, **
 
 def group_index(groups: int) -> str:
     """WGSL of the flat workgroup id."""
-    if groups <= GROUPS_PER_DIM:
-        return "group.x"
-    return f"(group.y * {GROUPS_PER_DIM}u + group.x)"
+    return flat_id((groups, 1, 1))
+
+
+def guard(groups: int, threads: int, count: int) -> int:
+    """`count` where some invocations have nothing to do, else 0."""
+    return count if groups * threads != count or spare((groups, 1, 1)) else 0
 
 
 def power_of_two(n: int) -> int:
@@ -127,6 +130,7 @@ __all__ = [
     "ceil_div",
     "finish",
     "group_index",
+    "guard",
     "power_of_two",
     "shape_text",
     "threads_for",

@@ -14,7 +14,17 @@ from ..lower import Lowering, unflatten
 from ..profile import Profile
 from ..render import render
 from ..wgsl import choose_vec, value_type
-from .base import LANE, Kernel, accumulators, ceil_div, finish, group_index, shape_text, threads_for
+from .base import (
+    LANE,
+    Kernel,
+    accumulators,
+    ceil_div,
+    finish,
+    group_index,
+    guard,
+    shape_text,
+    threads_for,
+)
 from .functions import mentioned
 
 
@@ -56,7 +66,7 @@ def build_column(frame: Frame, profile: Profile) -> Kernel:
         bindings=frame.declarations(vec),
         threads=threads,
         group=group_index(groups),
-        guard=count if groups * threads != count or groups > 65535 else 0,
+        guard=guard(groups, threads, count),
         sums=sums,
         wide=wide,
         value_type=value_type,

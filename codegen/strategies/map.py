@@ -8,7 +8,17 @@ from ..lower import Lowering
 from ..profile import Profile
 from ..render import render
 from ..wgsl import choose_vec
-from .base import LANE, Kernel, ceil_div, finish, group_index, shape_text, threads_for, write_stores
+from .base import (
+    LANE,
+    Kernel,
+    ceil_div,
+    finish,
+    group_index,
+    guard,
+    shape_text,
+    threads_for,
+    write_stores,
+)
 from .functions import mentioned
 
 
@@ -17,7 +27,7 @@ def build_map(frame: Frame, profile: Profile) -> Kernel:
     region = frame.region
     wide = all(v.aval.ndim and v.aval.shape[-1] % 4 == 0 for v in region.outs)
     count = region.rows // 4 if wide else region.rows
-    threads = threads_for(count, 64)
+    threads = threads_for(count, 64 if profile.kind == "cpu" else min(256, profile.invocations))
     groups = ceil_div(count, threads)
     body, vec = _body(frame, count, wide)
     share = "4 elements" if wide else "1 element"
@@ -28,7 +38,7 @@ def build_map(frame: Frame, profile: Profile) -> Kernel:
         bindings=frame.declarations(vec),
         threads=threads,
         group=group_index(groups),
-        guard=count if groups * threads != count or groups > 65535 else 0,
+        guard=guard(groups, threads, count),
         indexed=mentioned("i", body),
         body=body,
     )

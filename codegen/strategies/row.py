@@ -1,9 +1,9 @@
 """Row kernels: reductions over contiguous rows, with the elementwise work around them.
 
-A row is handled by one invocation ("serial", for software adapters and short rows) or by one
-workgroup ("shared"). Reductions that need each other's results run in successive phases; each
-phase walks the row once, and elementwise results are stored in a last walk. Values that are the
-same for the whole row are computed between the walks.
+A row is handled by one invocation ("serial", for software adapters and short rows) or by several
+of a workgroup, which may hold several rows ("shared"). Reductions that need each other's results
+run in successive phases; each phase walks the row once, and elementwise results are stored in a
+last walk. Values that are the same for the whole row are computed between the walks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..frame import Frame, independent
 from ..lower import Lowering
 from ..profile import Profile
 from ..render import render
-from ..wgsl import Writer, choose_vec, value_type
+from ..wgsl import choose_vec, value_type
 from .base import (
     LANE,
     Accumulator,
@@ -27,7 +27,9 @@ from .base import (
     ceil_div,
     finish,
     group_index,
+    guard,
     power_of_two,
+    write_stores,
 )
 from .functions import mentioned
 
@@ -60,6 +62,16 @@ class Layout:
     def serial(self) -> bool:
         return self.lanes == 1
 
+    @property
+    def rows(self) -> int:
+        """Rows per workgroup."""
+        return self.threads // self.lanes
+
+    @property
+    def lane(self) -> str:
+        """WGSL of an invocation's place in its row."""
+        return "t" if self.rows == 1 else "lane"
+
 
 def build_row(frame: Frame, profile: Profile) -> Kernel:
     """A kernel over `region.rows` rows of `region.width` elements."""
@@ -67,18 +79,18 @@ def build_row(frame: Frame, profile: Profile) -> Kernel:
     layout = _layout(region.rows, region.width, profile)
     body = _Body(frame, layout)
     walks, stores = body.walks(), body.row_stores()
-    groups = region.rows if not layout.serial else ceil_div(region.rows, layout.threads)
-    per = "invocation" if layout.serial else f"workgroup of {layout.threads}"
+    groups = ceil_div(region.rows, layout.rows)
+    share = f"{layout.rows} per" if layout.rows > 1 else "one per"
+    per = "one per invocation" if layout.serial else f"{share} workgroup of {layout.threads}"
     sums = [a for w in walks for a in w.sums]
     wgsl = render(
         "row",
-        header=frame.header(f"{region.rows} rows of {region.width}, one per {per}"),
+        header=frame.header(f"{region.rows} rows of {region.width}, {per}"),
         bindings=frame.declarations(body.vec),
         layout=layout,
         group=group_index(groups),
         indexed=mentioned("row", [line for w in walks for line in (*w.before, *w.lines)] + stores),
-        rows=region.rows,
-        guard=(layout.serial and groups * layout.threads != region.rows) or groups > 65535,
+        guard=_guard(layout, groups, region.rows),
         visits=region.width // layout.step,
         walks=walks,
         stores=stores,
@@ -92,6 +104,16 @@ def build_row(frame: Frame, profile: Profile) -> Kernel:
     )
 
 
+def _guard(layout: Layout, groups: int, rows: int) -> str:
+    """WGSL condition under which there is nothing to do, "" if there always is.
+
+    Where invocations meet at barriers it must be the same for a whole workgroup.
+    """
+    if not guard(groups, layout.rows, rows):
+        return ""
+    return f"row >= {rows}u" if layout.serial else f"{group_index(groups)} >= {groups}u"
+
+
 def _layout(rows: int, width: int, profile: Profile) -> Layout:
     step = 4 if width % 4 == 0 else 1
     visits = width // step
@@ -103,8 +125,24 @@ def _layout(rows: int, width: int, profile: Profile) -> Layout:
     if profile.loop_limit:
         while 8 * visits // most > profile.loop_limit and most < profile.invocations:
             most *= 2
-    lanes = max(1 if cpu else 32, min(most, power_of_two(visits)))
-    return Layout(lanes, lanes, step) if lanes > 1 else Layout(1, 1, step)
+    if cpu:
+        lanes = min(most, power_of_two(visits))
+        return Layout(lanes, lanes, step)
+    lanes = max(8, min(most, power_of_two(visits)))
+    if rows * visits < 4096 * profile.units:
+        return Layout(lanes, lanes, step)
+    lanes = _lanes(visits, most)
+    packed = next(n for n in (8, 4, 2, 1) if rows % n == 0 and n * lanes <= most)
+    return Layout(lanes * packed, lanes, step)
+
+
+def _lanes(visits: int, most: int) -> int:
+    """Invocations that share a row where there are rows enough to fill the device.
+
+    A power of two that leaves few idle in the last visit; each visits several places.
+    """
+    options = [n for n in (8, 16, 32, 64, 128, 256) if n <= min(most, max(8, visits // 4))]
+    return max(options, key=lambda n: (round(visits / (n * ceil_div(visits, n)), 1), n))
 
 
 class _Body:
@@ -181,16 +219,8 @@ class _Body:
         before = self._before([x for _, x in self.values])
         inner = self.writer.child()
         stores = [(t, self.start, x) for t, x in self.values]
-        inner.plan([], self.lane, stores)
-        for t, at, x in stores:
-            self._store(inner, t, at, x)
+        write_stores(self.frame, inner, stores, self.lane)
         return Walk(before, tuple(_indented(inner.lines)), ())
-
-    def _store(self, writer: Writer, t: int, at: Expr, x: Expr) -> None:
-        if self.lane:
-            writer.store4(t, at, x, self.lane)
-        else:
-            writer.store(t, at, x)
 
     def row_stores(self) -> list[str]:
         """Statements that store one value a row."""

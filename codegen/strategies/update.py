@@ -9,7 +9,7 @@ from ..lower import Lowering, flat_index, unflatten, window
 from ..profile import Profile
 from ..render import render
 from ..wgsl import choose_vec
-from .base import LANE, Kernel, ceil_div, finish, group_index, shape_text, threads_for
+from .base import LANE, Kernel, ceil_div, finish, group_index, guard, shape_text, threads_for
 from .functions import mentioned
 
 
@@ -58,7 +58,7 @@ def _finish(frame: Frame, body: list[str], vec: list[int], count: int) -> Kernel
         bindings=frame.declarations(vec),
         threads=threads,
         group=group_index(groups),
-        guard=count if groups * threads != count or groups > 65535 else 0,
+        guard=guard(groups, threads, count),
         indexed=mentioned("i", body),
         body=body,
     )

@@ -14,7 +14,8 @@ import pytest
 import ir
 import runtime
 from codegen.compile import CompileError, compile_graph
-from codegen.profile import WEBGPU_DEFAULT
+from codegen.legalize import legalize
+from codegen.profile import LAVAPIPE, WEBGPU_DEFAULT
 from ir import PRIMITIVES, Aval, emit, evaluate, f16, f32
 from ir.passes.grad import vjp_graph
 
@@ -69,6 +70,46 @@ def test_products_larger_than_a_tile(spec, sizes):
         got, want = run(graph, *args, profile=profile), evaluate(graph, *args, wide=True)
         for aval, g, w in zip(graph.out_avals, got, want, strict=True):
             agree(g, w, aval, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [("bsm,bsn->mn", 3), ("sm,sn->mn", 2), ("sbm,bsn->nm", 3), ("esm,esn->emn", 2)],
+)
+def test_long_sums_are_cut_to_fill_the_device(spec, parts):
+    letters = dict(b=3, s=4096, m=40, n=24, e=2)
+    shapes = [tuple(letters[c] for c in part) for part in spec.split("->")[0].split(",")]
+    rng = np.random.default_rng(5)
+    args = [rng.standard_normal(s).astype(np.float32) for s in shapes]
+
+    def fun(x, y):
+        return op("tanh", op("dot", x, y, spec=spec) * 0.01)
+
+    graph = ir.build(fun, *(Aval(s, f32) for s in shapes))
+    products = [e for e in legalize(graph, WEBGPU_DEFAULT).eqns if e.prim.name == "dot"]
+    pieces = products[0].out.aval.size // graph.outs[0].aval.size
+    assert len(products) == 1 and pieces >= parts
+    assert legalize(graph, LAVAPIPE).eqns[0].out.aval.size == graph.outs[0].aval.size
+    got = run(graph, *args, profile=webgpu())
+    agree(got[0], evaluate(graph, *args, wide=True)[0], graph.out_avals[0], 30.0)
+
+
+@pytest.mark.parametrize("rows", [8, 24, 65, 264_000])
+@pytest.mark.parametrize("width", [64, 132, 576])
+def test_rows_share_a_workgroup(rows, width):
+    rows = rows if width == 64 or rows < 1000 else 3 * rows // width
+    x = np.random.default_rng(6).standard_normal((rows, width)).astype(np.float32)
+
+    def fun(v):
+        e = op("exp", v)
+        total = op("broadcast", op("sum", e, axes=(1,)), shape=e.aval.shape, dims=(0,))
+        return op("div", e, total), op("reduce_max", v, axes=(1,))
+
+    graph = ir.build(fun, Aval(x.shape, f32))
+    for aval, g, w in zip(
+        graph.out_avals, run(graph, x, profile=webgpu()), evaluate(graph, x, wide=True), strict=True
+    ):
+        agree(g, w, aval, 10.0)
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 import ir
 import runtime
 from codegen.compile import compile_graph
+from codegen.legalize import legalize
+from codegen.profile import LAVAPIPE, WEBGPU_DEFAULT
 from ir import PRIMITIVES, Aval, bool_, emit, evaluate, f16, f32, i32, u32
 from ir.passes.grad import vjp_graph
 
@@ -159,3 +163,30 @@ def test_integers_wrap_and_divide_by_zero_as_documented():
         return x + y, x - y, x * y, op("div", x, y), op("rem", x, y), -x, op("abs", x)
 
     compare(ir.build(fun, Aval((5,), i32), Aval((5,), i32)), [x, y], 1.0)
+
+
+@pytest.mark.parametrize("profile", [None, WEBGPU_DEFAULT], ids=["own", "webgpu-default"])
+def test_sums_of_many_arrays_are_one_sum(profile):
+    shapes = [(3,), (40, 33), (1,), (9, 9, 9), (5000,), (), (70_001,), (2, 4096)]
+    rng = np.random.default_rng(7)
+    args = [rng.standard_normal(s).astype(np.float32) for s in shapes]
+
+    def fun(*xs):
+        sums = [
+            op("sum", op("mul", x, x), axes=tuple(range(len(s))))
+            for x, s in zip(xs, shapes, strict=True)
+        ]
+        total = functools.reduce(lambda a, b: op("add", a, b), sums)
+        return op("sqrt", op("add", total, xs[5])), sums[1]
+
+    graph = ir.build(fun, *(Aval(s, f32) for s in shapes))
+    for aval, g, w in zip(
+        graph.out_avals,
+        run(graph, *args, profile=profile),
+        evaluate(graph, *args, wide=True),
+        strict=True,
+    ):
+        agree(g, w, aval, 10.0)
+    eqns = legalize(graph, LAVAPIPE).eqns
+    whole = [e for e in eqns if e.prim.name == "sum" and not e.out.aval.ndim]
+    assert len(whole) == 2  # the one that is a result by itself, and all others

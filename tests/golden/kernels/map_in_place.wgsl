@@ -20,9 +20,9 @@
 @group(0) @binding(2) var<storage, read_write> nu: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> weight: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-  let i = group.x * 64u + t;
+  let i = group.x * 256u + t;
   let mu_0 = mu[i];
   let gradient_0 = gradient[i];
   let v0 = 0.9 * mu_0 + 0.1 * gradient_0;

@@ -13,9 +13,9 @@
 @group(0) @binding(0) var<storage, read> scores: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> result: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-  let i = group.x * 64u + t;
+  let i = group.x * 128u + t;
   let v0 = vec4<i32>(i32(i / 8u) + 16) >= vec4<i32>(i % 8u * 4u + vec4<u32>(0u, 1u, 2u, 3u));
   let scores_0 = scores[i];
   result[i] = select(vec4<f32>(-1e9), scores_0, v0);

@@ -19,9 +19,9 @@
 @group(0) @binding(2) var<storage, read> sin_in: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> result: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-  let i = group.x * 64u + t;
+  let i = group.x * 256u + t;
   let x_0 = x[i];
   let i0 = i % 4u;
   let i1 = i / 32u % 16u * 4u + i0;

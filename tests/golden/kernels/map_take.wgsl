@@ -9,9 +9,9 @@
 @group(0) @binding(1) var<storage, read> table: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-  let i = group.x * 64u + t;
+  let i = group.x * 256u + t;
   let tokens_0 = tokens[i / 8u];
   let i0 = u32(min(max(select(tokens_0, tokens_0 + 256, tokens_0 < 0), 0), 255)) * 8u + i % 8u;
   let table_0 = table[i0];

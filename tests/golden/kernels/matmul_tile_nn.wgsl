@@ -1,4 +1,4 @@
-// matmul_add_logistic_mul: 64 x 64, sums of 48, layout nn, tile 32 x 32, 32 deep
+// matmul_add_logistic_mul: 64 x 64, sums of 48, layout nn, tile 64 x 32, 32 deep
 //   a: f32[64, 64] = dot[spec='mk,kn->mn'] x weight
 //   b: f32[64, 64] = broadcast[dims=(1,)] bias
 //   c: f32[64, 64] = add a b
@@ -31,54 +31,50 @@ fn store_out(row: u32, col: u32, acc: vec4<f32>) {
 }
 
 // Two buffers per operand, k outermost: the loads of a tile are in flight while the other is used.
-var<workgroup> a_tile0: array<vec4<f32>, 144>;
+var<workgroup> a_tile0: array<vec4<f32>, 272>;
 var<workgroup> b_tile0: array<vec4<f32>, 128>;
-var<workgroup> a_tile1: array<vec4<f32>, 144>;
+var<workgroup> a_tile1: array<vec4<f32>, 272>;
 var<workgroup> b_tile1: array<vec4<f32>, 128>;
 
-// A workgroup computes a 32 x 32 tile of out, 16 of k at a time; a thread owns 4 x 4 of it
-// as groups of 4 x 4, 32 rows and 32 columns apart.
-@compute @workgroup_size(64)
+// A workgroup computes a 64 x 32 tile of out, 16 of k at a time; a thread owns 4 x 4 of it
+// as groups of 4 x 4, 64 rows and 32 columns apart.
+@compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let tile = group;
-  let row0 = tile.y * 32u;
+  let row0 = tile.y * 64u;
   let col0 = tile.x * 32u;
   let tx = t % 8u;
   let ty = t / 8u;
   let a_x = t / 4u;
   let a_k = t % 4u * 4u;
-  let a_at = a_k * 9u + a_x / 4u;
+  let a_at = a_k * 17u + a_x / 4u;
   var a_in0: vec4<f32>;
   var a_in1: vec4<f32>;
   let b_x = t % 8u * 4u;
   let b_k = t / 8u;
   let b_at = b_k * 8u + b_x / 4u;
   var b_in0: vec4<f32>;
-  var b_in1: vec4<f32>;
   var s0_0 = vec4<f32>();
   var s1_0 = vec4<f32>();
   var s2_0 = vec4<f32>();
   var s3_0 = vec4<f32>();
   a_in0 = load_a(row0 + a_x, a_k);
-  a_in1 = load_a(row0 + a_x + 16u, a_k);
+  a_in1 = load_a(row0 + a_x + 32u, a_k);
   b_in0 = load_b(b_k, col0 + b_x);
-  b_in1 = load_b(b_k + 8u, col0 + b_x);
   a_tile0[a_at][a_x % 4u] = a_in0.x;
-  a_tile0[a_at + 9u][a_x % 4u] = a_in0.y;
-  a_tile0[a_at + 18u][a_x % 4u] = a_in0.z;
-  a_tile0[a_at + 27u][a_x % 4u] = a_in0.w;
-  a_tile0[a_at + 4u][a_x % 4u] = a_in1.x;
-  a_tile0[a_at + 13u][a_x % 4u] = a_in1.y;
-  a_tile0[a_at + 22u][a_x % 4u] = a_in1.z;
-  a_tile0[a_at + 31u][a_x % 4u] = a_in1.w;
+  a_tile0[a_at + 17u][a_x % 4u] = a_in0.y;
+  a_tile0[a_at + 34u][a_x % 4u] = a_in0.z;
+  a_tile0[a_at + 51u][a_x % 4u] = a_in0.w;
+  a_tile0[a_at + 8u][a_x % 4u] = a_in1.x;
+  a_tile0[a_at + 25u][a_x % 4u] = a_in1.y;
+  a_tile0[a_at + 42u][a_x % 4u] = a_in1.z;
+  a_tile0[a_at + 59u][a_x % 4u] = a_in1.w;
   b_tile0[b_at] = b_in0;
-  b_tile0[b_at + 64u] = b_in1;
   workgroupBarrier();
   for (var k = 0u; k < 48u; k += 32u) {
     a_in0 = load_a(row0 + a_x, k + 16u + a_k);
-    a_in1 = load_a(row0 + a_x + 16u, k + 16u + a_k);
+    a_in1 = load_a(row0 + a_x + 32u, k + 16u + a_k);
     b_in0 = load_b(k + 16u + b_k, col0 + b_x);
-    b_in1 = load_b(k + 16u + b_k + 8u, col0 + b_x);
     {
       let a0 = a_tile0[ty];
       let b0 = b_tile0[tx];
@@ -88,7 +84,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 9u];
+      let a0 = a_tile0[ty + 17u];
       let b0 = b_tile0[tx + 8u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -96,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 18u];
+      let a0 = a_tile0[ty + 34u];
       let b0 = b_tile0[tx + 16u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -104,7 +100,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 27u];
+      let a0 = a_tile0[ty + 51u];
       let b0 = b_tile0[tx + 24u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -112,7 +108,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 36u];
+      let a0 = a_tile0[ty + 68u];
       let b0 = b_tile0[tx + 32u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -120,7 +116,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 45u];
+      let a0 = a_tile0[ty + 85u];
       let b0 = b_tile0[tx + 40u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -128,7 +124,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 54u];
+      let a0 = a_tile0[ty + 102u];
       let b0 = b_tile0[tx + 48u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -136,7 +132,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 63u];
+      let a0 = a_tile0[ty + 119u];
       let b0 = b_tile0[tx + 56u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -144,7 +140,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 72u];
+      let a0 = a_tile0[ty + 136u];
       let b0 = b_tile0[tx + 64u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -152,7 +148,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 81u];
+      let a0 = a_tile0[ty + 153u];
       let b0 = b_tile0[tx + 72u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -160,7 +156,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 90u];
+      let a0 = a_tile0[ty + 170u];
       let b0 = b_tile0[tx + 80u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -168,7 +164,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 99u];
+      let a0 = a_tile0[ty + 187u];
       let b0 = b_tile0[tx + 88u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -176,7 +172,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 108u];
+      let a0 = a_tile0[ty + 204u];
       let b0 = b_tile0[tx + 96u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -184,7 +180,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 117u];
+      let a0 = a_tile0[ty + 221u];
       let b0 = b_tile0[tx + 104u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -192,7 +188,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 126u];
+      let a0 = a_tile0[ty + 238u];
       let b0 = b_tile0[tx + 112u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -200,7 +196,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 135u];
+      let a0 = a_tile0[ty + 255u];
       let b0 = b_tile0[tx + 120u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -208,22 +204,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     a_tile1[a_at][a_x % 4u] = a_in0.x;
-    a_tile1[a_at + 9u][a_x % 4u] = a_in0.y;
-    a_tile1[a_at + 18u][a_x % 4u] = a_in0.z;
-    a_tile1[a_at + 27u][a_x % 4u] = a_in0.w;
-    a_tile1[a_at + 4u][a_x % 4u] = a_in1.x;
-    a_tile1[a_at + 13u][a_x % 4u] = a_in1.y;
-    a_tile1[a_at + 22u][a_x % 4u] = a_in1.z;
-    a_tile1[a_at + 31u][a_x % 4u] = a_in1.w;
+    a_tile1[a_at + 17u][a_x % 4u] = a_in0.y;
+    a_tile1[a_at + 34u][a_x % 4u] = a_in0.z;
+    a_tile1[a_at + 51u][a_x % 4u] = a_in0.w;
+    a_tile1[a_at + 8u][a_x % 4u] = a_in1.x;
+    a_tile1[a_at + 25u][a_x % 4u] = a_in1.y;
+    a_tile1[a_at + 42u][a_x % 4u] = a_in1.z;
+    a_tile1[a_at + 59u][a_x % 4u] = a_in1.w;
     b_tile1[b_at] = b_in0;
-    b_tile1[b_at + 64u] = b_in1;
     workgroupBarrier();
     let more = k + 32u < 48u;
     if (more) {
       a_in0 = load_a(row0 + a_x, k + 32u + a_k);
-      a_in1 = load_a(row0 + a_x + 16u, k + 32u + a_k);
+      a_in1 = load_a(row0 + a_x + 32u, k + 32u + a_k);
       b_in0 = load_b(k + 32u + b_k, col0 + b_x);
-      b_in1 = load_b(k + 32u + b_k + 8u, col0 + b_x);
     }
     {
       let a0 = a_tile1[ty];
@@ -234,7 +228,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 9u];
+      let a0 = a_tile1[ty + 17u];
       let b0 = b_tile1[tx + 8u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -242,7 +236,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 18u];
+      let a0 = a_tile1[ty + 34u];
       let b0 = b_tile1[tx + 16u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -250,7 +244,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 27u];
+      let a0 = a_tile1[ty + 51u];
       let b0 = b_tile1[tx + 24u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -258,7 +252,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 36u];
+      let a0 = a_tile1[ty + 68u];
       let b0 = b_tile1[tx + 32u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -266,7 +260,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 45u];
+      let a0 = a_tile1[ty + 85u];
       let b0 = b_tile1[tx + 40u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -274,7 +268,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 54u];
+      let a0 = a_tile1[ty + 102u];
       let b0 = b_tile1[tx + 48u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -282,7 +276,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 63u];
+      let a0 = a_tile1[ty + 119u];
       let b0 = b_tile1[tx + 56u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -290,7 +284,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 72u];
+      let a0 = a_tile1[ty + 136u];
       let b0 = b_tile1[tx + 64u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -298,7 +292,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 81u];
+      let a0 = a_tile1[ty + 153u];
       let b0 = b_tile1[tx + 72u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -306,7 +300,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 90u];
+      let a0 = a_tile1[ty + 170u];
       let b0 = b_tile1[tx + 80u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -314,7 +308,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 99u];
+      let a0 = a_tile1[ty + 187u];
       let b0 = b_tile1[tx + 88u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -322,7 +316,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 108u];
+      let a0 = a_tile1[ty + 204u];
       let b0 = b_tile1[tx + 96u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -330,7 +324,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 117u];
+      let a0 = a_tile1[ty + 221u];
       let b0 = b_tile1[tx + 104u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -338,7 +332,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 126u];
+      let a0 = a_tile1[ty + 238u];
       let b0 = b_tile1[tx + 112u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -346,7 +340,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 135u];
+      let a0 = a_tile1[ty + 255u];
       let b0 = b_tile1[tx + 120u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -355,15 +349,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     if (more) {
       a_tile0[a_at][a_x % 4u] = a_in0.x;
-      a_tile0[a_at + 9u][a_x % 4u] = a_in0.y;
-      a_tile0[a_at + 18u][a_x % 4u] = a_in0.z;
-      a_tile0[a_at + 27u][a_x % 4u] = a_in0.w;
-      a_tile0[a_at + 4u][a_x % 4u] = a_in1.x;
-      a_tile0[a_at + 13u][a_x % 4u] = a_in1.y;
-      a_tile0[a_at + 22u][a_x % 4u] = a_in1.z;
-      a_tile0[a_at + 31u][a_x % 4u] = a_in1.w;
+      a_tile0[a_at + 17u][a_x % 4u] = a_in0.y;
+      a_tile0[a_at + 34u][a_x % 4u] = a_in0.z;
+      a_tile0[a_at + 51u][a_x % 4u] = a_in0.w;
+      a_tile0[a_at + 8u][a_x % 4u] = a_in1.x;
+      a_tile0[a_at + 25u][a_x % 4u] = a_in1.y;
+      a_tile0[a_at + 42u][a_x % 4u] = a_in1.z;
+      a_tile0[a_at + 59u][a_x % 4u] = a_in1.w;
       b_tile0[b_at] = b_in0;
-      b_tile0[b_at + 64u] = b_in1;
     }
     workgroupBarrier();
   }

@@ -1,4 +1,4 @@
-// matmul: 6 of 32 x 40, sums of 16, layout nt, tile 32 x 32, 32 deep
+// matmul: 6 of 32 x 40, sums of 16, layout nt, tile 64 x 32, 32 deep
 //   result: f32[2, 3, 32, 40] = dot[spec='bhmk,bhnk->bhmn'] x y
 // moves 58.4 kB, computes 246 kflop
 // from golden/programs.py:155
@@ -8,7 +8,7 @@
 
 fn load_a(b: u32, row: u32, k: u32) -> vec4<f32> {
   let k4 = k / 4u;
-  let x_0 = x[b * 128u + row * 4u + min(k4, 3u)];
+  let x_0 = x[b * 128u + min(row, 31u) * 4u + min(k4, 3u)];
   return select(vec4<f32>(0.0), x_0, k4 < 4u);
 }
 
@@ -19,67 +19,60 @@ fn load_b(b: u32, k: u32, col: u32) -> vec4<f32> {
 }
 
 fn store_out(b: u32, row: u32, col: u32, acc: vec4<f32>) {
-  if (col < 40u) {
+  if (row < 32u && col < 40u) {
     let col4 = col / 4u;
     result[b * 320u + row * 10u + col4] = acc;
   }
 }
 
 // Two buffers per operand, k outermost: the loads of a tile are in flight while the other is used.
-var<workgroup> a_tile0: array<vec4<f32>, 144>;
+var<workgroup> a_tile0: array<vec4<f32>, 272>;
 var<workgroup> b_tile0: array<vec4<f32>, 144>;
-var<workgroup> a_tile1: array<vec4<f32>, 144>;
+var<workgroup> a_tile1: array<vec4<f32>, 272>;
 var<workgroup> b_tile1: array<vec4<f32>, 144>;
 
-// A workgroup computes a 32 x 32 tile of out, 16 of k at a time; a thread owns 4 x 4 of it
-// as groups of 4 x 4, 32 rows and 32 columns apart.
-@compute @workgroup_size(64)
+// A workgroup computes a 64 x 32 tile of out, 16 of k at a time; a thread owns 4 x 4 of it
+// as groups of 4 x 4, 64 rows and 32 columns apart.
+@compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let tile = group;
-  let row0 = tile.y * 32u;
+  let row0 = tile.y * 64u;
   let col0 = tile.x * 32u;
   let tx = t % 8u;
   let ty = t / 8u;
   let a_x = t / 4u;
   let a_k = t % 4u * 4u;
-  let a_at = a_k * 9u + a_x / 4u;
+  let a_at = a_k * 17u + a_x / 4u;
   var a_in0: vec4<f32>;
   var a_in1: vec4<f32>;
   let b_x = t / 4u;
   let b_k = t % 4u * 4u;
   let b_at = b_k * 9u + b_x / 4u;
   var b_in0: vec4<f32>;
-  var b_in1: vec4<f32>;
   var s0_0 = vec4<f32>();
   var s1_0 = vec4<f32>();
   var s2_0 = vec4<f32>();
   var s3_0 = vec4<f32>();
   a_in0 = load_a(tile.z, row0 + a_x, a_k);
-  a_in1 = load_a(tile.z, row0 + a_x + 16u, a_k);
+  a_in1 = load_a(tile.z, row0 + a_x + 32u, a_k);
   b_in0 = load_b(tile.z, b_k, col0 + b_x);
-  b_in1 = load_b(tile.z, b_k, col0 + b_x + 16u);
   a_tile0[a_at][a_x % 4u] = a_in0.x;
-  a_tile0[a_at + 9u][a_x % 4u] = a_in0.y;
-  a_tile0[a_at + 18u][a_x % 4u] = a_in0.z;
-  a_tile0[a_at + 27u][a_x % 4u] = a_in0.w;
-  a_tile0[a_at + 4u][a_x % 4u] = a_in1.x;
-  a_tile0[a_at + 13u][a_x % 4u] = a_in1.y;
-  a_tile0[a_at + 22u][a_x % 4u] = a_in1.z;
-  a_tile0[a_at + 31u][a_x % 4u] = a_in1.w;
+  a_tile0[a_at + 17u][a_x % 4u] = a_in0.y;
+  a_tile0[a_at + 34u][a_x % 4u] = a_in0.z;
+  a_tile0[a_at + 51u][a_x % 4u] = a_in0.w;
+  a_tile0[a_at + 8u][a_x % 4u] = a_in1.x;
+  a_tile0[a_at + 25u][a_x % 4u] = a_in1.y;
+  a_tile0[a_at + 42u][a_x % 4u] = a_in1.z;
+  a_tile0[a_at + 59u][a_x % 4u] = a_in1.w;
   b_tile0[b_at][b_x % 4u] = b_in0.x;
   b_tile0[b_at + 9u][b_x % 4u] = b_in0.y;
   b_tile0[b_at + 18u][b_x % 4u] = b_in0.z;
   b_tile0[b_at + 27u][b_x % 4u] = b_in0.w;
-  b_tile0[b_at + 4u][b_x % 4u] = b_in1.x;
-  b_tile0[b_at + 13u][b_x % 4u] = b_in1.y;
-  b_tile0[b_at + 22u][b_x % 4u] = b_in1.z;
-  b_tile0[b_at + 31u][b_x % 4u] = b_in1.w;
   workgroupBarrier();
   for (var k = 0u; k < 16u; k += 32u) {
     a_in0 = load_a(tile.z, row0 + a_x, k + 16u + a_k);
-    a_in1 = load_a(tile.z, row0 + a_x + 16u, k + 16u + a_k);
+    a_in1 = load_a(tile.z, row0 + a_x + 32u, k + 16u + a_k);
     b_in0 = load_b(tile.z, k + 16u + b_k, col0 + b_x);
-    b_in1 = load_b(tile.z, k + 16u + b_k, col0 + b_x + 16u);
     {
       let a0 = a_tile0[ty];
       let b0 = b_tile0[tx];
@@ -89,7 +82,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 9u];
+      let a0 = a_tile0[ty + 17u];
       let b0 = b_tile0[tx + 9u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -97,7 +90,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 18u];
+      let a0 = a_tile0[ty + 34u];
       let b0 = b_tile0[tx + 18u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -105,7 +98,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 27u];
+      let a0 = a_tile0[ty + 51u];
       let b0 = b_tile0[tx + 27u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -113,7 +106,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 36u];
+      let a0 = a_tile0[ty + 68u];
       let b0 = b_tile0[tx + 36u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -121,7 +114,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 45u];
+      let a0 = a_tile0[ty + 85u];
       let b0 = b_tile0[tx + 45u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -129,7 +122,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 54u];
+      let a0 = a_tile0[ty + 102u];
       let b0 = b_tile0[tx + 54u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -137,7 +130,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 63u];
+      let a0 = a_tile0[ty + 119u];
       let b0 = b_tile0[tx + 63u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -145,7 +138,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 72u];
+      let a0 = a_tile0[ty + 136u];
       let b0 = b_tile0[tx + 72u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -153,7 +146,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 81u];
+      let a0 = a_tile0[ty + 153u];
       let b0 = b_tile0[tx + 81u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -161,7 +154,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 90u];
+      let a0 = a_tile0[ty + 170u];
       let b0 = b_tile0[tx + 90u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -169,7 +162,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 99u];
+      let a0 = a_tile0[ty + 187u];
       let b0 = b_tile0[tx + 99u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -177,7 +170,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 108u];
+      let a0 = a_tile0[ty + 204u];
       let b0 = b_tile0[tx + 108u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -185,7 +178,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 117u];
+      let a0 = a_tile0[ty + 221u];
       let b0 = b_tile0[tx + 117u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -193,7 +186,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 126u];
+      let a0 = a_tile0[ty + 238u];
       let b0 = b_tile0[tx + 126u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -201,7 +194,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 135u];
+      let a0 = a_tile0[ty + 255u];
       let b0 = b_tile0[tx + 135u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -209,28 +202,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     a_tile1[a_at][a_x % 4u] = a_in0.x;
-    a_tile1[a_at + 9u][a_x % 4u] = a_in0.y;
-    a_tile1[a_at + 18u][a_x % 4u] = a_in0.z;
-    a_tile1[a_at + 27u][a_x % 4u] = a_in0.w;
-    a_tile1[a_at + 4u][a_x % 4u] = a_in1.x;
-    a_tile1[a_at + 13u][a_x % 4u] = a_in1.y;
-    a_tile1[a_at + 22u][a_x % 4u] = a_in1.z;
-    a_tile1[a_at + 31u][a_x % 4u] = a_in1.w;
+    a_tile1[a_at + 17u][a_x % 4u] = a_in0.y;
+    a_tile1[a_at + 34u][a_x % 4u] = a_in0.z;
+    a_tile1[a_at + 51u][a_x % 4u] = a_in0.w;
+    a_tile1[a_at + 8u][a_x % 4u] = a_in1.x;
+    a_tile1[a_at + 25u][a_x % 4u] = a_in1.y;
+    a_tile1[a_at + 42u][a_x % 4u] = a_in1.z;
+    a_tile1[a_at + 59u][a_x % 4u] = a_in1.w;
     b_tile1[b_at][b_x % 4u] = b_in0.x;
     b_tile1[b_at + 9u][b_x % 4u] = b_in0.y;
     b_tile1[b_at + 18u][b_x % 4u] = b_in0.z;
     b_tile1[b_at + 27u][b_x % 4u] = b_in0.w;
-    b_tile1[b_at + 4u][b_x % 4u] = b_in1.x;
-    b_tile1[b_at + 13u][b_x % 4u] = b_in1.y;
-    b_tile1[b_at + 22u][b_x % 4u] = b_in1.z;
-    b_tile1[b_at + 31u][b_x % 4u] = b_in1.w;
     workgroupBarrier();
     let more = k + 32u < 16u;
     if (more) {
       a_in0 = load_a(tile.z, row0 + a_x, k + 32u + a_k);
-      a_in1 = load_a(tile.z, row0 + a_x + 16u, k + 32u + a_k);
+      a_in1 = load_a(tile.z, row0 + a_x + 32u, k + 32u + a_k);
       b_in0 = load_b(tile.z, k + 32u + b_k, col0 + b_x);
-      b_in1 = load_b(tile.z, k + 32u + b_k, col0 + b_x + 16u);
     }
     {
       let a0 = a_tile1[ty];
@@ -241,7 +229,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 9u];
+      let a0 = a_tile1[ty + 17u];
       let b0 = b_tile1[tx + 9u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -249,7 +237,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 18u];
+      let a0 = a_tile1[ty + 34u];
       let b0 = b_tile1[tx + 18u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -257,7 +245,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 27u];
+      let a0 = a_tile1[ty + 51u];
       let b0 = b_tile1[tx + 27u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -265,7 +253,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 36u];
+      let a0 = a_tile1[ty + 68u];
       let b0 = b_tile1[tx + 36u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -273,7 +261,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 45u];
+      let a0 = a_tile1[ty + 85u];
       let b0 = b_tile1[tx + 45u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -281,7 +269,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 54u];
+      let a0 = a_tile1[ty + 102u];
       let b0 = b_tile1[tx + 54u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -289,7 +277,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 63u];
+      let a0 = a_tile1[ty + 119u];
       let b0 = b_tile1[tx + 63u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -297,7 +285,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 72u];
+      let a0 = a_tile1[ty + 136u];
       let b0 = b_tile1[tx + 72u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -305,7 +293,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 81u];
+      let a0 = a_tile1[ty + 153u];
       let b0 = b_tile1[tx + 81u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -313,7 +301,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 90u];
+      let a0 = a_tile1[ty + 170u];
       let b0 = b_tile1[tx + 90u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -321,7 +309,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 99u];
+      let a0 = a_tile1[ty + 187u];
       let b0 = b_tile1[tx + 99u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -329,7 +317,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 108u];
+      let a0 = a_tile1[ty + 204u];
       let b0 = b_tile1[tx + 108u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -337,7 +325,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 117u];
+      let a0 = a_tile1[ty + 221u];
       let b0 = b_tile1[tx + 117u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -345,7 +333,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 126u];
+      let a0 = a_tile1[ty + 238u];
       let b0 = b_tile1[tx + 126u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -353,7 +341,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 135u];
+      let a0 = a_tile1[ty + 255u];
       let b0 = b_tile1[tx + 135u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -362,21 +350,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     if (more) {
       a_tile0[a_at][a_x % 4u] = a_in0.x;
-      a_tile0[a_at + 9u][a_x % 4u] = a_in0.y;
-      a_tile0[a_at + 18u][a_x % 4u] = a_in0.z;
-      a_tile0[a_at + 27u][a_x % 4u] = a_in0.w;
-      a_tile0[a_at + 4u][a_x % 4u] = a_in1.x;
-      a_tile0[a_at + 13u][a_x % 4u] = a_in1.y;
-      a_tile0[a_at + 22u][a_x % 4u] = a_in1.z;
-      a_tile0[a_at + 31u][a_x % 4u] = a_in1.w;
+      a_tile0[a_at + 17u][a_x % 4u] = a_in0.y;
+      a_tile0[a_at + 34u][a_x % 4u] = a_in0.z;
+      a_tile0[a_at + 51u][a_x % 4u] = a_in0.w;
+      a_tile0[a_at + 8u][a_x % 4u] = a_in1.x;
+      a_tile0[a_at + 25u][a_x % 4u] = a_in1.y;
+      a_tile0[a_at + 42u][a_x % 4u] = a_in1.z;
+      a_tile0[a_at + 59u][a_x % 4u] = a_in1.w;
       b_tile0[b_at][b_x % 4u] = b_in0.x;
       b_tile0[b_at + 9u][b_x % 4u] = b_in0.y;
       b_tile0[b_at + 18u][b_x % 4u] = b_in0.z;
       b_tile0[b_at + 27u][b_x % 4u] = b_in0.w;
-      b_tile0[b_at + 4u][b_x % 4u] = b_in1.x;
-      b_tile0[b_at + 13u][b_x % 4u] = b_in1.y;
-      b_tile0[b_at + 22u][b_x % 4u] = b_in1.z;
-      b_tile0[b_at + 31u][b_x % 4u] = b_in1.w;
     }
     workgroupBarrier();
   }

@@ -1,4 +1,4 @@
-// matmul: 37 x 33, sums of 45, layout tn, tile 32 x 32, 32 deep
+// matmul: 37 x 33, sums of 45, layout tn, tile 64 x 32, 32 deep
 //   a: f32[37, 45] = transpose[perm=(1, 0)] x
 //   result: f32[37, 33] = dot[spec='mk,kn->mn'] a cotangent
 // moves 17.5 kB, computes 110 kflop
@@ -37,30 +37,29 @@ fn store_out(row: u32, col: u32, acc: vec4<f32>) {
 }
 
 // Two buffers per operand, k outermost: the loads of a tile are in flight while the other is used.
-var<workgroup> a_tile0: array<vec4<f32>, 128>;
+var<workgroup> a_tile0: array<vec4<f32>, 256>;
 var<workgroup> b_tile0: array<vec4<f32>, 128>;
-var<workgroup> a_tile1: array<vec4<f32>, 128>;
+var<workgroup> a_tile1: array<vec4<f32>, 256>;
 var<workgroup> b_tile1: array<vec4<f32>, 128>;
 
-// A workgroup computes a 32 x 32 tile of out, 16 of k at a time; a thread owns 4 x 4 of it
-// as groups of 4 x 4, 32 rows and 32 columns apart.
-@compute @workgroup_size(64)
+// A workgroup computes a 64 x 32 tile of out, 16 of k at a time; a thread owns 4 x 4 of it
+// as groups of 4 x 4, 64 rows and 32 columns apart.
+@compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let tile = group;
-  let row0 = tile.y * 32u;
+  let row0 = tile.y * 64u;
   let col0 = tile.x * 32u;
   let tx = t % 8u;
   let ty = t / 8u;
-  let a_x = t % 8u * 4u;
-  let a_k = t / 8u;
-  let a_at = a_k * 8u + a_x / 4u;
+  let a_x = t % 16u * 4u;
+  let a_k = t / 16u;
+  let a_at = a_k * 16u + a_x / 4u;
   var a_in0: vec4<f32>;
   var a_in1: vec4<f32>;
   let b_x = t % 8u * 4u;
   let b_k = t / 8u;
   let b_at = b_k * 8u + b_x / 4u;
   var b_in0: vec4<f32>;
-  var b_in1: vec4<f32>;
   var s0_0 = vec4<f32>();
   var s1_0 = vec4<f32>();
   var s2_0 = vec4<f32>();
@@ -68,17 +67,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   a_in0 = load_a(row0 + a_x, a_k);
   a_in1 = load_a(row0 + a_x, a_k + 8u);
   b_in0 = load_b(b_k, col0 + b_x);
-  b_in1 = load_b(b_k + 8u, col0 + b_x);
   a_tile0[a_at] = a_in0;
-  a_tile0[a_at + 64u] = a_in1;
+  a_tile0[a_at + 128u] = a_in1;
   b_tile0[b_at] = b_in0;
-  b_tile0[b_at + 64u] = b_in1;
   workgroupBarrier();
   for (var k = 0u; k < 45u; k += 32u) {
     a_in0 = load_a(row0 + a_x, k + 16u + a_k);
     a_in1 = load_a(row0 + a_x, k + 16u + a_k + 8u);
     b_in0 = load_b(k + 16u + b_k, col0 + b_x);
-    b_in1 = load_b(k + 16u + b_k + 8u, col0 + b_x);
     {
       let a0 = a_tile0[ty];
       let b0 = b_tile0[tx];
@@ -88,7 +84,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 8u];
+      let a0 = a_tile0[ty + 16u];
       let b0 = b_tile0[tx + 8u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -96,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 16u];
+      let a0 = a_tile0[ty + 32u];
       let b0 = b_tile0[tx + 16u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -104,7 +100,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 24u];
+      let a0 = a_tile0[ty + 48u];
       let b0 = b_tile0[tx + 24u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -112,7 +108,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 32u];
+      let a0 = a_tile0[ty + 64u];
       let b0 = b_tile0[tx + 32u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -120,7 +116,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 40u];
+      let a0 = a_tile0[ty + 80u];
       let b0 = b_tile0[tx + 40u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -128,7 +124,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 48u];
+      let a0 = a_tile0[ty + 96u];
       let b0 = b_tile0[tx + 48u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -136,7 +132,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 56u];
+      let a0 = a_tile0[ty + 112u];
       let b0 = b_tile0[tx + 56u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -144,7 +140,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 64u];
+      let a0 = a_tile0[ty + 128u];
       let b0 = b_tile0[tx + 64u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -152,7 +148,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 72u];
+      let a0 = a_tile0[ty + 144u];
       let b0 = b_tile0[tx + 72u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -160,7 +156,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 80u];
+      let a0 = a_tile0[ty + 160u];
       let b0 = b_tile0[tx + 80u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -168,7 +164,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 88u];
+      let a0 = a_tile0[ty + 176u];
       let b0 = b_tile0[tx + 88u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -176,7 +172,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 96u];
+      let a0 = a_tile0[ty + 192u];
       let b0 = b_tile0[tx + 96u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -184,7 +180,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 104u];
+      let a0 = a_tile0[ty + 208u];
       let b0 = b_tile0[tx + 104u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -192,7 +188,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 112u];
+      let a0 = a_tile0[ty + 224u];
       let b0 = b_tile0[tx + 112u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -200,7 +196,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile0[ty + 120u];
+      let a0 = a_tile0[ty + 240u];
       let b0 = b_tile0[tx + 120u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -208,16 +204,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     a_tile1[a_at] = a_in0;
-    a_tile1[a_at + 64u] = a_in1;
+    a_tile1[a_at + 128u] = a_in1;
     b_tile1[b_at] = b_in0;
-    b_tile1[b_at + 64u] = b_in1;
     workgroupBarrier();
     let more = k + 32u < 45u;
     if (more) {
       a_in0 = load_a(row0 + a_x, k + 32u + a_k);
       a_in1 = load_a(row0 + a_x, k + 32u + a_k + 8u);
       b_in0 = load_b(k + 32u + b_k, col0 + b_x);
-      b_in1 = load_b(k + 32u + b_k + 8u, col0 + b_x);
     }
     {
       let a0 = a_tile1[ty];
@@ -228,7 +222,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 8u];
+      let a0 = a_tile1[ty + 16u];
       let b0 = b_tile1[tx + 8u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -236,7 +230,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 16u];
+      let a0 = a_tile1[ty + 32u];
       let b0 = b_tile1[tx + 16u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -244,7 +238,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 24u];
+      let a0 = a_tile1[ty + 48u];
       let b0 = b_tile1[tx + 24u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -252,7 +246,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 32u];
+      let a0 = a_tile1[ty + 64u];
       let b0 = b_tile1[tx + 32u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -260,7 +254,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 40u];
+      let a0 = a_tile1[ty + 80u];
       let b0 = b_tile1[tx + 40u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -268,7 +262,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 48u];
+      let a0 = a_tile1[ty + 96u];
       let b0 = b_tile1[tx + 48u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -276,7 +270,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 56u];
+      let a0 = a_tile1[ty + 112u];
       let b0 = b_tile1[tx + 56u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -284,7 +278,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 64u];
+      let a0 = a_tile1[ty + 128u];
       let b0 = b_tile1[tx + 64u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -292,7 +286,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 72u];
+      let a0 = a_tile1[ty + 144u];
       let b0 = b_tile1[tx + 72u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -300,7 +294,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 80u];
+      let a0 = a_tile1[ty + 160u];
       let b0 = b_tile1[tx + 80u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -308,7 +302,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 88u];
+      let a0 = a_tile1[ty + 176u];
       let b0 = b_tile1[tx + 88u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -316,7 +310,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 96u];
+      let a0 = a_tile1[ty + 192u];
       let b0 = b_tile1[tx + 96u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -324,7 +318,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 104u];
+      let a0 = a_tile1[ty + 208u];
       let b0 = b_tile1[tx + 104u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -332,7 +326,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 112u];
+      let a0 = a_tile1[ty + 224u];
       let b0 = b_tile1[tx + 112u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -340,7 +334,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       s3_0 = fma(vec4<f32>(a0.w), b0, s3_0);
     }
     {
-      let a0 = a_tile1[ty + 120u];
+      let a0 = a_tile1[ty + 240u];
       let b0 = b_tile1[tx + 120u];
       s0_0 = fma(vec4<f32>(a0.x), b0, s0_0);
       s1_0 = fma(vec4<f32>(a0.y), b0, s1_0);
@@ -349,9 +343,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     if (more) {
       a_tile0[a_at] = a_in0;
-      a_tile0[a_at + 64u] = a_in1;
+      a_tile0[a_at + 128u] = a_in1;
       b_tile0[b_at] = b_in0;
-      b_tile0[b_at + 64u] = b_in1;
     }
     workgroupBarrier();
   }

@@ -26,7 +26,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let labels_0 = labels[row];
   var total_part = vec4<f32>(0.0);
   var highest_part = vec4<f32>(-3.4028234e38);
-  for (var j = t; j < 64u; j += 64u) {
+  {
+    let j = t;
     let logits_0 = logits[row * 64u + j];
     total_part = total_part + select(vec4<f32>(0.0), logits_0, vec4<i32>(labels_0) == vec4<i32>(j * 4u + vec4<u32>(0u, 1u, 2u, 3u)));
     highest_part = max(highest_part, logits_0);
@@ -52,7 +53,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let highest = scratch_f32[0];
   workgroupBarrier();
   var total_2_part = vec4<f32>(0.0);
-  for (var j = t; j < 64u; j += 64u) {
+  {
+    let j = t;
     let logits_1 = logits[row * 64u + j];
     total_2_part = total_2_part + exp(logits_1 - highest);
   }

@@ -27,7 +27,8 @@ var<workgroup> scratch_f32: array<f32, 64>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let row = group.x;
   var total_part = vec4<f32>(0.0);
-  for (var j = t; j < 64u; j += 64u) {
+  {
+    let j = t;
     let x_0 = x[row * 64u + j];
     total_part = total_part + x_0 * x_0;
   }
@@ -43,7 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   workgroupBarrier();
   let v0 = inverseSqrt(total * 0.00390625 + 1e-5);
   var total_2_part = vec4<f32>(0.0);
-  for (var j = t; j < 64u; j += 64u) {
+  {
+    let j = t;
     let i0 = row * 64u + j;
     let cotangent_0 = cotangent[i0];
     let weight_0 = weight[j];
@@ -61,7 +63,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let total_2 = scratch_f32[0];
   workgroupBarrier();
   let v1 = total_2 * 0.00390625;
-  for (var j = t; j < 64u; j += 64u) {
+  {
+    let j = t;
     let i1 = row * 64u + j;
     let cotangent_1 = cotangent[i1];
     let weight_1 = weight[j];

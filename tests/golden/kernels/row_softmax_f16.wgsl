@@ -18,7 +18,8 @@ var<workgroup> scratch_f32: array<f32, 64>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let row = group.x;
   var highest_part = vec4<f32>(-3.4028234e38);
-  for (var j = t; j < 64u; j += 64u) {
+  {
+    let j = t;
     let x_0 = x[row * 64u + j];
     highest_part = max(highest_part, vec4<f32>(x_0));
   }
@@ -34,7 +35,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   workgroupBarrier();
   let v0 = f16(highest);
   var total_part = vec4<f32>(0.0);
-  for (var j = t; j < 64u; j += 64u) {
+  {
+    let j = t;
     let x_1 = x[row * 64u + j];
     total_part = total_part + vec4<f32>(exp(x_1 - v0));
   }
@@ -49,7 +51,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let total = scratch_f32[0];
   workgroupBarrier();
   let v1 = f16(total);
-  for (var j = t; j < 64u; j += 64u) {
+  {
+    let j = t;
     let i0 = row * 64u + j;
     let x_2 = x[i0];
     let v2 = exp(x_2 - v0);

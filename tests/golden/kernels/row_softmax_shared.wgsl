@@ -17,7 +17,8 @@ var<workgroup> scratch_f32: array<f32, 128>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let row = group.x;
   var highest_part = vec4<f32>(-3.4028234e38);
-  for (var j = t; j < 128u; j += 128u) {
+  {
+    let j = t;
     let x_0 = x[row * 128u + j];
     highest_part = max(highest_part, x_0);
   }
@@ -32,7 +33,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let highest = scratch_f32[0];
   workgroupBarrier();
   var total_part = vec4<f32>(0.0);
-  for (var j = t; j < 128u; j += 128u) {
+  {
+    let j = t;
     let x_1 = x[row * 128u + j];
     total_part = total_part + exp(x_1 - highest);
   }
@@ -46,7 +48,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let total = scratch_f32[0];
   workgroupBarrier();
-  for (var j = t; j < 128u; j += 128u) {
+  {
+    let j = t;
     let i0 = row * 128u + j;
     let x_2 = x[i0];
     let v0 = exp(x_2 - highest);
