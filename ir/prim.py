@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .graph import Aval, Graph, Value
+from .graph import Aval, Eqn, Graph, Value, Var
 
 KINDS = (
     "elementwise",  # out[i] = f(x[i], ...)
@@ -59,6 +59,10 @@ class Primitive:
         from .passes.forward import push_through
 
         return push_through(self, ins, tangents, params)
+
+    def trimmed(self, eqn: Eqn, live: set[Var]) -> Eqn:
+        """`eqn` without results that are not in `live` and what they alone need."""
+        return eqn
 
     def callee(self, *avals: Aval, **params: Any) -> Graph | None:
         """A graph that computes the same; None of what stands for no graph."""

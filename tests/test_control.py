@@ -8,6 +8,8 @@ import pytest
 from codegen.compile import compile_graph
 from codegen.profile import WEBGPU_DEFAULT
 from codegen.program import Loop, Program
+from ir import check
+from ir.passes.simplify import dce
 from tracer import grad, graph_of, jit, lax, use_backend, value_and_grad
 from tracer import numpy as jnp
 
@@ -140,3 +142,39 @@ def test_a_loop_is_compiled_once_whatever_its_length():
     assert [s.count for s in loops] == [3000]
     assert long.dispatch_count - short.dispatch_count == 2997 * len(loops[0].steps)
     assert Program.from_json(long.to_json()) == long
+
+
+def test_loops_compute_no_gradients_that_nobody_reads():
+    def loss(w, start, xs):
+        def body(c, x):
+            h, n = c
+            return (jnp.tanh(w @ h + x), n + 1), (h, jnp.sin(x))
+
+        (h, _), (hs, _) = lax.scan(body, (start, 0), xs)
+        return jnp.sum(hs) + jnp.sum(h)
+
+    def loops(argnums):
+        graph = dce(graph_of(grad(loss, argnums))(W, START, XS))
+        return [e for e in graph.eqns if e.prim.name == "scan"]
+
+    for argnums, results in ((0, 2), (1, 1), ((0, 1, 2), 3)):
+        forward, backward = loops(argnums)
+        assert len(forward.outs) == 2  # h, and h before each iteration
+        assert len(backward.outs) == results
+        assert all("sin" not in str(e.params["body"]) for e in (forward, backward))
+
+
+def test_dead_results_of_branches_and_while_loops_go():
+    def fun(x):
+        a, b = lax.cond(x[0] > 0, lambda v: (v, jnp.sin(v)), lambda v: (v + 1, jnp.exp(v)), x)
+        c, d = lax.while_loop(lambda s: s[0].sum() < 9, lambda s: (s[0] + 1, s[1] * x), (a, b))
+        return c
+
+    graph = dce(graph_of(fun)(START))
+    (branch,) = (e for e in graph.eqns if e.prim.name == "cond")
+    (loop,) = (e for e in graph.eqns if e.prim.name == "while_loop")
+    assert len(branch.outs) == 1 and "exp" not in str(branch.params["branches"])
+    assert len(loop.outs) == 1 and "mul" not in str(loop.params["step"])
+    assert loop.params["consts"] == 0
+    check(graph)
+    np.testing.assert_allclose(jit(fun)(START), fun(START), rtol=1e-6)

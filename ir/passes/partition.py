@@ -19,19 +19,29 @@ def partition(graph: Graph, first: int, late: Sequence[int]) -> tuple[Graph, Gra
     (residuals..., ins in `late`) -> the other outs. No early output may depend on a late input.
     What only later outputs need is computed late, so a recomputation stays where it was put.
     """
-    wanted = dce(Graph(graph.ins, graph.eqns, graph.outs[:first]))
-    rest = dce(Graph(graph.ins, graph.eqns, graph.outs[first:]))
+    wanted, rest = _needed(graph, graph.outs[:first]), _needed(graph, graph.outs[first:])
     constant = _constants(graph)
-    early = set(map(id, wanted.eqns)) - constant
-    second = [e for e in rest.eqns if id(e) not in early]
+    early = set(map(id, wanted)) - constant
+    second = [e for e in rest if id(e) not in early]
     delayed = [graph.ins[i] for i in late]
     known = {*delayed, *(v for e in second for v in e.outs)}
-    read = [*(v for e in second for v in e.ins), *rest.outs]
+    read = [*(v for e in second for v in e.ins), *graph.outs[first:]]
     residuals = tuple(dict.fromkeys(v for v in read if isinstance(v, Var) and v not in known))
     ins = tuple(v for v in graph.ins if v not in set(delayed))
-    before = Graph(ins, wanted.eqns, (*wanted.outs, *residuals))
-    after = Graph((*residuals, *delayed), tuple(second), rest.outs)
-    return _separate(before), _separate(after), len(residuals)
+    before = Graph(ins, tuple(wanted), (*graph.outs[:first], *residuals))
+    after = Graph((*residuals, *delayed), tuple(second), graph.outs[first:])
+    return _separate(dce(before)), _separate(dce(after)), len(residuals)
+
+
+def _needed(graph: Graph, outs: Sequence[Value]) -> list[Eqn]:
+    """The equations that `outs` depend on, and those that call the host, in order."""
+    live = {v for v in outs if isinstance(v, Var)}
+    found: list[Eqn] = []
+    for eqn in reversed(graph.eqns):
+        if any(v in live for v in eqn.outs) or eqn.effectful:
+            found.append(eqn)
+            live.update(v for v in eqn.ins if isinstance(v, Var))
+    return found[::-1]
 
 
 def _constants(graph: Graph) -> set[int]:

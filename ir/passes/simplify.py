@@ -13,11 +13,15 @@ from ..graph import Eqn, Graph, Lit, Value, Var
 
 
 def dce(graph: Graph) -> Graph:
-    """Drop equations that no output needs and that tell nobody. The graph's inputs stay."""
+    """Drop equations that no output needs and that tell nobody. The graph's inputs stay.
+
+    Loops and branches lose the results that nobody reads, and the operands that only these need.
+    """
     live = {v for v in graph.outs if isinstance(v, Var)}
     kept: list[Eqn] = []
     for eqn in reversed(graph.eqns):
         if any(v in live for v in eqn.outs) or eqn.effectful:
+            eqn = eqn if eqn.effectful else eqn.prim.trimmed(eqn, live)
             kept.append(eqn)
             live.update(v for v in eqn.ins if isinstance(v, Var))
     return Graph(graph.ins, tuple(reversed(kept)), graph.outs)

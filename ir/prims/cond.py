@@ -17,6 +17,7 @@ from ..graph import Aval, Graph, Lit, Value
 from ..prim import Primitive, register
 from .call import paired
 from .elementwise import lt, select
+from .scan import cut
 from .views import broadcast_to
 
 Branches = tuple[Graph, ...]
@@ -79,6 +80,25 @@ class cond(Primitive):
         if mask[0]:  # each member takes a branch of its own
             return tuple(chosen(ins[0], [inline(b, ins[1:]) for b in wide]))
         return emit(cond, *ins, branches=wide)
+
+    def trimmed(self, eqn, live):
+        from ..passes.simplify import dce
+
+        branches, keeps = eqn.params["branches"], [v in live for v in eqn.outs]
+        small = []
+        for b in branches:
+            outs = tuple(v for v, kept in zip(b.outs, keeps, strict=True) if kept)
+            small.append(dce(Graph(b.ins, b.eqns, outs)))
+        read = [{v for e in b.eqns for v in e.ins} | set(b.outs) for b in small]
+        reads = [
+            any(b.ins[i] in r for b, r in zip(small, read, strict=True))
+            for i in range(len(eqn.ins) - 1)
+        ]
+        left = tuple(
+            Graph(tuple(v for v, r in zip(b.ins, reads, strict=True) if r), b.eqns, b.outs)
+            for b in small
+        )
+        return cut(eqn, [True, *reads], keeps, branches=left)
 
     def callee(self, *avals, branches):
         """All branches, and a choice between their results."""

@@ -7,12 +7,14 @@ implicitly. The length is static, so cost, memory and derivative are known befor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
 from ..build import emit, inline, lit_like
-from ..graph import Aval, Graph, Lit, Value, Var
+from ..graph import Aval, Eqn, Graph, Lit, Value, Var
 from ..prim import Primitive, register
 from .lead import front, inward, lead, lead_all
 
@@ -113,6 +115,13 @@ class scan(Primitive):
         carries = lead_all(outs[:carry], varies, size)
         return *carries, *(front(y, 1) for y in outs[carry:])
 
+    def trimmed(self, eqn, live):
+        p = eqn.params
+        used = [v in live for v in eqn.outs]
+        body, reads, keeps = trim(p["body"], used, p["consts"], p["carry"])
+        counts = {"consts": sum(reads[: p["consts"]]), "carry": sum(keeps[: p["carry"]])}
+        return cut(eqn, reads, keeps, body=body, **counts)
+
     def _results(self, body: Graph, carry: int, length: int) -> list[Aval]:
         ys = body.out_avals[carry:]
         return [*body.out_avals[:carry], *(Aval((length, *y.shape), y.dtype) for y in ys)]
@@ -137,6 +146,45 @@ def varying(
         if grown == varies:
             return varies
         varies = grown
+
+
+# --- trimming -------------------------------------------------------------------------------------
+
+
+def trim(
+    body: Graph, used: Sequence[bool], consts: int, carry: int, leading: int = 0
+) -> tuple[Graph, list[bool], list[bool]]:
+    """(the body cut to what `used` results need, which operands and which results are left).
+
+    `leading` results come before the carry. A carry that a later iteration reads is needed too.
+    """
+    from ..passes.simplify import dce
+
+    keeps, count = list(used), len(body.outs)
+    while True:
+        outs = tuple(v for v, kept in zip(body.outs, keeps, strict=True) if kept)
+        small = dce(Graph(body.ins, body.eqns, outs))
+        read = {v for e in small.eqns for v in e.ins} | set(outs)
+        carried = [v in read for v in body.ins[consts : consts + carry]]
+        after = [False] * (count - leading - carry)
+        grown = zip(keeps, [False] * leading + carried + after, strict=True)
+        grown = [a or b for a, b in grown]
+        if grown == keeps:
+            break
+        keeps = grown
+    reads = [v in read for v in body.ins]
+    reads[consts : consts + carry] = keeps[leading : leading + carry]
+    ins = tuple(v for v, kept in zip(body.ins, reads, strict=True) if kept)
+    return Graph(ins, small.eqns, outs), reads, keeps
+
+
+def cut(eqn: Eqn, reads: Sequence[bool], keeps: Sequence[bool], **params: Any) -> Eqn:
+    """The equation with the operands that `reads` and the results that `keeps` are left."""
+    if all(reads) and all(keeps):
+        return eqn
+    ins = tuple(v for v, kept in zip(eqn.ins, reads, strict=True) if kept)
+    outs = tuple(v for v, kept in zip(eqn.outs, keeps, strict=True) if kept)
+    return replace(eqn, ins=ins, outs=outs, params={**eqn.params, **params})
 
 
 # --- tangents -------------------------------------------------------------------------------------

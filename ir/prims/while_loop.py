@@ -13,7 +13,7 @@ from ..dtypes import bool_, i32
 from ..graph import Aval, Graph, Value, Var
 from ..prim import Primitive, register
 from .lead import lead, lead_all
-from .scan import separated, varying, widened, with_tangents
+from .scan import cut, separated, trim, varying, widened, with_tangents
 
 
 @register
@@ -82,6 +82,13 @@ class while_loop(Primitive):
             step, inits, flag = _each_until_done(step, consts), [flag, *inits], _any(flag)
         outs = emit(while_loop, flag, *fixed, *inits, step=step, consts=consts, carry=len(inits))
         return tuple(lead_all(outs[1:] if alone else outs, varies, size))
+
+    def trimmed(self, eqn, live):
+        p = eqn.params
+        used = [True, *(v in live for v in eqn.outs)]
+        step, reads, keeps = trim(p["step"], used, p["consts"], p["carry"], 1)
+        counts = {"consts": sum(reads[: p["consts"]]), "carry": sum(keeps[1:])}
+        return cut(eqn, [True, *reads], keeps[1:], step=step, **counts)
 
     def flops(self, *avals, step, **params):
         from .fused import total_flops
