@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracer import lax
+from tracer import lax, nn
 from tracer import numpy as jnp
 
 
@@ -453,3 +453,33 @@ for mode in ("full", "same", "valid"):
             f"correlate {mode}{name}", lambda x, y, k=mode: jnp.correlate(x, y, k),
             lambda x, y, k=mode: np.correlate(x, y, k), floats(n), floats(m, seed=1),
         )  # fmt: skip
+
+# --- nn -------------------------------------------------------------------------------------------
+
+Q, K = floats(2, 5, 4, 8), floats(2, 7, 2, 8)
+SEEN = bools(2, 1, 5, 7) | (np.arange(7) == 0)
+LENGTHS = np.array([3, 7], np.int32)
+case("softmax of two axes", lambda x: nn.softmax(x, (0, 2)), None, Z)
+case("softmax under a mask", lambda x, m: nn.softmax(x, where=m), None, X, bools(3, 4))
+case(
+    "log_softmax under a mask", lambda x, m: jnp.where(m, nn.log_softmax(x, (0, 1), m), 0.0), None,
+    X, bools(3, 4),
+)  # fmt: skip
+case(
+    "logsumexp with weights", lambda x, b: nn.logsumexp(x, 1, b=b, return_sign=True)[0], None, X, Y
+)
+case("logmeanexp", lambda x: nn.logmeanexp(x, 0), None, X)
+case("standardize", lambda x: nn.standardize(x, (0, 2)), None, Z)
+case("log1mexp", nn.log1mexp, None, ABOVE)
+for name, more in {
+    "causal": {"is_causal": True}, "mask": {"mask": SEEN}, "bias": {"bias": floats(1, 4, 5, 7)},
+    "window": {"local_window_size": (2, 1)},
+}.items():  # fmt: skip
+    case(
+        f"attention: {name}", lambda q, k, m=more: nn.dot_product_attention(q, k, k, **m), None,
+        Q, K,
+    )  # fmt: skip
+case(
+    "attention: lengths",
+    lambda q, k, n: nn.dot_product_attention(q, k, k, key_value_seq_lengths=n), None, Q, K, LENGTHS,
+)  # fmt: skip

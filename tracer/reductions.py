@@ -401,16 +401,6 @@ def array_equiv(a1: Any, a2: Any) -> Any:
     return all(ew.equal(a, b))
 
 
-def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))), without overflow."""
-    x = as_float(x)
-    shape = aval_of(x).shape
-    top = bind("stop_gradient", max(x, axis, keepdims=True))
-    top = ew.where(ew.isfinite(top), top, 0.0)
-    total = sum(ew.exp(ew.subtract(x, broadcast_to(top, shape))), axis, keepdims=keepdims)
-    return ew.add(ew.log(total), reshape(top, aval_of(total).shape))
-
-
 __all__ = [
     "all",
     "allclose",
@@ -420,7 +410,6 @@ __all__ = [
     "array_equal",
     "array_equiv",
     "cumsum",
-    "logsumexp",
     "max",
     "mean",
     "min",

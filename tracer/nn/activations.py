@@ -1,4 +1,4 @@
-"""Activations and normalisations, for `tracer.nn`.
+"""Activations.
 
 Invariant: floats in, floats of the same dtype out; a branch that does not apply sees a harmless
 value, so that its overflow reaches no gradient.
@@ -6,15 +6,16 @@ value, so that its overflow reaches no gradient.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from . import elementwise as ew
-from . import shaping
-from .array import aval_of
-from .errors import located
-from .operands import as_float
-from .reductions import mean as reduce_mean
-from .staging import operand
+from .. import elementwise as ew
+from .. import shaping
+from ..array import aval_of
+from ..errors import located
+from ..operands import as_float
+from ..special import erf
+from ..staging import operand
 
 _SELU = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. (2017): alpha, scale
 
@@ -24,9 +25,47 @@ def identity(x: Any) -> Any:
     return operand(x)
 
 
+def relu(x: Any) -> Any:
+    """max(x, 0), with derivative 0 at 0."""
+    return ew.where(ew.greater(x, 0), x, 0)
+
+
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + exp(-x))."""
+    return ew.logistic(x)
+
+
+def silu(x: Any) -> Any:
+    """x * sigmoid(x)."""
+    x = as_float(x)
+    return ew.multiply(x, ew.logistic(x))
+
+
+swish = silu
+
+
+def tanh(x: Any) -> Any:
+    return ew.tanh(x)
+
+
+def softplus(x: Any) -> Any:
+    """log(1 + exp(x)), without overflow."""
+    x = as_float(x)
+    return ew.add(ew.maximum(x, 0), ew.log1p(ew.exp(ew.negative(ew.abs(x)))))
+
+
+def gelu(x: Any, approximate: bool = True) -> Any:
+    """x * P(N(0, 1) <= x) (Hendrycks and Gimpel, 2016); `approximate` uses their tanh formula."""
+    x = as_float(x)
+    if not approximate:
+        return x * 0.5 * (erf(x * math.sqrt(0.5)) + 1)
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
+    return x * 0.5 * (ew.tanh(inner) + 1)
+
+
 def relu6(x: Any) -> Any:
     """x limited to [0, 6]."""
-    return ew.minimum(ew.maximum(x, 0), 6)
+    return ew.minimum(ew.maximum(x, 0), 6.0)
 
 
 def elu(x: Any, alpha: Any = 1.0) -> Any:
@@ -58,8 +97,7 @@ def leaky_relu(x: Any, negative_slope: Any = 1e-2) -> Any:
 
 def hard_tanh(x: Any) -> Any:
     """x limited to [-1, 1]."""
-    x = as_float(x)
-    return ew.where(ew.greater(x, 1), 1.0, ew.where(ew.less(x, -1), -1.0, x))
+    return ew.where(ew.greater(x, 1), 1, ew.where(ew.less(x, -1), -1, x))
 
 
 def hard_sigmoid(x: Any) -> Any:
@@ -107,6 +145,20 @@ def sparse_plus(x: Any) -> Any:
     return ew.where(ew.less_equal(x, -1), 0.0, ew.where(ew.greater_equal(x, 1), x, middle))
 
 
+def sparse_sigmoid(x: Any) -> Any:
+    """0 below -1, 1 above 1, linear between: the derivative of `sparse_plus`."""
+    return ew.multiply(ew.clip(ew.add(as_float(x), 1.0), 0.0, 2.0), 0.5)
+
+
+def log1mexp(x: Any) -> Any:
+    """log(1 - exp(-x)) for x > 0, accurate near 0 and far from it."""
+    x = as_float(x)
+    near = ew.less(x, math.log(2))
+    low = ew.log(ew.negative(ew.expm1(ew.negative(ew.where(near, x, 1.0)))))
+    high = ew.log1p(ew.negative(ew.exp(ew.negative(ew.where(near, 1.0, x)))))
+    return ew.where(near, low, high)
+
+
 def glu(x: Any, axis: int = -1) -> Any:
     """The first half along `axis` times the sigmoid of the second. Raises ValueError if odd."""
     x = as_float(x)
@@ -117,23 +169,10 @@ def glu(x: Any, axis: int = -1) -> Any:
     return ew.multiply(first, ew.logistic(second))
 
 
-def standardize(
-    x: Any, axis: Any = -1, mean: Any = None, variance: Any = None, epsilon: float = 1e-5
-) -> Any:
-    """(x - mean) / sqrt(variance + epsilon), both taken along `axis` unless given."""
-    x = as_float(x)
-    mean = reduce_mean(x, axis, keepdims=True) if mean is None else mean
-    centred = ew.subtract(x, mean)
-    if variance is None:
-        variance = reduce_mean(ew.square(centred), axis, keepdims=True)
-    return ew.multiply(centred, ew.rsqrt(ew.add(variance, epsilon)))
-
-
-normalize = standardize
-
 __all__ = [
     "celu",
     "elu",
+    "gelu",
     "glu",
     "hard_sigmoid",
     "hard_silu",
@@ -141,13 +180,19 @@ __all__ = [
     "hard_tanh",
     "identity",
     "leaky_relu",
+    "log1mexp",
     "log_sigmoid",
     "mish",
-    "normalize",
+    "relu",
     "relu6",
     "selu",
+    "sigmoid",
+    "silu",
     "soft_sign",
+    "softplus",
     "sparse_plus",
+    "sparse_sigmoid",
     "squareplus",
-    "standardize",
+    "swish",
+    "tanh",
 ]

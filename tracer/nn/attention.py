@@ -1,0 +1,178 @@
+"""Attention as users of JAX call it.
+
+Invariant: what only causality and shared heads ask for goes through the fused primitive; biases,
+masks, lengths and windows act on scores that are stored. Scores and sums are in float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ir.dtypes import bool_, f32, i32, lowest
+
+from .. import contraction, shaping
+from .. import elementwise as ew
+from ..array import aval_of
+from ..creation import iota
+from ..errors import located
+from ..operands import astype
+from ..staging import bind, operand
+from .softmax import logsumexp, softmax
+
+MASKED = 0.7 * lowest(f32)  # a score that loses against all others and stays finite
+
+
+def dot_product_attention(
+    query: Any, key: Any, value: Any, bias: Any = None, mask: Any = None, *,
+    scale: float | None = None, is_causal: bool = False, query_seq_lengths: Any = None,
+    key_value_seq_lengths: Any = None, local_window_size: int | tuple[int, int] | None = None,
+    implementation: str | None = None, return_residual: bool = False,
+) -> Any:  # fmt: skip
+    """softmax(q k^T * scale + bias) v for q[B, T, N, H] and k, v[B, S, K, H]; B may be missing.
+
+    Query head n reads key head n // (N / K). `bias` and the bool `mask`, which says what is seen,
+    broadcast to [B, N, T, S]. Causal: query t sees key s iff s <= t. The lengths [B] of each
+    sequence hide what lies behind; `local_window_size` (left, right) hides keys further away.
+    `scale` is 1/sqrt(H) by default. With `return_residual` also the log-sum-exp of the scores
+    [B, T, N], through which no gradient passes. Raises ValueError.
+    """
+    q, k, v = (_of_four(operand(t, "dot_product_attention")) for t in (query, key, value))
+    extra = [None if t is None else _of_four(operand(t)) for t in (bias, mask)]
+    lengths = [
+        None if n is None else operand(n) for n in (query_seq_lengths, key_value_seq_lengths)
+    ]
+    _check(q, k, v, *extra, *lengths)
+    if implementation not in (None, "xla", "cudnn"):
+        raise located(ValueError, f"Unsupported implementation option: {implementation}")
+    scale = 1 / math.sqrt(aval_of(q).shape[-1]) if scale is None else float(scale)
+    plain = all(given is None for given in (*extra, *lengths, local_window_size))
+    if plain:
+        out, sums = _fused(q, k, v, scale, bool(is_causal))
+    else:
+        seen = _seen(q, k, extra[1], bool(is_causal), lengths, local_window_size)
+        out, scores = _explicit(q, k, v, scale, extra[0], seen)
+        if lengths[0] is not None:
+            rows = _below(lengths[0], aval_of(q).shape[1])
+            out = ew.where(shaping.expand_dims(rows, (2, 3)), out, 0.0)
+    shape = aval_of(operand(query)).shape
+    out = shaping.reshape(out, shape)
+    if not return_residual:
+        return out
+    sums = shaping.swapaxes(sums if plain else logsumexp(scores, -1), 1, 2)
+    sums = astype(shaping.reshape(sums, shape[:-1]), aval_of(k).dtype)
+    return out, bind("stop_gradient", sums)
+
+
+def _of_four(x: Any) -> Any:
+    missing = 4 - aval_of(x).ndim
+    return shaping.expand_dims(x, tuple(range(missing))) if missing > 0 else x
+
+
+def _check(q: Any, k: Any, v: Any, bias: Any, mask: Any, *lengths: Any) -> None:
+    if aval_of(k).ndim != 4:
+        raise located(ValueError, f"key ndim should be 4, but got {aval_of(k).ndim}")
+    b, s, heads, h = aval_of(k).shape
+    kind = aval_of(k).dtype
+    _fits("value", v, (b, s, heads, h), kind)
+    _fits("query", q, (b, -1, -1, h), kind)
+    _fits("mask", mask, (-1,) * 4, bool_)
+    _fits("bias", bias, (-1,) * 4, None)
+    for name, given in zip(("query", "key_value"), lengths, strict=True):
+        _fits(f"{name}_seq_lengths", given, (b,), i32)
+    if heads == 0 or aval_of(q).shape[2] % heads:
+        raise located(
+            ValueError,
+            "The number of query heads must be a multiple of key/value heads, but got "
+            f"{aval_of(q).shape[2]} vs {heads}",
+        )
+
+
+def _fits(name: str, x: Any, shape: Sequence[int], kind: Any) -> None:
+    """Raises ValueError unless x has this shape, of which -1 may be anything, and dtype."""
+    if x is None:
+        return
+    found = aval_of(x)
+    if found.ndim != len(shape):
+        raise located(ValueError, f"{name} ndim should be {len(shape)}, but got {found.ndim}")
+    if kind is not None and found.dtype is not kind:
+        raise located(
+            ValueError, f"{name} dtype should be {kind.np.name}, but got {found.dtype.np.name}"
+        )
+    if any(n not in (-1, m) for n, m in zip(shape, found.shape, strict=True)):
+        raise located(ValueError, f"{name} shape should be {list(shape)}: but got {found.shape}")
+
+
+# --- fused ------------------------------------------------------------------------------------
+
+
+def _fused(q: Any, k: Any, v: Any, scale: float, causal: bool) -> tuple[Any, Any]:
+    """out[B, T, N, H] and sums[B, N, T] by the primitive, whose last query sees the last key."""
+    t, s = aval_of(q).shape[1], aval_of(k).shape[1]
+    if causal and t > s:  # queries behind the last key see every key
+        parts = [
+            _fused(shaping.slice_axis(q, 1, lo, hi), k, v, scale, square)
+            for lo, hi, square in ((0, s, True), (s, t, False))
+            if hi > lo
+        ]
+        outs, sums = zip(*parts, strict=True)
+        return shaping.concatenate(outs, 1), shaping.concatenate(sums, 2)
+    if causal and s > t:  # keys behind the last query are seen by none
+        k, v = (shaping.slice_axis(x, 1, 0, t) for x in (k, v))
+    kind = aval_of(q).dtype
+    wide = (astype(x, f32) for x in (q, k, v))
+    out, sums = bind("attention", *wide, causal=causal, scale=scale)
+    return astype(out, kind), sums
+
+
+# --- explicit ---------------------------------------------------------------------------------
+
+
+def _seen(
+    q: Any, k: Any, mask: Any, causal: bool, lengths: Sequence[Any],
+    window: int | tuple[int, int] | None,
+) -> Any:  # fmt: skip
+    """bool[B or 1, N or 1, T, S] of what every query sees, or None for everything."""
+    t, s = aval_of(q).shape[1], aval_of(k).shape[1]
+    found = [] if mask is None else [mask]
+    if causal or window is not None:
+        row, column = (iota((1, 1, t, s), axis) for axis in (2, 3))
+    if causal:
+        found.append(ew.less_equal(column, row))
+    if window is not None:
+        left, right = (window, window) if isinstance(window, int) else window
+        found.append(ew.less_equal(row, ew.add(column, int(left))))
+        found.append(ew.greater_equal(row, ew.subtract(column, int(right))))
+    for given, size, axes in zip(lengths, (t, s), ((1, 3), (1, 2)), strict=True):
+        if given is not None:
+            found.append(shaping.expand_dims(_below(given, size), axes))
+    every = None
+    for one in found:
+        every = one if every is None else ew.logical_and(every, one)
+    return every
+
+
+def _below(lengths: Any, size: int) -> Any:
+    """bool[B, size]: positions below each length."""
+    shape = (aval_of(lengths).shape[0], size)
+    return ew.less(iota(shape, 1), shaping.expand_dims(lengths, 1))
+
+
+def _explicit(q: Any, k: Any, v: Any, scale: float, bias: Any, seen: Any) -> tuple[Any, Any]:
+    """out[B, T, N, H] and the scores[B, N, T, S]."""
+    b, t, n, h = aval_of(q).shape
+    s, heads = aval_of(k).shape[1:3]
+    grouped = shaping.reshape(astype(q, f32), (b, t, heads, n // heads, h))
+    scores = contraction.einsum("btkgh,bskh->bkgts", grouped, astype(k, f32))
+    scores = ew.multiply(shaping.reshape(scores, (b, n, t, s)), scale)
+    if bias is not None:
+        scores = astype(ew.add(scores, bias), f32)
+    if seen is not None:
+        scores = ew.where(seen, scores, MASKED)
+    shares = shaping.reshape(softmax(scores), (b, heads, n // heads, t, s))
+    out = contraction.einsum("bkgts,bskh->btkgh", shares, astype(v, f32))
+    return astype(shaping.reshape(out, (b, t, n, h)), aval_of(k).dtype), scores
+
+
+__all__ = ["dot_product_attention"]
