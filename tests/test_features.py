@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conformance import features, notes, programs, results
+from .conformance import features, notes, programs, reasons, results
 
 
 def test_the_page_is_what_the_generator_writes():
@@ -17,8 +17,8 @@ def test_the_page_is_what_the_generator_writes():
 
 
 def test_no_name_has_two_reasons_to_be_left_out():
-    for path, reasons in notes.NOT_PLANNED.items():
-        listed = [n for _, names in reasons for n in names.split()]
+    for path, listing in notes.NOT_PLANNED.items():
+        listed = [n for _, names in listing for n in names.split()]
         assert len(listed) == len(set(listed)), path
 
 
@@ -65,3 +65,33 @@ def test_ranges_of_samples_are_joined():
 def test_equal_causes_count_together():
     failures = {"a": "missing: numpy.sort", "b": "jit: missing: numpy.sort", "c": "value: 1 != 2"}
     assert results.causes(failures)[0] == ("missing: numpy.sort", ["a", "b"])
+
+
+def test_every_recorded_failure_is_listed_under_its_reason():
+    page = features.page()
+    for suite, section in results.load().items():
+        for check, one in section.items():
+            if one["failures"]:
+                assert f"### {suite}: {check}\n" in page
+            for why, failures in reasons.by_reason(one["failures"]).items():
+                assert f"{len(failures)} × **{why}**" in page
+                owners = {name.partition("#")[0] for name in failures}
+                assert all(owner in page for owner in owners)
+
+
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [
+        ("missing: numpy.sort", reasons.NOT_YET),
+        ("jit: argument: f() got an unexpected keyword argument 'x'", reasons.NOT_YET),
+        ("missing: lax.lgamma", reasons.SPECIAL),
+        ("error: IndexError: boolean indices would make the result's shape depend on data",
+         reasons.SHAPES),
+        ("unmapped: dropout", reasons.REFUSED),
+        ("value: jit: 1.0 instead of 2.0 (1 of 3 elements)", reasons.DEFECT["differs"]),
+        ("error: TypeError: no", reasons.DEFECT["raises"]),
+        ("message: 'a' lacks 'b'", reasons.DEFECT["text"]),
+    ],
+)  # fmt: skip
+def test_reasons(failure, why):
+    assert reasons.reason(failure) == why

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..oracle.differentiable import entries
-from . import notes, results
+from . import notes, reasons, results
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent.parent / "FEATURES.md"
@@ -166,6 +166,11 @@ the others with the reason why they have none.
 
 """
 
+FAILURES = """Every one, under the reason why it fails: something left out on purpose, something
+that is not there yet, or a defect. What was told is listed as well; `reasons.py` decides by it.
+
+"""
+
 
 def oracle_table() -> str:
     lines = ["| oracle | checked | pass | share |", "|---|---:|---:|---:|"]
@@ -181,21 +186,22 @@ def oracle_table() -> str:
 
 
 def failure_list() -> str:
-    """Every recorded failure, grouped by cause."""
+    """Every recorded failure, grouped by reason, and under it by what was told."""
     parts = []
     for suite, section in results.load().items():
         for check, one in section.items():
-            failures = one["failures"]
-            if failures:
+            if one["failures"]:
                 parts.append(f"### {suite}: {check}\n")
-                parts += [_cause_line(*item, failures) for item in results.causes(failures)]
-                parts.append("")
+                for why, failures in reasons.by_reason(one["failures"]).items():
+                    parts.append(f"{len(failures)} × **{why}**\n")
+                    parts += [_cause_line(*item, failures) for item in results.causes(failures)]
+                    parts.append("")
     return "\n".join(parts)
 
 
 def _cause_line(cause: str, listed: list[str], failures: dict[str, str]) -> str:
-    why = cause if len(listed) > 1 else failures[listed[0]]
-    shown = " ".join(why.split()).replace("`", "'")
+    told = cause if len(listed) > 1 else failures[listed[0]]
+    shown = " ".join(told.split()).replace("`", "'")
     return f"- {len(listed)} × `{shown}`: {', '.join(results.grouped(listed))}"
 
 
@@ -220,7 +226,7 @@ def page() -> str:
     summary = f"Of {len(everything)} names: {totals(everything)}\n"
     parts = [HEAD + oracle_table() + "\n", summary]
     parts += [section_text(path, found) for path, found in tables.items()]
-    parts += [f"## Failures of the recorded run\n\n{failure_list().rstrip()}\n"]
+    parts += [f"## Failures of the recorded run\n\n{FAILURES}{failure_list().rstrip()}\n"]
     return "\n".join(parts)
 
 
