@@ -178,3 +178,27 @@ def test_dead_results_of_branches_and_while_loops_go():
     assert loop.params["consts"] == 0
     check(graph)
     np.testing.assert_allclose(jit(fun)(START), fun(START), rtol=1e-6)
+
+
+@pytest.mark.parametrize("unroll", [2, 3, 4, 9, 20, True])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_unrolled_scans_do_the_same(unroll, reverse):
+    def run(w, start, xs, unroll):
+        carry, ys = lax.scan(step(w), start, xs, reverse=reverse, unroll=unroll)
+        return carry, ys["twice"], ys["sum"]
+
+    want = run(W, START, XS, 1)
+    for got, ref in zip(run(W, START, XS, unroll), want, strict=True):
+        np.testing.assert_allclose(got, ref, rtol=1e-4, atol=1e-6)
+    loss = lambda w, n: sum(jnp.sum(y * y) for y in run(w, START, XS, n))  # noqa: E731
+    got, ref = (jit(grad(lambda w, n=n: loss(w, n)))(W) for n in (unroll, 1))
+    np.testing.assert_allclose(got, ref, rtol=1e-3, atol=1e-4)
+    graph = graph_of(lambda w: loss(w, unroll))(W)
+    lengths = [e.params["length"] for e in graph.eqns if e.prim.name == "scan"]
+    assert lengths == ([] if unroll > 4 or unroll is True else [9 // unroll])
+
+
+def test_fori_loop_unrolls_only_what_it_can_count():
+    assert float(lax.fori_loop(0, 5, lambda i, c: c * 2, 1.0, unroll=3)) == 32
+    with pytest.raises(ValueError, match="if the loop bounds are statically known"):
+        jit(lambda n: lax.fori_loop(0, n, lambda i, c: c, 1.0, unroll=2))(3)

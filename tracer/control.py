@@ -13,10 +13,11 @@ from ir.build import current
 
 from . import stepwise, tree
 from .agreement import operands, parameter, same_carry
-from .array import Tracer, aval_of, user_type
+from .array import aval_of, user_type
 from .carries import results, settled
 from .errors import located
-from .staging import Traced, bind, run_now, type_like
+from .staging import run_now, type_like
+from .unrolling import bind_scan
 
 
 def scan(
@@ -31,15 +32,15 @@ def scan(
 
     `xs` is a pytree of arrays of equal leading size, or None with a `length`. The carry keeps its
     structure, shapes and dtypes; Python numbers in it take the dtypes that `f` gives them.
-    `unroll` is accepted and has no effect: an iteration costs no host time. Raises TypeError naming
-    the types at odds, ValueError for unequal lengths.
+    `unroll` iterations (True: all) become one, whose kernels are fused together. Raises TypeError
+    naming the types at odds, ValueError for unequal lengths.
     """
     if not callable(f):
         raise located(TypeError, "lax.scan: f argument should be a callable.")
     if stepwise.stepwise():
         return stepwise.scan(f, init, xs, _length(tree.leaves(xs), length), reverse)
     if current() is None:
-        return run_now(lambda: scan(f, init, xs, length, reverse))
+        return run_now(lambda: scan(f, init, xs, length, reverse, unroll))
     carry_leaves, carry_tree = operands(init, "scan")
     x_leaves, x_tree = operands(xs, "scan")
     count = _length(x_leaves, length)
@@ -57,18 +58,11 @@ def scan(
 
     elements = [type_like(x, aval_of(x).shape[1:]) for x in x_leaves]
     traced = settled(body, carry_leaves, elements)
-    outs = _bind_scan(traced, carry_leaves, x_leaves, count, reverse)
+    times = count if unroll is True else int(unroll)
+    outs = bind_scan(traced, carry_leaves, x_leaves, count, reverse, times)
     outs = results(outs, traced, carry_leaves)
     carry = tree.unflatten(carry_tree, outs[: len(carry_leaves)])
     return carry, tree.unflatten(trees[0], outs[len(carry_leaves) :])
-
-
-def _bind_scan(traced: Traced, carry: list, xs: list, count: int, reverse: bool) -> list:
-    captured = [Tracer(v) for v in traced.captured]
-    return bind(
-        "scan", *captured, *carry, *xs, body=traced.graph, consts=len(captured),
-        carry=len(carry), length=count, reverse=bool(reverse),
-    )  # fmt: skip
 
 
 def _length(xs: Sequence[Any], length: int | None) -> int:

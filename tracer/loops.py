@@ -70,8 +70,8 @@ def fori_loop(
     """x = body_fun(i, x) for i in lower..upper - 1.
 
     Bounds that are known when the loop is traced make it a `scan`, which has a gradient; others
-    make it a `while_loop`, which has none. `unroll` is accepted and has no effect. Raises TypeError
-    for bounds that are no integers, or of unlike types.
+    make it a `while_loop`, which has none. `unroll` is that of `scan`. Raises TypeError for bounds
+    that are no integers, or of unlike types, and ValueError to unroll a loop of unknown length.
     """
     if not callable(body_fun):
         raise located(TypeError, "lax.fori_loop: body_fun argument should be callable.")
@@ -80,6 +80,9 @@ def fori_loop(
         return stepwise.fori_loop(lower, upper, body_fun, init_val)
     fixed = [_known(bound) for bound in (lower, upper)]
     if None in fixed:
+        if unroll not in (None, 1, False):
+            text = "Can only use `unroll` in `fori_loop` if the loop bounds are statically known."
+            raise located(ValueError, text)
         return _while_below(lower, upper, kind, body_fun, init_val)
     low, high = fixed
 
@@ -88,7 +91,8 @@ def fori_loop(
         return (i + 1, body_fun(i, value)), None
 
     start = filled(low, dtype(kind), weak=True)
-    return scan(step, (start, init_val), None, max(0, high - low))[0][1]
+    count = max(0, high - low)
+    return scan(step, (start, init_val), None, count, unroll=1 if unroll is None else unroll)[0][1]
 
 
 def _known(bound: Any) -> int | None:
