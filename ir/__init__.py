@@ -6,7 +6,7 @@ Imports nothing of this project and nothing but numpy beyond the standard librar
 from . import prims
 from .build import Builder, build, building, emit, inline, lit
 from .check import GraphError, check
-from .dtypes import DType, bool_, dtype, f16, f32, i32, u32
+from .dtypes import DType, bf16, bool_, dtype, f16, f32, i32, u32
 from .graph import Aval, Eqn, Graph, Lit, Src, Value, Var
 from .interp import evaluate
 from .prim import PRIMITIVES, Primitive
@@ -25,6 +25,7 @@ __all__ = [
     "Src",
     "Value",
     "Var",
+    "bf16",
     "bool_",
     "build",
     "building",

@@ -32,9 +32,21 @@ def evaluate(graph: Graph, *args: Any, wide: bool = False) -> list[np.ndarray]:
 
 def run_equation(eqn: Eqn, ins: Sequence[Any], wide: bool = False) -> list[np.ndarray]:
     """The results of one equation."""
-    outs = eqn.prim.eval(*ins, **eqn.params)
+    outs = apply(eqn, ins)
     outs = outs if eqn.prim.multi else (outs,)
     return [_as(x, v.aval, wide) for x, v in zip(outs, eqn.outs, strict=True)]
+
+
+def apply(eqn: Eqn, xs: Sequence[np.ndarray]) -> Any:
+    """One equation on arrays. Packed floats are computed with as devices do: in float32."""
+    if eqn.prim.kind == "elementwise":
+        pairs = zip(eqn.ins, xs, strict=True)
+        xs = [x.astype(np.float32) if _packed(v, x) else x for v, x in pairs]
+    return eqn.prim.eval(*xs, **eqn.params)
+
+
+def _packed(v: Value, x: np.ndarray) -> bool:
+    return v.aval.dtype.packed and x.dtype == v.aval.dtype.np
 
 
 def evaluate_traced(fun: Callable, xs: Sequence[np.ndarray], multi: bool) -> Any:

@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ir", "codegen", "runtime", "tracer", "picotron")
 ALLOWED = {
-    "ir": {"numpy"},
+    "ir": {"numpy", "ml_dtypes"},
     "codegen": {"ir", "numpy", "jinja2"},
     "runtime": {"ir", "codegen", "numpy", "wgpu"},
     "tracer": {"ir", "numpy", "optree", "runtime", "codegen"},

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import DType, f32, i32
+from ir.dtypes import DType, bf16, f32, i32
 from ir.dtypes import dtype as dtype_of
+from ir.dtypes import finfo as ml_finfo
 
 from .array import aval_of, is_weak
 from .promotion import Kind, join, requested
@@ -44,6 +45,7 @@ def _scalar_type(name: str, kind: Any) -> ScalarType:
     return ScalarType(name, (), {"dtype": np.dtype(kind)})
 
 
+bfloat16 = _scalar_type("bfloat16", bf16.np)
 bool_ = _scalar_type("bool", np.bool_)
 float16 = _scalar_type("float16", np.float16)
 float32 = _scalar_type("float32", np.float32)
@@ -77,8 +79,15 @@ def _kind(x: Any) -> Kind:
 
 def issubdtype(arg1: Any, arg2: Any) -> bool:
     """Whether a dtype or numpy category is of the category `arg2`, or is that dtype."""
-    plain = (x.dtype if isinstance(x, ScalarType) else x for x in (arg1, arg2))
-    return bool(np.issubdtype(*plain))
+    of, category = (x.dtype if isinstance(x, ScalarType) else x for x in (arg1, arg2))
+    if of in (bf16.np, bf16.np.type):  # numpy has no category for it
+        return category in (of, np.floating, np.inexact, np.number, np.generic)
+    return bool(np.issubdtype(of, category))
+
+
+def finfo(dtype: Any) -> Any:
+    """Limits of a float dtype: bits, eps, max, min, tiny and others, as `numpy.finfo` has them."""
+    return ml_finfo(dtype_of(dtype))
 
 
 def isdtype(dtype: Any, kind: Any) -> bool:
@@ -101,4 +110,4 @@ _CLASSES = {
     "numeric": (np.number,),
 }
 
-__all__ = ["isdtype", "issubdtype", "promote_types", "result_type"]
+__all__ = ["finfo", "isdtype", "issubdtype", "promote_types", "result_type"]

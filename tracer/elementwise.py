@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import bool_, f32, i32, u32
+from ir.dtypes import bool_, f32, finfo, i32, u32
 
 from .array import Array, aval_of
 from .errors import located
@@ -24,6 +24,7 @@ from .operands import (
     astype,
     broadcast,
     common_shape,
+    in_float32,
     promote,
     promote_floats,
     same_dtype,
@@ -127,10 +128,11 @@ def _round(x: Any) -> Any:
     odd = equal(up - 2 * floor(up * 0.5), 1)
     nearest = where((over > 0.5) | (equal(over, 0.5) & odd), up - 1, up)
     # Beyond this every float is an integer, and adding 0.5 would round it to another.
-    whole = 2.0 ** np.finfo(aval_of(x).dtype.np).nmant
+    whole = 2.0 ** finfo(aval_of(x).dtype).nmant
     return where(abs(x) >= whole, x, nearest)
 
 
+@in_float32
 def log1p(x: Any) -> Any:
     """log(1 + x), accurate near 0."""
     x = as_float(x)
@@ -139,6 +141,7 @@ def log1p(x: Any) -> Any:
     return where(abs(x) < 0.25, near, log(x + 1))
 
 
+@in_float32
 def expm1(x: Any) -> Any:
     """exp(x) - 1, accurate near 0."""
     x = as_float(x)

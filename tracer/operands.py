@@ -6,14 +6,14 @@ Invariant: operands of different dtypes are converted to the one that JAX's rule
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import isfinite
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ir.build import current
-from ir.dtypes import DType, bool_, f32
+from ir.dtypes import DType, bool_, f32, highest
 from ir.graph import Lit
 
 from .array import Array, Tracer, aval_of, is_weak
@@ -45,7 +45,8 @@ def _beside(x: Any, number: Any) -> Lit | None:
     if type(x) is not Tracer or x.weak_type or type(number) not in (float, int):
         return None
     aval = x.value.aval
-    return Lit(float(number), aval) if aval.dtype.is_float and isfinite(number) else None
+    kind = aval.dtype
+    return Lit(float(number), aval) if kind.is_float and abs(number) <= highest(kind) else None
 
 
 def promote_floats(name: str, *xs: Any) -> list:
@@ -129,6 +130,20 @@ def as_float(x: Any) -> Any:
     if type(x) is Tracer and x.value.aval.dtype.is_float:
         return x
     return same_floats("this operation", operand(x))[0]
+
+
+def in_float32(fun: Callable) -> Callable:
+    """Decorator: a function of floats whose formula needs more digits than 16 bits have."""
+
+    @functools.wraps(fun)
+    def function(*xs: Any) -> Any:
+        ready = same_floats(fun.__name__, *xs)
+        kind = aval_of(ready[0]).dtype
+        if kind is f32:
+            return fun(*xs)
+        return astype(fun(*(astype(x, f32) for x in ready)), kind)
+
+    return function
 
 
 def as_bool(x: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import f32
+from ir.dtypes import f32, finfo
 
 from . import elementwise as ew
 from . import shaping
@@ -65,7 +65,7 @@ def polydiv(u: Any, v: Any, *, trim_leading_zeros: bool = False) -> tuple[Any, A
         u = ew.subtract(u, step)
     q = shaping.stack(quotient) if quotient else filled(0, aval_of(u).dtype, (1,))
     if trim_leading_zeros:
-        small = ew.less(ew.abs(u), float(np.sqrt(np.finfo(aval_of(u).dtype.np).eps)))
+        small = ew.less(ew.abs(u), float(np.sqrt(finfo(aval_of(u).dtype).eps)))
         u = trim_zeros(ew.where(small, 0.0, u), "f")
     return q, u
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ir.build import describe_src, user_src
-from ir.dtypes import NARROWED, DType, bool_, f16, f32, i32, u32
+from ir.dtypes import NARROWED, DType, bf16, bool_, f16, f32, i32, u32
 from ir.dtypes import dtype as dtype_of
 
 Kind = tuple[DType, bool]  # a dtype, and whether it is weak
@@ -22,6 +22,7 @@ Kind = tuple[DType, bool]  # a dtype, and whether it is weak
 # From the least to the greatest; of uint32 and int32 together, JAX's int64 is narrowed to int32.
 _LEVELS = ((bool_, False), (i32, True), (u32, False), (i32, False), (f32, True), (f16, False))
 _LEVEL = {kind: level for level, kind in enumerate(_LEVELS)} | {(f32, False): len(_LEVELS)}
+_LEVEL[bf16, False] = _LEVEL[f16, False]  # beside each other: together they are float32
 
 
 def join(kinds: Iterable[Kind]) -> Kind:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import f16, f32, i32
+from ir.dtypes import f32, finfo, i32
 
 from . import elementwise as ew
 from . import shaping
@@ -76,9 +76,11 @@ def _shape(name: str, shape: Any, *params: Any) -> tuple[int, ...]:
 def _unit(data: Any, shape: tuple[int, ...], kind: Any) -> Any:
     """[0, 1) in steps of one mantissa bit."""
     words = word_bits(data, shape)
-    if kind is f16:
-        steps = ew.bitwise_and(shift_right(words, 6), 0x3FF)
-        return astype(ew.multiply(astype(steps, f32), 2.0**-10), f16)
+    if kind is not f32:  # the highest bits of the low byte or two
+        count = finfo(kind).nmant
+        steps = shift_right(words, (8 if count < 8 else 16) - count)
+        steps = ew.bitwise_and(steps, (1 << count) - 1)
+        return astype(ew.multiply(astype(steps, f32), 2.0**-count), kind)
     mantissa = ew.bitwise_or(shift_right(words, 9), 0x3F800000)
     return ew.subtract(from_bits(mantissa, f32), 1.0)
 
@@ -161,7 +163,7 @@ def truncated_normal(key: Any, lower: Any, upper: Any, shape: Any = None, dtype:
     a, b = (erf(ew.divide(v, math.sqrt(2))) for v in (low, high))
     u = _uniform(single(key, "truncated_normal"), sizes, kind, a, b)
     ends = [bind("stop_gradient", v) for v in (low, high)]
-    ends = ends if kind is f16 else [_towards(ends[0], math.inf), _towards(ends[1], -math.inf)]
+    ends = ends if kind is not f32 else [_towards(ends[0], math.inf), _towards(ends[1], -math.inf)]
     return ew.clip(ew.multiply(erf_inv(u), math.sqrt(2)), *ends)
 
 
@@ -186,10 +188,10 @@ def gumbel(key: Any, shape: Any = (), dtype: Any = f32, mode: str | None = None)
 
 def _gumbel(data: Any, shape: tuple[int, ...], kind: Any, mode: str | None) -> Any:
     _check_mode("gumbel", mode)
-    tiny = float(np.finfo(kind.np).tiny)
+    tiny = float(finfo(kind).tiny)
     if mode == "high":
         pair = _unit(data, (2, *shape), kind)
-        steps = 2.0 ** -np.finfo(kind.np).nmant
+        steps = 2.0 ** -finfo(kind).nmant
         fine = ew.add(pair[0], ew.add(ew.multiply(pair[1], steps), tiny))
         x = ew.where(ew.greater_equal(pair[0], 0.5), pair[0], fine)
         return ew.negative(ew.log(ew.negative(ew.log1p(ew.negative(x)))))
@@ -220,7 +222,7 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Any = None, mode: str | None = None
     if mode != "high":
         return ew.less(_unit(data, sizes, kind), p)
     pair = _unit(data, (2, *sizes), kind)
-    return ew.less(ew.multiply(pair[1], 2.0 ** -np.finfo(kind.np).nmant), ew.subtract(p, pair[0]))
+    return ew.less(ew.multiply(pair[1], 2.0 ** -finfo(kind).nmant), ew.subtract(p, pair[0]))
 
 
 @one_program
@@ -365,7 +367,7 @@ def rademacher(key: Any, shape: Any = (), dtype: Any = i32) -> Any:
 def laplace(key: Any, shape: Any = (), dtype: Any = f32) -> Any:
     """Numbers with density exp(-|x|) / 2."""
     kind = _float_dtype("laplace", dtype)
-    low = -1.0 + float(np.finfo(kind.np).epsneg)
+    low = -1.0 + float(finfo(kind).epsneg)
     u = _uniform(single(key, "laplace"), _shape("laplace", shape), kind, low, 1.0)
     return ew.multiply(ew.sign(u), ew.log1p(ew.negative(ew.abs(u))))
 
@@ -374,7 +376,7 @@ def laplace(key: Any, shape: Any = (), dtype: Any = f32) -> Any:
 def logistic(key: Any, shape: Any = (), dtype: Any = f32) -> Any:
     """Numbers whose distribution function is the sigmoid."""
     kind = _float_dtype("logistic", dtype)
-    tiny = float(np.finfo(kind.np).tiny)
+    tiny = float(finfo(kind).tiny)
     u = _uniform(single(key, "logistic"), _shape("logistic", shape), kind, tiny, 1.0)
     return ew.subtract(ew.log(u), ew.log1p(ew.negative(u)))
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import f32
+from ir.dtypes import f32, finfo
 
 from . import elementwise as ew
 from .array import aval_of
 from .bits import bits_of, from_bits, signbit
-from .operands import as_float, astype, promote_floats
+from .operands import as_float, astype, in_float32, promote_floats
 from .staging import visible
 
 _LN2 = math.log(2)
@@ -42,12 +42,14 @@ _ARCTAN = (1.0, -0.33333307, 0.1999821, -0.14239983, 0.10572814, -0.06033242)
 _EIGHTH = math.tan(math.pi / 8)
 
 
+@in_float32
 def tan(x: Any) -> Any:
     """Tangent of radians."""
     x = as_float(x)
     return ew.divide(ew.sin(x), ew.cos(x))
 
 
+@in_float32
 def arctan(x: Any) -> Any:
     """Inverse tangent, in (-pi/2, pi/2)."""
     x = as_float(x)
@@ -61,6 +63,7 @@ def arctan(x: Any) -> Any:
     return ew.where(signbit(x), -value, value)
 
 
+@in_float32
 def arctan2(y: Any, x: Any) -> Any:
     """The angle of the point (x, y), in [-pi, pi]; 0 or pi at the origin, by the sign of x."""
     y, x = floats("arctan2", y, x)
@@ -80,12 +83,14 @@ def arctan2(y: Any, x: Any) -> Any:
     return ew.where(odd, math.nan, value)
 
 
+@in_float32
 def arcsin(x: Any) -> Any:
     """Inverse sine, in [-pi/2, pi/2]; NaN beyond |x| = 1."""
     x = as_float(x)
     return 2 * arctan(x / (1 + ew.sqrt((1 - x) * (1 + x))))
 
 
+@in_float32
 def arccos(x: Any) -> Any:
     """Inverse cosine, in [0, pi]; NaN beyond |x| = 1."""
     x = as_float(x)
@@ -106,6 +111,7 @@ def sinc(x: Any) -> Any:
 # --- hyperbolic -------------------------------------------------------------------------------
 
 
+@in_float32
 def sinh(x: Any) -> Any:
     """(exp(x) - exp(-x)) / 2, accurate near 0."""
     x = as_float(x)
@@ -115,6 +121,7 @@ def sinh(x: Any) -> Any:
     return ew.where(small, 0.5 * (e + e / (e + 1)), 0.5 * root * root - 0.5 / root / root)
 
 
+@in_float32
 def cosh(x: Any) -> Any:
     """(exp(x) + exp(-x)) / 2."""
     x = as_float(x)
@@ -122,6 +129,7 @@ def cosh(x: Any) -> Any:
     return 0.5 * root * root + 0.5 / root / root
 
 
+@in_float32
 def arcsinh(x: Any) -> Any:
     """Inverse hyperbolic sine."""
     x = as_float(x)
@@ -137,6 +145,7 @@ def arcsinh(x: Any) -> Any:
     return ew.where(tiny, near, ew.where(signbit(x), -value, value))
 
 
+@in_float32
 def arccosh(x: Any) -> Any:
     """Inverse hyperbolic cosine; NaN below 1."""
     x = as_float(x)
@@ -146,6 +155,7 @@ def arccosh(x: Any) -> Any:
     return ew.where(large, ew.log(ew.where(large, x, 1.0)) + _LN2, value)
 
 
+@in_float32
 def arctanh(x: Any) -> Any:
     """Inverse hyperbolic tangent; infinite at |x| = 1."""
     x = as_float(x)
@@ -154,12 +164,13 @@ def arctanh(x: Any) -> Any:
 
 def _root_of_highest(x: Any) -> float:
     """Beyond this x^2 may overflow, and 1 no longer counts beside it."""
-    return float(np.sqrt(np.finfo(aval_of(x).dtype.np).max)) / 4
+    return float(np.sqrt(finfo(aval_of(x).dtype).max)) / 4
 
 
 # --- powers and logarithms --------------------------------------------------------------------
 
 
+@in_float32
 def cbrt(x: Any) -> Any:
     """The real cube root."""
     x = as_float(x)
@@ -171,6 +182,7 @@ def cbrt(x: Any) -> Any:
     return ew.where(special, x, ew.where(ew.less(x, 0), -root, root))
 
 
+@in_float32
 def hypot(x: Any, y: Any) -> Any:
     """sqrt(x^2 + y^2) without overflow; its derivative at the origin is taken as 0."""
     x, y = floats("hypot", x, y)
@@ -182,6 +194,7 @@ def hypot(x: Any, y: Any) -> Any:
     return ew.where(plain, large * ew.sqrt(1 + ratio * ratio), special)
 
 
+@in_float32
 def logaddexp(x: Any, y: Any) -> Any:
     """log(exp(x) + exp(y)), without overflow."""
     x, y = floats("logaddexp", x, y)
@@ -228,6 +241,7 @@ _ERFINV_FAR = (
 )  # fmt: skip
 
 
+@in_float32
 def erf(x: Any) -> Any:
     """The error function."""
     x = as_float(x)
@@ -236,6 +250,7 @@ def erf(x: Any) -> Any:
     return ew.where(near, _erf_near(x, near), ew.where(ew.less(x, 0), -tail, tail))
 
 
+@in_float32
 def erfc(x: Any) -> Any:
     """1 - erf(x), accurate for large x."""
     x = as_float(x)
@@ -260,6 +275,7 @@ def _erfc_tail(x: Any) -> Any:
     return gauss * s * horner(s, _ERFC)
 
 
+@in_float32
 def erf_inv(x: Any) -> Any:
     """The inverse of erf on (-1, 1); infinite at its ends."""
     x = as_float(x)
@@ -284,6 +300,7 @@ _I0_FAR = (
 )  # fmt: skip
 
 
+@in_float32
 def i0(x: Any) -> Any:
     """The modified Bessel function of the first kind and order 0."""
     x = as_float(x)

@@ -82,11 +82,13 @@ def _constant(eqn: Eqn, ins: tuple[Lit, ...]) -> Lit | None:
     """Elementwise operations and shape changes of splats are splats."""
     import numpy as np
 
+    from ..interp import apply
+
     out = eqn.outs[0].aval
     if eqn.prim.kind == "elementwise":
         with np.errstate(all="ignore"):
             xs = [np.full((), v.value, v.aval.dtype.np) for v in ins]
-            value = eqn.prim.eval(*xs, **eqn.params).astype(out.dtype.np).item()
+            value = apply(eqn, xs).astype(out.dtype.np).item()
         finite = not isinstance(value, float) or np.isfinite(value)
         return Lit(value, out) if finite else None
     if eqn.prim.name in ("broadcast", "reshape", "transpose", "slice", "rev", "windows"):

@@ -71,7 +71,7 @@ class dot(Primitive):
         return Aval(tuple(sizes[c] for c in out), x.dtype)
 
     def eval(self, x, y, *, spec):
-        wide = [v.astype(np.float32) if v.dtype == np.float16 else v for v in (x, y)]
+        wide = [v.astype(np.float32) if v.dtype.itemsize == 2 else v for v in (x, y)]
         return np.einsum(spec, *wide, optimize=True).astype(x.dtype)
 
     def batch(self, ins, mask, size, *, spec):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..build import emit, lit_like
-from ..dtypes import bool_, highest, i32, lowest
+from ..dtypes import DType, bool_, dtype, highest, i32, lowest
 from ..graph import Aval, Value
 from ..prim import Primitive, register
 from .lead import behind
@@ -51,7 +51,7 @@ class sum(Reduce):
     monoid = "add"
 
     def eval(self, x, *, axes):
-        wide = np.float32 if x.dtype == np.float16 else None
+        wide = np.float32 if x.dtype.itemsize == 2 else None
         return np.sum(x, axis=axes, dtype=wide or x.dtype).astype(x.dtype)
 
     def vjp(self, ct, out, x, *, axes):
@@ -78,7 +78,7 @@ class reduce_max(Extremum):
         return lowest(dtype)
 
     def eval(self, x, *, axes):
-        return np.max(x, axis=axes, initial=_extreme(np.finfo, np.iinfo, x.dtype).min)
+        return np.max(x, axis=axes, initial=lowest(_device_dtype(x)))
 
 
 @register
@@ -90,13 +90,12 @@ class reduce_min(Extremum):
         return highest(dtype)
 
     def eval(self, x, *, axes):
-        return np.min(x, axis=axes, initial=_extreme(np.finfo, np.iinfo, x.dtype).max)
+        return np.min(x, axis=axes, initial=highest(_device_dtype(x)))
 
 
-def _extreme(finfo, iinfo, host):
+def _device_dtype(x: np.ndarray) -> DType:
     # Wide evaluation runs in float64 but must still start from the value the device starts from.
-    host = np.dtype(np.float32) if host == np.float64 else host
-    return finfo(host) if host.kind == "f" else iinfo(host)
+    return dtype(x.dtype)
 
 
 def argmax(x: Value, axis: int) -> Value:

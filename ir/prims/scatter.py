@@ -57,7 +57,7 @@ class scatter(Primitive):
         return x
 
     def eval(self, x, ids, updates, *, combine, batch=0, **promises):
-        wide = np.float32 if x.dtype == np.float16 else x.dtype
+        wide = np.float32 if x.dtype.itemsize == 2 else x.dtype
         members, rows = prod(x.shape[:batch]), x.shape[batch]
         out = np.array(x, wide).reshape(members * rows, *x.shape[batch + 1 :])
         flat = ids.reshape(members, ids.size // max(members, 1)).astype(np.int64)
@@ -163,7 +163,7 @@ class runs(Primitive):
         return x
 
     def eval(self, x, start, stop, values, *, combine, longest):
-        wide = np.float32 if x.dtype == np.float16 else x.dtype
+        wide = np.float32 if x.dtype.itemsize == 2 else x.dtype
         out = np.array(x, wide)
         for r, (a, b) in enumerate(zip(start, stop, strict=True)):
             for row in values[a:b]:
