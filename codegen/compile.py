@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 from ir.build import describe_src
 from ir.check import check
-from ir.dtypes import f16
 from ir.graph import Graph
 from ir.passes.simplify import simplify
 
@@ -24,6 +23,7 @@ from .fuse import Region, fuse
 from .legalize import as_buffers, legalize
 from .loop import iteration
 from .names import tensor_namer
+from .packing import halved
 from .plan import Body, Choice, LoopBody, Planned, plan
 from .profile import Profile
 from .program import Program
@@ -84,7 +84,8 @@ PASSES: tuple[tuple[str, Callable[[Compilation], None]], ...] = (
 
 def run_passes(c: Compilation, verify: bool = False) -> Compilation:
     """Run all passes. `verify` checks the graph after each one that changes it."""
-    _check_types(c.graph, c.profile)
+    if not c.profile.f16:
+        c.graph = halved(c.graph)
     for name, run in PASSES:
         start = time.perf_counter()
         run(c)
@@ -117,15 +118,6 @@ def _limits() -> Iterator[None]:
         yield
     except ValueError as error:
         raise CompileError(str(error)) from error
-
-
-def _check_types(graph: Graph, profile: Profile) -> None:
-    for v in (*graph.ins, *(v for e in graph.eqns for v in e.outs)):
-        if v.aval.dtype is f16 and not profile.f16:
-            raise CompileError(
-                f"float16 needs the shader-f16 feature, which the profile {profile.name!r} lacks; "
-                "convert with .astype(jnp.float32)"
-            )
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ir.graph import Eqn, Graph, Lit, Value, Var
 from ir.prims.cond import cond
 
+from .packing import updates_in_quads
 from .profile import Profile
 from .reductions import is_suffix
 from .replays import without_barriers
@@ -66,7 +67,7 @@ class Dataflow:
         kind = eqn.prim.kind
         if kind == "control":
             group = Group("switch" if eqn.prim is cond else "loop", list(eqn.outs), 1, root=eqn)
-        elif eqn.prim.name == "dynamic_update" and self.donors.get(v) is eqn.ins[0]:
+        elif self._in_place_update(v, eqn):
             group = Group("update", [v], eqn.ins[1].aval.size)
         elif kind == "composite":
             group = Group("attention", list(eqn.outs), eqn.outs[0].aval.size, root=eqn)
@@ -85,6 +86,10 @@ class Dataflow:
         group.replay = max(self.replay.get(o, 0) for o in group.outs)
         group.reads = self.reads_of(group.outs, set(group.outs))
         return group
+
+    def _in_place_update(self, v: Var, eqn: Eqn) -> bool:
+        donated = eqn.prim.name == "dynamic_update" and self.donors.get(v) is eqn.ins[0]
+        return donated and updates_in_quads(eqn)
 
     def pulled(self, values: Iterable[Value], own: set[Var]) -> list[Eqn]:
         """Equations that computing `values` runs, in order; `own` values are computed, not read."""

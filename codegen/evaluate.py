@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.dtypes import DType, i32
+from ir.dtypes import DType, bf16, half, i32
 
 from .node import Expr
 from .traverse import walk
@@ -64,6 +64,8 @@ UNARY: dict[str, Callable] = {
     "sign": np.sign,
     "not_": np.invert,
     "isfinite": np.isfinite,
+    "round_bf16": lambda x: np.asarray(x).astype(bf16.np),
+    "round_half": lambda x: np.asarray(x).astype(half.np),
 }
 BINARY: dict[str, Callable] = {
     "add": lambda x, y: x + y,

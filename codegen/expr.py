@@ -27,6 +27,7 @@ from .scalar import (
     load,
     not_,
     or_,
+    rounded,
     select,
     xor_,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "not_",
     "op",
     "or_",
+    "rounded",
     "select",
     "stride",
     "sub",

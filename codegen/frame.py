@@ -46,14 +46,16 @@ class Frame:
         lines = []
         for t, (b, v) in enumerate(zip(self.bindings(), self.vars, strict=True)):
             element = storage_type(v.aval.dtype)
-            element = f"vec4<{element}>" if vec[t] == 4 else element
+            count = 2 if v.aval.dtype.packed else 4
+            element = f"vec{count}<{element}>" if vec[t] == 4 else element
             lines.append(
                 f"@group(0) @binding({t}) var<storage, {b.access}> {b.name}: array<{element}>;"
             )
         return "\n".join(lines)
 
     def writer(self, vec: Sequence[int], indent: str = "  ") -> Writer:
-        return Writer(list(self.names), list(vec), indent)
+        packed = [v.aval.dtype.name if v.aval.dtype.packed else "" for v in self.vars]
+        return Writer(list(self.names), list(vec), indent, packed)
 
     def header(self, config: str) -> str:
         """The comment above a kernel, and what it must enable."""

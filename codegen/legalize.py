@@ -19,6 +19,7 @@ from ir.prims.cond import cond
 from ir.prims.fused import total_flops
 from ir.prims.while_loop import while_loop
 
+from .packing import widened
 from .profile import Profile
 from .reductions import in_stages, join_sums
 from .scatter import lower_scatter
@@ -31,8 +32,8 @@ _WAIT = {"gpu": 2_000_000_000, "cpu": 10_000_000}
 
 def legalize(graph: Graph, profile: Profile) -> Graph:
     """The graph that `fuse` takes."""
-    graph = simplify(expand(graph, lambda eqn: has_kernel(eqn) or has_steps(eqn, profile)))
-    graph = join_sums(graph, profile)
+    graph = expand(graph, lambda eqn: has_kernel(eqn) or has_steps(eqn, profile))
+    graph = join_sums(simplify(widened(graph)), profile)
     graph = _rewrite(graph, profile)
     return simplify(graph)
 

@@ -15,8 +15,12 @@ from ir.prims import views
 
 from . import expr as ex
 from .expr import Expr
+from .packing import register
 
 Coords = tuple[Expr, ...]
+
+# Operations on packed values whose results need no rounding.
+_EXACT = ("neg", "abs", "sign", "floor", "max", "min", "select")
 
 
 class Ix:
@@ -79,7 +83,8 @@ class Lowering:
     def value(self, v: Value, coords: Coords) -> Expr:
         """The element of `v` at `coords`, in v's dtype."""
         if isinstance(v, Lit):
-            return ex.const(v.value, v.aval.dtype)
+            kind = v.aval.dtype
+            return ex.const(kind.np.type(v.value) if kind.packed else v.value, register(kind))
         if v in self.local:
             return self.local[v]
         key = (v, coords)
@@ -95,7 +100,8 @@ class Lowering:
     def _value(self, v: Var, coords: Coords) -> Expr:
         eqn = self.definitions.get(v)
         if eqn is None:
-            return ex.load(self.tensors[v], flat_index(coords, v.aval.shape), v.aval.dtype)
+            kind = register(v.aval.dtype)
+            return ex.load(self.tensors[v], flat_index(coords, v.aval.shape), kind)
         rule = _RULES.get(eqn.prim.name)
         if rule is not None:
             return rule(self, eqn, coords)
@@ -109,14 +115,21 @@ class Lowering:
 
     def _elementwise(self, eqn: Eqn, coords: Coords) -> Expr:
         args = [self.value(x, coords) for x in eqn.ins]
-        return ex.op(eqn.prim.name, *args, dtype=eqn.params.get("dtype"))
+        kind = eqn.params.get("dtype")
+        return self._stored(eqn, ex.op(eqn.prim.name, *args, dtype=kind and register(kind)))
+
+    def _stored(self, eqn: Eqn, value: Expr) -> Expr:
+        """A result as memory would hold it."""
+        kind = eqn.out.aval.dtype
+        return value if not kind.packed or eqn.prim.name in _EXACT else ex.rounded(value, kind)
 
 
 # --- views that need more than an index map -------------------------------------------------------
 
 
 def _iota(low: Lowering, eqn: Eqn, coords: Coords) -> Expr:
-    return ex.cast(coords[eqn.params["axis"]], eqn.params["dtype"])
+    kind = eqn.params["dtype"]
+    return low._stored(eqn, ex.cast(coords[eqn.params["axis"]], register(kind)))
 
 
 def _pad(low: Lowering, eqn: Eqn, coords: Coords) -> Expr:
@@ -129,7 +142,7 @@ def _pad(low: Lowering, eqn: Eqn, coords: Coords) -> Expr:
         if gap:
             inside = ex.and_(inside, ex.eq(ex.mod(offset, gap + 1), 0))
         inner.append(ex.inside(ex.floordiv(offset, gap + 1), n))
-    fill = ex.const(p["value"], x.aval.dtype)
+    fill = low.value(Lit(p["value"], x.aval), tuple(inner))
     return ex.select(inside, low.value(x, tuple(inner)), fill)
 
 

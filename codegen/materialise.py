@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from ir.graph import Eqn, Lit, Value, Var
 
 from .dataflow import STEPS, Dataflow, Group
+from .packing import is_widening, storable
 
 HEAVY = ("contract", "reduce", "composite", "control", "scatter")
 FREE = ("broadcast", "reshape", "transpose", "slice", "rev", "windows", "cast", "iota", "bitcast")
@@ -64,14 +65,21 @@ def _claim_epilogues(flow: Dataflow) -> dict[Var, Var]:
     for eqn in reversed(flow.graph.eqns):
         if eqn.prim.kind != "contract":
             continue
-        end = eqn.out
-        while (user := _only_user(flow, end)) and user.out not in taken:
-            end = user.out
-            taken.add(end)
-        if end is not eqn.out:
-            ends[eqn.out] = end
+        chain = [eqn.out]
+        while (user := _only_user(flow, chain[-1])) and user.out not in taken:
+            chain.append(user.out)
+        while len(chain) > 1 and not _ends(flow, eqn, chain[-1]):
+            chain.pop()
+        taken.update(chain[1:])
+        if len(chain) > 1:
+            ends[eqn.out] = chain[-1]
     flow.stored.update(ends.values())
     return ends
+
+
+def _ends(flow: Dataflow, root: Eqn, v: Var) -> bool:
+    """Whether a contraction's kernel may store v as the end of its epilogue."""
+    return storable("dot", v.aval.size, 1, root, [v]) and not is_widening(flow.define(v))
 
 
 def _only_user(flow: Dataflow, v: Var) -> Eqn | None:
@@ -146,7 +154,7 @@ def _store_shared(flow: Dataflow) -> None:
 
 
 def _worth_storing(flow: Dataflow, eqn: Eqn, sinks: set[Var], cost: tuple[int, int]) -> bool:
-    if eqn.prim.kind != "elementwise":
+    if eqn.prim.kind != "elementwise" or is_widening(eqn):
         return False
     flops, loads = cost
     repeats = (u for u in flow.users.get(eqn.out, ()) if u.prim.name == "broadcast")

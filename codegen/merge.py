@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ir.graph import Eqn, Value, Var
 
 from .dataflow import IN_PLACE, Dataflow, Group
+from .packing import storable
 from .scatter import clears
 
 FEW_ROWS = 32  # a reduction of fewer rows than this lacks the parallelism to carry elementwise work
@@ -85,6 +86,8 @@ def _try(flow: Dataflow, a: Group, b: Group) -> bool:
     outs = a.outs + b.outs
     reads = (a.reads | b.reads) - set(outs)
     if not _fits(flow, space.kind, outs, reads) or not _parallel(space, outs):
+        return False
+    if not storable(space.kind, space.rows, space.width, space.root, outs):
         return False
     if not _aligned(flow, outs, space) or _path(flow, a, b) or _path(flow, b, a):
         return False

@@ -27,9 +27,12 @@ class Key(NamedTuple):
 class Parts:
     """What the writers of one kernel share: use counts, names and how values decompose."""
 
-    def __init__(self, tensor_names: Sequence[str], vec: Sequence[int]) -> None:
+    def __init__(
+        self, tensor_names: Sequence[str], vec: Sequence[int], packed: Sequence[str] = ()
+    ) -> None:
         self.tensor_names = list(tensor_names)
         self.vec = list(vec)
+        self.packed = list(packed) or [""] * len(vec)
         self.uses: Counter[Key] = Counter()
         self.in_place: set[Key] = set()
         self.vectors: set[Expr] = set()
@@ -82,7 +85,8 @@ class Parts:
     def _load_parts(self, x: Expr, lane: Expr | None) -> list[Key]:
         at = x.args[0]
         if lane is None:
-            return [Key(part) for part in self.position(x.value, at)]
+            which = [mod(at, 2)] if self.packed[x.value] else []
+            return [Key(part) for part in (*self.position(x.value, at), *which)]
         if self.vec[x.value] == 4 and consecutive(at, lane):
             return [Key(floordiv(_at_lane(at, lane, 0), 4))]
         gathered = [Key(load(x.value, _at_lane(at, lane, n), x.dtype)) for n in range(4)]
@@ -101,7 +105,11 @@ class Parts:
                     self.bases[x] = base
 
     def position(self, tensor: int, at: Expr) -> list[Expr]:
-        """The subscripts of one element: two where the tensor is an array of vec4."""
+        """The subscripts of one element, or of the word that holds it: two where the tensor is an
+        array of vectors."""
+        if self.packed[tensor]:
+            word = floordiv(at, 2)
+            return [floordiv(at, 4), mod(word, 2)] if self.vec[tensor] == 4 else [word]
         return [floordiv(at, 4), mod(at, 4)] if self.vec[tensor] == 4 else [at]
 
     def name(self, x: Expr) -> str:
@@ -110,6 +118,10 @@ class Parts:
             stem = self.tensor_names[x.value] + "_"
         else:
             stem = "i" if x.dtype.is_integer else "v"
+        return self.fresh(stem)
+
+    def fresh(self, stem: str) -> str:
+        """`stem0`, `stem1`, ..."""
         while True:
             name = f"{stem}{self._next[stem]}"
             self._next[stem] += 1

@@ -11,6 +11,7 @@ from pathlib import Path
 import jinja2
 
 from codegen.grid import flat_id, folded, spare
+from codegen.packing import with_helpers
 
 _LOCALS = frozenset(
     "a acc b batch col col0 d delta_in end group head i id j k kv_head lane lse_in mac main more "
@@ -43,7 +44,7 @@ def _add(a: str, b: str) -> str:
 
 def render(template: str, **variables: object) -> str:
     """WGSL of `templates/<template>.wgsl.j2`; a missing variable raises `UndefinedError`."""
-    return _environment().get_template(f"{template}.wgsl.j2").render(**variables)
+    return with_helpers(_environment().get_template(f"{template}.wgsl.j2").render(**variables))
 
 
 def is_taken(name: str) -> bool:

@@ -156,6 +156,14 @@ def _cast_to_integer(x: Expr, dtype: DType) -> Expr:
     return node("cast", (x,), dtype, None, *known)
 
 
+def rounded(x: Expr, dtype: DType) -> Expr:
+    """The f32 `x` rounded to a value that a packed dtype has; an f32 still."""
+    if x.op == "const" and math.isfinite(value := float(dtype.np.type(x.value))):
+        return const(value, f32)
+    name = f"round_{dtype.name}"
+    return x if x.op == name else node(name, (x,), f32)
+
+
 def bitcast(x: Expr, dtype: DType) -> Expr:
     """The bits of x read as another dtype of 4 bytes."""
     if bool_ in (x.dtype, dtype) or x.dtype.itemsize != dtype.itemsize:

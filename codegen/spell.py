@@ -73,8 +73,8 @@ def value_type(dtype: DType, width: int = 1) -> str:
 
 
 def storage_type(dtype: DType, width: int = 1) -> str:
-    """The element type of a buffer; bool is stored as u32."""
-    return value_type(u32 if dtype is bool_ else dtype, width)
+    """The element type of a buffer; bools, and pairs of packed floats, are stored as u32."""
+    return value_type(u32 if dtype is bool_ or dtype.packed else dtype, width)
 
 
 # --- composite ops ------------------------------------------------------------------------------
@@ -236,6 +236,10 @@ def _converted(x: Expr, args: list[Text], wide: bool) -> Text:
     return call(kind if x.op == "cast" else f"bitcast<{kind}>", args, wide)
 
 
+def _rounded(x: Expr, args: list[Text], wide: bool) -> Text:
+    return call(f"{x.op}x4" if wide else x.op, args, wide)
+
+
 def _logistic(x: Expr, args: list[Text], wide: bool) -> Text:
     one = literal(1.0, x.dtype)
     return Text(f"{one} / ({one} + exp(-{within(args[0], ATOM)}))", PRODUCT, wide)
@@ -266,6 +270,8 @@ _SPECIAL = {
     "logistic": _logistic,
     "tanh": _tanh,
     "isfinite": _isfinite,
+    "round_bf16": _rounded,
+    "round_half": _rounded,
 }
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ir.dtypes import bool_, u32
 
-from .expr import Expr, add, divisible, floordiv, loads
+from .expr import Expr, add, divisible, floordiv, loads, mul
 from .parts import Key, Parts, consecutive
 from .spell import (
     RELATION,
@@ -39,17 +39,22 @@ _COMPONENTS = "xyzw"
 class Writer:
     """Writes statements into `lines`.
 
-    `tensor_names[t]` is the WGSL name of binding t, and `vec[t]` the width (1 or 4) of the elements
-    it is declared with. Call `plan` with everything a block will write before writing it, so that
-    shared values are named; what was not planned is planned by itself when it is written.
+    `tensor_names[t]` is the WGSL name of binding t, `vec[t]` the number (1 or 4) of elements that
+    it is declared with, and `packed[t]` the dtype's name if two elements share a word. Call `plan`
+    with everything a block will write before writing it, so that shared values are named; what was
+    not planned is planned by itself when it is written.
     """
 
     def __init__(
-        self, tensor_names: Sequence[str], vec: Sequence[int], indent: str = "    "
+        self,
+        tensor_names: Sequence[str],
+        vec: Sequence[int],
+        indent: str = "    ",
+        packed: Sequence[str] = (),
     ) -> None:
         self.lines: list[str] = []
         self._indent = indent
-        self._parts = Parts(tensor_names, vec)
+        self._parts = Parts(tensor_names, vec, packed)
         self._names: ChainMap[Key, Text] = ChainMap()
 
     def child(self) -> Writer:
@@ -70,6 +75,14 @@ class Writer:
             text = self._write(key)
             if key not in self._names:
                 self._names[key] = Text(self._let(expr, text))
+
+    def bind4(self, expr: Expr, lane: Expr) -> None:
+        """Give the vec4 of `expr` a name here."""
+        key = self._parts.key(expr, lane)
+        if key.expr.op not in ("const", "sym") and key not in self._names:
+            text = self._write(key)
+            if key not in self._names:
+                self._names[key] = Text(self._let(expr, text), wide=text.wide)
 
     def plan(
         self,
@@ -104,13 +117,33 @@ class Writer:
         targets = self._targets(tensor, at, lane)
         if len(targets) == 1:
             element = u32 if value.dtype is bool_ else value.dtype
-            self._assign(tensor, targets[0], splat(text, element).text)
+            self._assign(tensor, targets[0], self._packed(tensor, splat(text, element).text))
             return
+        if self._parts.packed[tensor]:
+            raise ValueError(f"{value.dtype} results that share words are stored four at a time")
         subscripts = [Key(part) for target in targets for part in target]
         self._parts.count([key for key in subscripts if not self._parts.uses[key]])
         name = text.text if text.text.isidentifier() else self._let(value, text)
         for target, component in zip(targets, _COMPONENTS, strict=True):
             self._assign(tensor, target, f"{name}.{component}" if text.wide else name)
+
+    def store_words(self, tensor: int, quad: Expr, value: Expr, lane: Expr, words: int) -> None:
+        """Store `value` at lane 0..3 to words 2 * quad and 2 * quad + 1 of `words` in all."""
+        pair = self._packed(tensor, self.value4(value, lane))
+        name = self._parts.fresh("words")
+        self.lines.append(f"{self._indent}let {name} = {pair};")
+        target = self._parts.tensor_names[tensor]
+        first, after = self.value(mul(quad, 2)), add(mul(quad, 2), 1)
+        second = self.value(after) if after.op == "const" else f"{first} + 1u"
+        self.lines.append(f"{self._indent}{target}[{first}] = {name}.x;")
+        last = f"{self._indent}{target}[{second}] = {name}.y;"
+        if words % 2:
+            last = f"{self._indent}if ({second} < {words}u) {{\n  {last}\n{self._indent}}}"
+        self.lines.append(last)
+
+    def _packed(self, tensor: int, text: str) -> str:
+        kind = self._parts.packed[tensor]
+        return f"pack_{kind}x4({text})" if kind else text
 
     def _targets(self, tensor: int, at: Expr, lane: Expr | None) -> list[list[Expr]]:
         """The subscripts of each assignment of a store."""
@@ -184,11 +217,20 @@ class Writer:
             elements = ", ".join(part.text for part in parts)
             return Text(f"{value_type(x.dtype, 4)}({elements})", wide=True)
         name = self._parts.tensor_names[x.value]
+        if kind := self._parts.packed[x.value]:
+            return self._spell_packed(kind, name, parts, lane is not None)
         text = Text(name + "".join(f"[{part.text}]" for part in parts), wide=lane is not None)
         if x.dtype is not bool_:
             return text
         zero = splat(Text("0u"), u32) if text.wide else Text("0u")
         return Text(f"{text.text} != {zero.text}", RELATION, text.wide)
+
+    def _spell_packed(self, kind: str, name: str, parts: list[Text], wide: bool) -> Text:
+        if wide:
+            return Text(f"unpack_{kind}x4({name}[{parts[0].text}])", wide=True)
+        *subscripts, which = parts
+        word = name + "".join(f"[{part.text}]" for part in subscripts)
+        return Text(f"unpack_{kind}({word}, {which.text})")
 
     def _spell_linear(self, x: Expr, lane: Expr | None, parts: list[Text]) -> Text:
         terms, const = self._parts.terms(Key(x, lane))

@@ -38,15 +38,17 @@ def run_equation(eqn: Eqn, ins: Sequence[Any], wide: bool = False) -> list[np.nd
 
 
 def apply(eqn: Eqn, xs: Sequence[np.ndarray]) -> Any:
-    """One equation on arrays. Packed floats are computed with as devices do: in float32."""
+    """One equation on arrays. 16-bit floats are computed with in float32, so that what is made of
+    several operations here is rounded once, as on devices."""
     if eqn.prim.kind == "elementwise":
         pairs = zip(eqn.ins, xs, strict=True)
-        xs = [x.astype(np.float32) if _packed(v, x) else x for v, x in pairs]
+        xs = [x.astype(np.float32) if _short(v, x) else x for v, x in pairs]
     return eqn.prim.eval(*xs, **eqn.params)
 
 
-def _packed(v: Value, x: np.ndarray) -> bool:
-    return v.aval.dtype.packed and x.dtype == v.aval.dtype.np
+def _short(v: Value, x: np.ndarray) -> bool:
+    kind = v.aval.dtype
+    return kind.is_float and kind.itemsize == 2 and x.dtype == kind.np
 
 
 def evaluate_traced(fun: Callable, xs: Sequence[np.ndarray], multi: bool) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 import ir
-from ir import PRIMITIVES, Aval, DType, bool_, f16, f32, i32, u32
+from ir import PRIMITIVES, Aval, DType, bf16, bool_, f16, f32, i32, u32
 from ir.prims.contract import parse
 from ir.prims.elementwise import Compare, Elementwise
 
@@ -49,8 +49,8 @@ _DOMAINS: dict[str, tuple[Domain, ...]] = {
     "logistic": (tame,),
     "tanh": (tame,),
 }
-_CLASSES = {"float": (f32, f16), "number": (f32, f16, i32, u32)}
-_CLASSES |= {"bool or integer": (bool_, i32, u32), "any": (f32, f16, i32, u32, bool_)}
+_CLASSES = {"float": (f32, f16, bf16), "number": (f32, f16, bf16, i32, u32)}
+_CLASSES |= {"bool or integer": (bool_, i32, u32), "any": (f32, f16, bf16, i32, u32, bool_)}
 
 
 def _elementwise(prim: Elementwise) -> Callable[[Rng], Iterator[Sample]]:
@@ -95,7 +95,7 @@ def _select(rng: Rng) -> Iterator[Sample]:
 
 
 def _cast(rng: Rng) -> Iterator[Sample]:
-    kinds = (f32, f16, i32, u32, bool_)
+    kinds = (f32, f16, bf16, i32, u32, bool_)
     for k, shape in enumerate(shapes(rng)):
         yield Sample("cast", (Aval(shape, kinds[k % 2]),), {"dtype": kinds[1 - k % 2]})
     for source in kinds:
@@ -473,7 +473,7 @@ def _remat(rng: Rng) -> Iterator[Sample]:
 
 
 def _checkpoint_name(rng: Rng) -> Iterator[Sample]:
-    for aval in mixed(rng):
+    for aval in (*mixed(rng), Aval((5,), bf16)):
         yield Sample("checkpoint_name", (aval,), {"name": "a value"})
 
 

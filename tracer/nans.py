@@ -37,7 +37,7 @@ def found_in(values: Iterable[np.ndarray]) -> str | None:
 
 
 def _has(x: np.ndarray, test: Callable) -> bool:
-    return x.dtype.kind == "f" and bool(test(x).any())
+    return x.dtype.kind in "fV" and bool(test(x).any())
 
 
 def error(graph: Graph, args: Sequence[np.ndarray], word: str, name: str) -> FloatingPointError:

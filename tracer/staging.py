@@ -212,11 +212,16 @@ def scalar(value: Any, dtype: DType | None = None, shape: tuple[int, ...] = ()) 
     """A Python or numpy number as an operand of `bind`, every element equal."""
     dtype = dtype or aval_of(value).dtype
     fixed = lit(value, dtype, shape)
-    if current() is None or not dtype.is_float or np.isfinite(fixed.value):
+    if current() is None or not dtype.is_float or _is_finite(fixed.value, dtype):
         return fixed
     # Device languages have no infinite or NaN constants: such values travel as data.
     held = Array.from_host(np.full((), fixed.value, dtype.np))
     return spread(held, shape)
+
+
+def _is_finite(value: float, dtype: DType) -> bool:
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(dtype.np.type(value)))
 
 
 def type_like(x: Any, shape: tuple[int, ...]) -> Aval:

@@ -19,9 +19,9 @@ _KINDS = {
     "signed integer": ("int32",),
     "unsigned integer": ("uint32",),
     "integral": ("int32", "uint32"),
-    "real floating": ("float32", "float16"),
+    "real floating": ("float32", "float16", "bfloat16"),
     "complex floating": (),
-    "numeric": ("int32", "uint32", "float32", "float16"),
+    "numeric": ("int32", "uint32", "float32", "float16", "bfloat16"),
 }
 
 

@@ -20,7 +20,7 @@ from .forward import jvp
 from .linear import vjp
 from .staging import operand, trace
 
-TOLERANCE = {"float16": 5e-2, "float32": 2e-3}
+TOLERANCE = {"bfloat16": 2e-1, "float16": 5e-2, "float32": 2e-3}
 EPS = 1e-5
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..expr import Expr, add, mul, sym
+from ..expr import Expr, add, minimum, mul, sym
 from ..frame import Frame
 from ..lower import Lowering
+from ..packing import in_quads
 from ..profile import Profile
 from ..render import render
 from ..wgsl import choose_vec
@@ -25,12 +26,13 @@ from .functions import mentioned
 def build_map(frame: Frame, profile: Profile) -> Kernel:
     """A kernel over the flat index space that all results of the region share."""
     region = frame.region
-    wide = all(v.aval.ndim and v.aval.shape[-1] % 4 == 0 for v in region.outs)
-    count = region.rows // 4 if wide else region.rows
+    wide = all(in_quads(v.aval) for v in region.outs)
+    ragged = not wide and any(v.aval.dtype.packed for v in region.outs)
+    count = ceil_div(region.rows, 4) if wide or ragged else region.rows
     threads = threads_for(count, 64 if profile.kind == "cpu" else min(256, profile.invocations))
     groups = ceil_div(count, threads)
-    body, vec = _body(frame, count, wide)
-    share = "4 elements" if wide else "1 element"
+    body, vec = _ragged(frame, count) if ragged else _body(frame, count, wide)
+    share = "4 elements" if wide or ragged else "1 element"
     config = f"map over {shape_text(region.outs[0].aval)}, {share} per invocation"
     wgsl = render(
         "map",
@@ -60,4 +62,25 @@ def _body(frame: Frame, count: int, wide: bool) -> tuple[list[str], list[int]]:
     stores = [(t, start, x) for t, x in zip(frame.targets, values, strict=True)]
     writer = frame.writer(vec)
     write_stores(frame, writer, stores, LANE if wide else None)
+    return writer.lines, vec
+
+
+def _ragged(frame: Frame, count: int) -> tuple[list[str], list[int]]:
+    """The same for packed results of any shape: two words an invocation, the last of which may hold
+    one element and repeat it."""
+    region = frame.region
+    i = sym("i", 0, count - 1)
+    low = Lowering(region.graph, frame.sources, {})
+    flat = add(mul(i, 4), LANE)
+    flat = minimum(flat, region.rows - 1) if region.rows % 4 else flat
+    values = [low.at(v, flat) for v in region.outs]
+    vec = choose_vec(values, LANE, len(frame.vars), frame.elements)
+    for t in frame.targets:
+        vec[t] = 1
+    writer = frame.writer(vec)
+    writer.plan(values, LANE)
+    for x in values:  # results may overwrite operands
+        writer.bind4(x, LANE)
+    for t, x in zip(frame.targets, values, strict=True):
+        writer.store_words(t, i, x, LANE, ceil_div(region.rows, 2))
     return writer.lines, vec

@@ -16,7 +16,7 @@ import runtime
 from codegen.compile import CompileError, compile_graph
 from codegen.legalize import legalize
 from codegen.profile import LAVAPIPE, WEBGPU_DEFAULT
-from ir import PRIMITIVES, Aval, emit, evaluate, f16, f32
+from ir import PRIMITIVES, Aval, emit, evaluate, f32
 from ir.passes.grad import vjp_graph
 
 from ..oracle.numeric import agree
@@ -26,7 +26,7 @@ from .test_primitives import compare
 
 KINDS = ("contract", "reduce", "scatter", "composite")
 HEAVY = [n for n, p in PRIMITIVES.items() if p.kind in KINDS]
-NO_F16 = [s for n in HEAVY for s in samples(n) if not any(a.dtype is f16 for a in s.avals)]
+SAMPLES = [s for n in HEAVY for s in samples(n)]
 
 
 def op(name, *ins, **params):
@@ -39,13 +39,13 @@ def webgpu():
     return dataclasses.replace(WEBGPU_DEFAULT, loop_limit=own.loop_limit)
 
 
-@pytest.mark.parametrize("sample", NO_F16, ids=str)
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_default_limits_suffice(sample):
     compare(sample.graph(), sample.arrays(), 30.0, webgpu())
 
 
 @pytest.mark.parametrize(
-    "sample", [s for s in NO_F16 if s.prim in COMPOSITES and s.prim == "attention"], ids=str
+    "sample", [s for s in SAMPLES if s.prim in COMPOSITES and s.prim == "attention"], ids=str
 )
 def test_default_limits_suffice_backwards(sample):
     graph, arrays = vjp_graph(sample.graph(), smooth(sample)), sample.arrays()

@@ -181,6 +181,17 @@ def table_gradient(table, ids, cotangent):
     return grad(lambda t: jnp.sum(t[ids] * cotangent))(table)
 
 
+# --- of packed floats ---------------------------------------------------------------------------
+
+
+def rescaled(x, scale):
+    return nn.silu(x) * scale
+
+
+def projected(x, weight, bias):
+    return nn.relu(x @ weight + bias)
+
+
 # --- what is kept ---------------------------------------------------------------------------------
 
 CPU, WEB, GPU = "lavapipe", "webgpu-default", "h100"
@@ -200,6 +211,16 @@ CASES = (
     Case("map_mask", WEB, masked, ((16, 32),)),
     Case("map_update", WEB, cached, ((32, 16), (1, 16), ("int32",)), donate=(0,)),
     Case("map_f16", CPU, halved, ((8, 64, "float16"), (8, 64, "float16"))),
+    Case("map_f16_packed", WEB, halved, ((8, 64, "float16"), (8, 64, "float16"))),
+    Case("map_bf16", WEB, rescaled, ((8, 64, "bfloat16"), (64, "bfloat16"))),
+    Case("map_bf16_odd", WEB, rescaled, ((3, 7, "bfloat16"), ("bfloat16",))),
+    Case("row_softmax_bf16", GPU, softmax, ((64, 256, "bfloat16"),)),
+    Case(
+        "matmul_bf16",
+        WEB,
+        projected,
+        ((64, 48, "bfloat16"), (48, 64, "bfloat16"), (64, "bfloat16")),
+    ),
     Case("scatter_store", WEB, placed, ((40, "int32"), (40, 8))),
     Case("scatter_match_web", WEB, table_gradient, ((50, 24), (30, "int32"), (30, 24))),
     Case("scatter_match_cpu", CPU, table_gradient, ((50, 24), (30, "int32"), (30, 24))),

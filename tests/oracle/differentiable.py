@@ -214,7 +214,7 @@ WITHOUT: dict[str, str] = {
         population_count reduce_xor right_shift shift_left shift_right_arithmetic
         shift_right_logical mulhi packbits unpackbits""",
     _TYPES: """
-        broadcast_shapes can_cast conv_dimension_numbers dtype einsum_path isdtype isscalar
+        broadcast_shapes can_cast conv_dimension_numbers dtype einsum_path finfo isdtype isscalar
         issubdtype iterable iscomplex iscomplexobj isreal isrealobj ndim promote_types result_type
         shape size conv_general_permutations conv_shape_tuple conv_general_shape_tuple
         conv_transpose_shape_tuple reduce_window_shape_tuple shape_as_value padtype_to_pads

@@ -447,7 +447,7 @@ _NEEDS_DTYPE = ("reduce_max", "reduce_min")
 
 def reference(sample, arrays: Sequence[Array]) -> tuple[Array, ...]:
     """The results of a sample in float64, int64 or bool."""
-    wide = {"f": np.float64, "i": np.int64, "u": np.int64, "b": np.bool_}
+    wide = {"f": np.float64, "V": np.float64, "i": np.int64, "u": np.int64, "b": np.bool_}
     keep = sample.prim == "bitcast"
     xs = [x if keep else x.astype(wide[x.dtype.kind]) for x in arrays]
     extra = {"dtype": sample.avals[0].dtype} if sample.prim in _NEEDS_DTYPE else {}
