@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ir import Aval, bool_, f32, i32, u32
+from tracer.writing import Places
 
 from .writer import DEEPEST, Writer
 
@@ -283,12 +284,20 @@ def gather(w: Writer) -> str | None:
     return w.choose(forms)
 
 
+# Those of JAX's updates that exist.
+COMBINES = tuple(m for m in ("add", "multiply", "min", "max") if hasattr(Places, m))
+
+
 def write(w: Writer) -> str | None:
     x = w.pick(lambda a: is_float(a) and a.ndim > 0 and a.size > 0)
     if x is None:
         return None
     n = _type(w, x).shape[0]
-    forms = [f"{x}.at[0].set(0.5)", f"{x}.at[-1].add({x}[0])", f"{x}.at[1:].set(0.5)"]
+    forms = [
+        f"{x}.at[0].set(0.5)",
+        f"{x}.at[-1].add({x}[0])",
+        f"{x}.at[1:].{w.choose(COMBINES)}(0.5)",
+    ]
     forms += [f"{x}.at[::2].set({x}[::2] * 2)", f"{x}.at[..., 0].set(0.125)"]
     forms += [
         f"lax.dynamic_update_slice({x}, jnp.sin({x}[:1]), ({n - 1},) + (0,) * ({x}.ndim - 1))"
@@ -296,7 +305,7 @@ def write(w: Writer) -> str | None:
     ids = w.pick(lambda a: a.dtype is i32 and a.ndim == 1 and a.size)
     if ids:
         forms += [f"{x}.at[{ids}].add(0.5)", f"{x}.at[{ids} % {n}].add({x}[{ids} % {n}])"]
-        forms += [f"{x}.at[{ids}].set(0.5)"]
+        forms += [f"{x}.at[{ids}].set(0.5)", f"{x}.at[{ids}].{w.choose(COMBINES)}(0.5)"]
     return w.choose(forms)
 
 
