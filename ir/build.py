@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from .dtypes import DType
@@ -147,16 +147,21 @@ class attributed:
         self.builder.src, self.builder.scope = self.saved
 
 
-@contextmanager
-def located(eqn: Eqn) -> Iterator[None]:
-    """A TypeError or ValueError raised inside, by a rule of `eqn`, ends with the user's line."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        if type(error) not in (TypeError, ValueError):
-            raise
-        where = describe_src(eqn.src)
-        raise type(error)(f"{str(error).removesuffix(where)}{where}") from None
+class located:
+    """Context: a TypeError or ValueError, raised by a rule of `eqn`, ends with the user's line."""
+
+    __slots__ = ("eqn",)
+
+    def __init__(self, eqn: Eqn) -> None:
+        self.eqn = eqn
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        if kind in (TypeError, ValueError):
+            where = describe_src(self.eqn.src)
+            raise kind(f"{str(error).removesuffix(where)}{where}") from None
 
 
 def build(fun: Callable, *avals: Aval) -> Graph:
@@ -207,11 +212,18 @@ def lit_like(value: float | int | bool, like: Value) -> Lit:
 
 def apply_sugar(name: str, operands: Sequence[Any]) -> Value:
     """Emit primitive `name`; Python scalars take the type of the other operand."""
-    from .prim import PRIMITIVES
-
-    like = next(v for v in operands if isinstance(v, (Var, Lit)))
+    for like in operands:
+        if isinstance(like, (Var, Lit)):
+            break
     values = [v if isinstance(v, (Var, Lit)) else lit_like(v, like) for v in operands]
-    return emit(PRIMITIVES[name], *values)
+    return emit(_primitives()[name], *values)
+
+
+@cache
+def _primitives() -> dict[str, Any]:
+    from .prim import PRIMITIVES  # that module builds on this one
+
+    return PRIMITIVES
 
 
 def is_ours(file: str) -> bool:
@@ -227,7 +239,7 @@ def user_src() -> Src | None:
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not is_ours(file):
+        if not (_is_ours.get(file) or is_ours(file)):  # a look-up for each frame, mostly no call
             return _src(file, frame.f_lineno)
         frame = frame.f_back
     return None

@@ -8,9 +8,9 @@ all `value`. Nothing is mutated; params are hashable, and a graph, or a tuple of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -79,9 +79,14 @@ class _Operators:
 
 
 def _emit2(name: str, *operands: Any) -> Value:
-    from .build import apply_sugar
+    return _apply_sugar()(name, operands)
 
-    return apply_sugar(name, operands)
+
+@cache
+def _apply_sugar() -> Callable[[str, tuple], Value]:
+    from .build import apply_sugar  # that module builds on this one
+
+    return apply_sugar
 
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)

@@ -25,18 +25,18 @@ from .staging import SCALARS, bind, filled, marked, operand, scalar, spread
 def promote(name: str, *xs: Any) -> list:
     """The operands with one dtype and one shape."""
     ready = _ready(*xs) if len(xs) == 2 else None
-    return ready or broadcast(name, *same_dtype(name, *xs))
+    return broadcast(name, *(ready or same_dtype(name, *xs)))
 
 
 def _ready(x: Any, y: Any) -> list | None:
-    """Traced arrays of one type, or one of floats with a number: what nearly all operands are."""
+    """Traced arrays of one dtype, or one of floats with a number: what nearly all operands are."""
     if type(y) is not Tracer:
         number = _beside(x, y)
         return number and [x, number]
     if type(x) is not Tracer:
         number = _beside(y, x)
         return number and [number, y]
-    same = x.value.aval == y.value.aval and x.weak_type == y.weak_type
+    same = x.value.aval.dtype is y.value.aval.dtype and x.weak_type == y.weak_type
     return [x, y] if same else None
 
 
@@ -103,7 +103,8 @@ def broadcast(name: str, *xs: Any) -> list:
     if shapes.count(shapes[0]) == len(shapes):
         return list(xs)
     try:
-        shape = np.broadcast_shapes(*shapes)
+        one_is_scalar = len(shapes) == 2 and () in shapes
+        shape = max(shapes) if one_is_scalar else np.broadcast_shapes(*shapes)
     except ValueError:
         raise located(
             TypeError,
