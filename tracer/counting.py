@@ -20,7 +20,7 @@ from .array import aval_of, host_value
 from .bits import sort_key
 from .creation import as_shape, iota
 from .errors import ConcretizationTypeError, located
-from .indexing import take
+from .indexing import picked as take
 from .operands import as_bool, astype, same_dtype
 from .reductions import cumsum
 from .reductions import sum as reduce_sum

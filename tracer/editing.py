@@ -18,7 +18,7 @@ from .array import Array, Tracer, aval_of, host_value
 from .counting import nonzero
 from .creation import as_shape, asarray, iota
 from .errors import located
-from .indexing import take
+from .indexing import picked as take
 from .layout import picked
 from .operands import as_bool, astype, same_dtype
 from .sorting import argsort

@@ -1,146 +1,74 @@
 """`x[index]`: numpy's rules, with JAX's answer to positions out of range.
 
-Invariant: Python ints and slices are checked and become views; positions known only on the device
-clamp. Negative positions count from the end.
+Invariant: Python ints and slices become views, other positions a gather. Negative positions count
+from the end; a position out of range reads the nearest element unless a mode says otherwise.
 """
 
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from ir.build import current
-from ir.dtypes import bool_, i32
+from ir.dtypes import highest, i32, lowest
 
 from . import elementwise as ew
 from . import shaping
-from .array import Array, Tracer, aval_of
-from .creation import iota
+from .array import aval_of
 from .errors import located
+from .indices import Plan, plan
 from .operands import astype
+from .reductions import without_out
 from .staging import SCALARS, bind, operand, scalar
-
-_INTS = (int, np.integer)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """An index in canonical form.
-
-    `items`: one int, slice or array for each axis. `new`: places of None in the result of the
-    static part, which drops the axes of ints, or keeps all axes if there are `arrays`.
-    """
-
-    items: tuple[Any, ...]
-    new: tuple[int, ...]
-
-    @property
-    def arrays(self) -> tuple[int, ...]:
-        """Axes with array items; ints count as arrays where there is an array, as in numpy."""
-        if not any(is_array(item) for item in self.items):
-            return ()
-        return tuple(d for d, item in enumerate(self.items) if not isinstance(item, slice))
-
-
-def is_array(item: Any) -> bool:
-    return isinstance(item, (Tracer, Array, np.ndarray))
-
-
-def plan(shape: tuple[int, ...], index: Any) -> Plan:
-    """Canonicalise an index. Raises IndexError, TypeError."""
-    given = list(index) if isinstance(index, tuple) else [index]
-    given = [_item(item) for item in given]
-    used = sum(item is not None and item is not Ellipsis for item in given)
-    if used > len(shape):
-        raise located(
-            IndexError,
-            f"too many indices: array has {len(shape)} axes, but {used} were indexed",
-        )
-    dots = [i for i, item in enumerate(given) if item is Ellipsis]
-    if len(dots) > 1:
-        raise located(IndexError, "an index can only have a single ellipsis ('...')")
-    at = dots[0] if dots else len(given)
-    fill = [slice(None)] * (len(shape) - used)
-    given = given[:at] + fill + given[at + 1 :]
-    items = [item for item in given if item is not None]
-    fixed = tuple(
-        _bounded(item, d, n) for d, (item, n) in enumerate(zip(items, shape, strict=True))
-    )
-    return Plan(fixed, _new_axes(given, fixed))
-
-
-def _item(item: Any) -> Any:
-    if isinstance(item, (bool, np.bool_)) or (is_array(item) and aval_of(item).dtype is bool_):
-        raise located(
-            IndexError,
-            "boolean indices would make the result's shape depend on data; use jnp.where",
-        )
-    if isinstance(item, list):
-        item = np.asarray(item, dtype=np.int32 if not item else None)
-    if is_array(item) and not aval_of(item).dtype.is_integer:
-        raise located(TypeError, f"an index must be an integer array, got {aval_of(item)}")
-    if item is None or item is Ellipsis or is_array(item) or isinstance(item, slice):
-        return item
-    if isinstance(item, _INTS):
-        return int(item)
-    raise located(
-        TypeError,
-        f"an index consists of ints, slices, None, ... and integer arrays, got {item!r}",
-    )
-
-
-def _bounded(item: Any, axis: int, n: int) -> Any:
-    if isinstance(item, int):
-        if not -n <= item < n:
-            raise located(
-                IndexError, f"index {item} is out of bounds for axis {axis} with size {n}"
-            )
-        return item % n
-    if isinstance(item, slice):
-        try:
-            return slice(*item.indices(n))
-        except TypeError:
-            raise located(
-                TypeError,
-                "a slice has Python ints as bounds; use lax.dynamic_slice for traced positions",
-            ) from None
-    return item
-
-
-def _new_axes(given: list, items: tuple) -> tuple[int, ...]:
-    """Where Nones go in the result of the static part."""
-    mixed = any(is_array(item) for item in items)
-    places, axes = [], 0
-    for item in given:
-        if item is None:
-            places.append(axes)
-        # With arrays in the index, Nones are placed among all axes before those are gathered.
-        axes += mixed or item is None or isinstance(item, slice)
-    return tuple(places)
-
 
 # --- reading ----------------------------------------------------------------------------------
 
 
-def get(x: Any, index: Any) -> Any:
+def get(
+    x: Any,
+    index: Any,
+    mode: Any = None,
+    fill_value: Any = None,
+    wrap: bool = True,
+    **promises: bool,
+) -> Any:
     """x[index]."""
-    x = operand(x)
-    where = plan(aval_of(x).shape, index)
+    x, kind = operand(x), scatter_mode(mode)
+    where = plan(aval_of(x).shape, index, wrap, exact=kind is not None)
     if not where.arrays:
         return _get_static(x, where)
     static = tuple(
         slice(0, n, 1) if d in where.arrays else item for d, (item, n) in _axes(x, where)
     )
-    x = _slice(x, static)
+    x = sliced(x, static)
     items = list(where.items)
     for place in where.new:
         items.insert(place, slice(None))
     x = shaping.expand_dims(x, where.new) if where.new else x
-    return _gather(x, items)
+    return _gather(x, items, kind, fill_value, wrap, promises.get("unique", False))
+
+
+def scatter_mode(mode: Any) -> str | None:
+    """ "clip", "fill" or None (nobody said). Raises ValueError for other modes."""
+    name = getattr(mode, "name", mode)
+    found = _MODES.get(name.lower() if isinstance(name, str) else name, "")
+    if found == "":
+        raise located(ValueError, f'Unknown gather mode "{mode}"')
+    return found
+
+
+_MODES = {
+    None: None,
+    "promise_in_bounds": None,
+    "clip": "clip",
+    "fill": "fill",
+    "drop": "fill",
+    "fill_or_drop": "fill",
+}
 
 
 def _axes(x: Any, where: Plan) -> enumerate:
@@ -149,10 +77,17 @@ def _axes(x: Any, where: Plan) -> enumerate:
 
 def _get_static(x: Any, where: Plan) -> Any:
     ints = [d for d, item in enumerate(where.items) if isinstance(item, int)]
+    for d in ints:
+        if not aval_of(x).shape[d]:
+            raise located(IndexError, f"index {where.items[d]} of axis {d}, which has size 0")
+    near = [
+        min(max(item, 0), n - 1) if isinstance(item, int) else item
+        for item, n in zip(where.items, aval_of(x).shape, strict=True)
+    ]
     if ints and current() is None:
-        return _get_eager(x, where, ints)
-    spans = tuple(slice(i, i + 1, 1) if isinstance(i, int) else i for i in where.items)
-    return _reshaped(_slice(x, spans), where, ints)
+        return _get_eager(x, replace(where, items=tuple(near)), ints)
+    spans = tuple(slice(i, i + 1, 1) if isinstance(i, int) else i for i in near)
+    return _reshaped(sliced(x, spans), where, ints)
 
 
 def _reshaped(x: Any, where: Plan, ints: list[int]) -> Any:
@@ -169,10 +104,10 @@ def _get_eager(x: Any, where: Plan, ints: list[int]) -> Any:
     starts = [scalar(where.items[d] if d in ints else 0, i32) for d in range(len(shape))]
     row = bind("dynamic_slice", x, *starts, sizes=sizes)
     spans = tuple(slice(0, 1, 1) if d in ints else item for d, item in enumerate(where.items))
-    return _reshaped(_slice(row, spans), where, ints)
+    return _reshaped(sliced(row, spans), where, ints)
 
 
-def _slice(x: Any, spans: tuple[slice, ...]) -> Any:
+def sliced(x: Any, spans: tuple[slice, ...]) -> Any:
     """Slices in the form `slice.indices` gives, steps of either sign."""
     shape = aval_of(x).shape
     if all(s == slice(0, n, 1) for s, n in zip(spans, shape, strict=True)):
@@ -198,90 +133,212 @@ def forward_spans(spans: tuple[slice, ...]) -> tuple[list[tuple[int, int, int]],
     return forward, tuple(turned)
 
 
-def _gather(x: Any, items: list) -> Any:
+def _gather(x: Any, items: list, mode: str | None, fill: Any, wrap: bool, unique: bool) -> Any:
     """Rows of `x` at the array items; the other items are whole axes."""
     shape = aval_of(x).shape
     axes = [d for d, item in enumerate(items) if not isinstance(item, slice)]
-    ids = flat_ids([items[d] for d in axes], [shape[d] for d in axes], clamp=True)
+    arrays = positions([items[d] for d in axes], [shape[d] for d in axes], wrap)
     rest = [d for d in range(len(shape)) if d not in axes]
     rows = shaping.transpose(x, [*axes, *rest])
-    rows = shaping.reshape(rows, (prod(shape[d] for d in axes), *(shape[d] for d in rest)))
-    out = bind("take", rows, ids)
+    sizes = [shape[d] for d in axes]
+    rows = shaping.reshape(rows, (prod(sizes), *(shape[d] for d in rest)))
+    out = _picked_rows(rows, arrays, sizes, mode, fill, unique)
     adjacent = axes == list(range(axes[0], axes[-1] + 1))
-    count = aval_of(ids).ndim
+    count = aval_of(arrays[0]).ndim
     first = axes[0] if adjacent else 0
     return shaping.moveaxis(out, tuple(range(count)), tuple(range(first, first + count)))
 
 
-def flat_ids(arrays: list, sizes: list[int], clamp: bool) -> Any:
-    """One row-major position for several positions; out of range it is clamped, or -1."""
-    ids = [_wrapped(a, n) for a, n in zip(arrays, sizes, strict=True)]
-    if len(ids) == 1:
-        return ids[0]
+def _picked_rows(
+    rows: Any, arrays: list, sizes: list[int], mode: str | None, fill: Any, unique: bool
+) -> Any:
+    """Rows at row-major positions. Out of range they are those of the nearest position, without a
+    derivative unless `mode` is "clip", or `fill`."""
+    near = [ew.clip(i, 0, n - 1) for i, n in zip(arrays, sizes, strict=True)]
+    if mode == "clip" or (len(arrays) == 1 and mode is None):
+        ids = near if mode == "clip" else arrays
+        return _nonempty_take(rows, flat_ids(ids, sizes), unique and mode is None)
+    inside = all_inside(arrays, sizes)
+    flat = flat_ids(near, sizes)
+    if mode == "fill":
+        flat = ew.where(inside, flat, -1)  # no two are the same row because both are out of range
+        if not aval_of(rows).shape[0]:
+            shape = (*aval_of(flat).shape, *aval_of(rows).shape[1:])
+            return shaping.broadcast_to(filling(rows, fill), shape)
+    out = _nonempty_take(rows, flat, unique)
+    there = shaping.reshape(inside, aval_of(inside).shape + (1,) * (aval_of(rows).ndim - 1))
+    other = filling(rows, fill) if mode == "fill" else bind("stop_gradient", out)
+    return ew.where(there, out, other)
+
+
+def _nonempty_take(rows: Any, ids: Any, unique: bool, batch: int = 0) -> Any:
+    if aval_of(rows).shape[batch] == 0 and aval_of(ids).size:
+        raise located(IndexError, f"cannot take from the empty axis {batch} of {aval_of(rows)}")
+    return bind("take", rows, ids, **said(batch=batch, unique=unique))
+
+
+def said(**params: Any) -> dict[str, Any]:
+    """The params that say something."""
+    return {name: value for name, value in params.items() if value}
+
+
+def filling(x: Any, value: Any) -> Any:
+    """What stands for elements that are not there: NaN, or an integer's extreme value."""
+    kind = aval_of(x).dtype
+    if value is None:
+        value = np.nan if kind.is_float else True
+        if kind.is_integer:
+            value = kind.np.type(lowest(kind) if kind.np.kind == "i" else highest(kind))
+    return astype(operand(value), kind)
+
+
+def positions(arrays: list, sizes: list[int], wrap: bool = True) -> list:
+    """Index arrays of one shape as i32; negative positions count from the end if they `wrap`."""
+    pairs = zip(arrays, sizes, strict=True)  # ints were counted from the start by `plan`
+    ids = [_wrapped(a, n) if wrap and not isinstance(a, int) else _signed(a) for a, n in pairs]
     try:
-        ids = shaping.broadcast_arrays(*ids)
+        return shaping.broadcast_arrays(*ids) if len(ids) > 1 else ids
     except ValueError:
         shapes = ", ".join(str(aval_of(i).shape) for i in ids)
         raise located(
             IndexError, f"shape mismatch: index arrays of shapes {shapes} do not broadcast"
         ) from None
-    if clamp:
-        ids = [ew.clip(i, 0, n - 1) for i, n in zip(ids, sizes, strict=True)]
+
+
+def flat_ids(ids: list, sizes: list[int]) -> Any:
+    """One row-major position for several positions, which are in range."""
     flat = ids[0]
     for i, n in zip(ids[1:], sizes[1:], strict=True):
         flat = ew.add(ew.multiply(flat, n), i)
-    if clamp:
-        return flat
-    inside = [ew.logical_and(i >= 0, i < n) for i, n in zip(ids, sizes, strict=True)]
+    return flat
+
+
+def all_inside(ids: list, sizes: list[int]) -> Any:
+    """Where all positions are in range."""
+    inside = [
+        ew.logical_and(ew.greater_equal(i, 0), ew.less(i, n))
+        for i, n in zip(ids, sizes, strict=True)
+    ]
     for part in inside[1:]:
         inside[0] = ew.logical_and(inside[0], part)
-    return ew.where(inside[0], flat, -1)
+    return inside[0]
 
 
 def _wrapped(ids: Any, n: int) -> Any:
     """Negative positions counted from the end, as int32."""
-    if isinstance(ids, (int, np.ndarray)):
-        host = np.asarray(ids, np.int64)
+    if isinstance(ids, np.ndarray):
+        host = ids.astype(np.int64)
         return operand(np.where(host < 0, host + n, host).astype(np.int32))
     if aval_of(ids).dtype.np.kind != "i":
         return astype(ids, i32)
+    ids = astype(ids, i32)
     return ew.where(ew.less(ids, 0), ew.add(ids, n), ids)
 
 
-def take(x: Any, indices: Any, axis: int | None = None, mode: str | None = None) -> Any:
-    """x[indices] along `axis` (default: of the flattened array); positions out of range clamp.
+def _signed(ids: Any) -> Any:
+    return astype(operand(np.int32(ids) if isinstance(ids, int) else ids), i32)
 
-    Negative positions count from the end, except with mode="clip", where they clamp to 0.
+
+# --- numpy's functions ------------------------------------------------------------------------
+
+
+def picked(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """x[indices] along `axis` (None: flattened), for positions in range."""
+    return _take(x, indices, axis, None, None, False)
+
+
+def take(
+    a: Any,
+    indices: Any,
+    axis: int | None = None,
+    out: None = None,
+    mode: str | None = None,
+    unique_indices: bool = False,
+    indices_are_sorted: bool = False,
+    fill_value: Any = None,
+) -> Any:
+    """a[indices] along `axis` (default: of the flattened array).
+
+    Modes say what positions out of range read: "fill" (the default) `fill_value`, by default NaN
+    or an integer's extreme value; "clip" the nearest element; "wrap" the one that far round.
+    Negative positions count from the end, except with "clip". `unique_indices` is a promise.
     """
-    if mode not in (None, "clip", "wrap"):
-        raise located(ValueError, f"take has the modes None and 'clip', got {mode!r}")
+    without_out("take", out)
+    if mode == "raise":
+        raise located(ValueError, "The 'raise' mode to jnp.take is not supported.")
+    if mode not in (None, "fill", "clip", "wrap"):
+        raise located(ValueError, f"Invalid mode '{mode}' for np.take")
+    return _take(a, indices, axis, mode or "fill", fill_value, unique_indices)
+
+
+def _take(x: Any, indices: Any, axis: int | None, mode: str | None, fill: Any, unique: bool) -> Any:
     x, ids = operand(x, "take"), operand(indices, "take")
     if not aval_of(ids).dtype.is_integer:
-        raise located(TypeError, f"take needs integer indices, got {aval_of(ids)}")
+        raise located(
+            TypeError, f"take requires indices of integer dtype, got {aval_of(ids).dtype.np.name}"
+        )
     x = shaping.ravel(x) if axis is None else x
     at = shaping.canonical_axis(0 if axis is None else axis, aval_of(x).ndim)
-    if aval_of(x).shape[at] == 0 and aval_of(ids).size:
+    size = aval_of(x).shape[at]
+    if size == 0 and aval_of(ids).size:
         raise located(IndexError, f"cannot take from the empty axis {at} of {aval_of(x)}")
-    ids = ids if mode == "clip" else _wrapped(ids, aval_of(x).shape[at])
-    out = bind("take", shaping.moveaxis(x, at, 0), ids)
-    count = aval_of(ids).ndim
+    ids = ew.mod(ids, size) if mode == "wrap" and size else ids
+    ids = positions([ids], [size], wrap=mode != "clip")
+    out = _picked_rows(
+        shaping.moveaxis(x, at, 0), ids, [size], None if mode == "wrap" else mode, fill, unique
+    )
+    count = aval_of(ids[0]).ndim
     return shaping.moveaxis(out, tuple(range(count)), tuple(range(at, at + count)))
 
 
-def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
-    """out[.., i, ..] = x[.., indices[.., i, ..], ..]; other axes broadcast."""
-    x, ids = operand(x), operand(indices)
-    at = shaping.canonical_axis(axis, aval_of(x).ndim)
-    wide = [n if d == at else slice(None) for d, n in enumerate(aval_of(ids).shape)]
-    shape = np.broadcast_shapes(
-        tuple(1 if d == at else n for d, n in enumerate(aval_of(x).shape)), aval_of(ids).shape
+def along(x: Any, indices: Any, axis: int) -> Any:
+    """`take_along_axis` for positions in range."""
+    return take_along_axis(x, indices, axis, "promise_in_bounds")
+
+
+def take_along_axis(
+    arr: Any, indices: Any, axis: int | None = -1, mode: Any = None, fill_value: Any = None
+) -> Any:
+    """out[.., i, ..] = arr[.., indices[.., i, ..], ..]; other axes broadcast.
+
+    Positions out of range read `fill_value` (by default NaN, or an integer's extreme value), with
+    mode="clip" the nearest element. Axis None stands for the flattened array.
+    """
+    x, ids = operand(arr), operand(indices)
+    if not aval_of(ids).dtype.is_integer:
+        raise located(
+            TypeError,
+            f"take_along_axis indices must be of integer type, got {aval_of(ids).dtype.np.name}",
+        )
+    x, axis = (shaping.ravel(x), 0) if axis is None else (x, axis)
+    rank = aval_of(x).ndim
+    if aval_of(ids).ndim != rank:
+        raise located(
+            ValueError,
+            "indices and arr must have the same number of dimensions; "
+            f"{aval_of(ids).ndim} vs. {rank}",
+        )
+    at = shaping.canonical_axis(axis, rank)
+    x, ids = beside(x, ids, at)
+    size = aval_of(x).shape[-1]
+    kind = "fill" if mode is None else scatter_mode(mode)
+    (ids,) = positions([ids], [size], wrap=kind is not None)
+    if kind == "clip":
+        ids = ew.clip(ids, 0, size - 1)
+    out = _nonempty_take(x, ids, False, rank - 1)
+    if kind == "fill":
+        out = ew.where(all_inside([ids], [size]), out, filling(x, fill_value))
+    return shaping.moveaxis(out, -1, at)
+
+
+def beside(x: Any, ids: Any, axis: int) -> tuple[Any, Any]:
+    """Both with `axis` last and all other axes broadcast."""
+    x, ids = shaping.moveaxis(x, axis, -1), shaping.moveaxis(ids, axis, -1)
+    lead = np.broadcast_shapes(aval_of(x).shape[:-1], aval_of(ids).shape[:-1])
+    return (
+        shaping.broadcast_to(x, (*lead, aval_of(x).shape[-1])),
+        shaping.broadcast_to(ids, (*lead, aval_of(ids).shape[-1])),
     )
-    x = shaping.broadcast_to(
-        x, tuple(aval_of(x).shape[at] if d == at else n for d, n in enumerate(shape))
-    )
-    ids = shaping.broadcast_to(ids, shape)
-    index = [ids if d == at else iota(shape, d) for d in range(len(wide))]
-    return _gather(x, index)
 
 
 def as_position(i: Any, size: int) -> Any:

@@ -18,7 +18,7 @@ from .array import Array, Tracer, aval_of
 from .counting import searchsorted
 from .creation import as_shape, iota
 from .errors import located
-from .indexing import take
+from .indexing import picked as take
 from .operands import astype, common_shape
 from .reductions import cumsum
 from .staging import SCALARS, operand

@@ -22,7 +22,7 @@ from .bits import bits_of, from_bits, nextafter, shift_right
 from .counting import searchsorted
 from .creation import arange, as_shape
 from .errors import located
-from .indexing import take
+from .indexing import picked as take
 from .operands import as_float, astype
 from .prng import (
     Key,
@@ -286,7 +286,7 @@ def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> A
 
 def _shuffled(data: Any, x: Any, axis: int) -> Any:
     """Sort by random words, as often as it takes to make equal words harmless."""
-    from .indexing import take_along_axis
+    from .indexing import along as take_along_axis
 
     size = aval_of(x).size
     rounds = math.ceil(3 * math.log(max(1, size)) / math.log(2**32 - 1))

@@ -18,7 +18,7 @@ from .counting import known_size, nonzero, searchsorted
 from .creation import iota
 from .distinct import unique
 from .errors import located
-from .indexing import take
+from .indexing import picked as take
 from .operands import astype, same_dtype
 from .sorting import sort
 from .staging import filled, operand

@@ -18,7 +18,7 @@ from . import shaping
 from .array import aval_of, user_type
 from .bits import sort_key
 from .errors import located
-from .indexing import take_along_axis
+from .indexing import along as take_along_axis
 from .operands import as_float, astype
 from .reductions import sum as reduce_sum
 from .staging import bind, operand
