@@ -148,4 +148,9 @@ def frexp(x: Any, /) -> tuple[Any, Any]:
     exponent = ew.where(tiny, exponent - 24, exponent)
     half = ew.bitwise_or(ew.bitwise_and(bits, 0x807FFFFF), 0x3F000000)
     mantissa = astype(from_bits(half, f32), kind)
+    # Nothing is added but the slope, which bits have not and of a subnormal would be infinite.
+    inner = ew.where(ew.logical_or(special, tiny), 1.0, x)
+    still = bind("stop_gradient", inner)
+    slope = bind("stop_gradient", ew.divide(mantissa, still))
+    mantissa = ew.add(mantissa, ew.multiply(ew.subtract(inner, still), slope))
     return ew.where(special, x, mantissa), ew.where(special, 0, exponent)

@@ -220,7 +220,9 @@ def _parity(x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def _sum_of_powers(x: Any, axis: Any, keepdims: bool) -> Any:
-    return red.logsumexp(x, axis, keepdims=keepdims)
+    from .nn.softmax import logsumexp
+
+    return logsumexp(x, axis, keepdims=keepdims)
 
 
 add = ufunc(

@@ -15,7 +15,7 @@ import pytest
 
 from . import compare
 from .opinfo_map import Unmapped
-from .opinfo_nn import MAP
+from .opinfo_numpy import MAP
 from .results import clean
 
 torch = pytest.importorskip("torch")
