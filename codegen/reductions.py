@@ -76,11 +76,22 @@ def _parts(x: Aval, axes: tuple[int, ...], length: int, profile: Profile) -> int
     if is_suffix(axes, x.ndim):
         wanted = length // LONG_ROW * 16 if outs < profile.units else 1
     else:
-        lanes = profile.units * (16 if profile.kind == "cpu" else 512)
-        wanted = min(length // 32, lanes // max(1, outs // 4)) if length > LONG_COLUMN else 1
+        wanted = _column_strips(length, outs, profile)
         if profile.loop_limit:
             wanted = max(wanted, -(-length // (profile.loop_limit // 2)))
     return _near_divisor(length, wanted) if wanted > 1 else 1
+
+
+def _column_strips(length: int, outs: int, profile: Profile) -> int:
+    """So many that the invocations that walk four columns each fill the device."""
+    quads = max(1, outs // 4)
+    if profile.kind == "cpu":
+        sharing, wanted = 1, 16 * profile.units
+    else:
+        sharing, wanted = 1 if quads % 8 else 16, 512 * profile.units  # see strategies.column
+    if length <= LONG_COLUMN * min(sharing, 4):
+        return 1
+    return min(length // (32 * sharing), wanted // (quads * sharing))
 
 
 def _near_divisor(n: int, wanted: int) -> int:

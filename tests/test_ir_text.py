@@ -32,7 +32,7 @@ def test_every_equation_parses_back(sample):
 def test_backward_and_expanded_graphs_parse_back(name):
     sample = samples(name)[-1]
     round_trip(expand(sample.graph()))
-    if name != "while_loop":  # which has no derivative
+    if name not in ("while_loop", "runs"):  # which have no derivative
         round_trip(vjp_graph(sample.graph(), smooth(sample)))
 
 

@@ -1,10 +1,13 @@
 """Column kernels: reductions whose kept axes are contiguous.
 
-One invocation owns four neighbouring results (or one) and walks the reduced axes. Long columns of
-few results arrive here already cut into strips (`legalize`).
+One invocation owns four neighbouring results (or one) and walks the reduced axes, or several
+invocations of a workgroup do and add up. Long columns of few results arrive here already cut into
+strips (`reductions`).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from ir.graph import Eqn
 
@@ -27,6 +30,21 @@ from .base import (
 )
 from .functions import mentioned
 
+FEW = 4  # invocations a column below which one does as well
+NEAR = 8  # quads of columns that are read together: 128 bytes
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`columns` (or quads of columns) a workgroup, each walked by `lanes` invocations."""
+
+    columns: int
+    lanes: int
+
+    @property
+    def threads(self) -> int:
+        return self.columns * self.lanes
+
 
 def build_column(frame: Frame, profile: Profile) -> Kernel:
     """A kernel over the results; its reductions have equal operand shapes and axes."""
@@ -35,6 +53,8 @@ def build_column(frame: Frame, profile: Profile) -> Kernel:
     out = region.outs[0].aval
     wide = bool(out.ndim) and out.shape[-1] % 4 == 0
     count = region.rows // 4 if wide else region.rows
+    layout = _layout(count, region.width, profile)
+    groups = ceil_div(count, layout.columns)
     i = sym("i", 0, count - 1)
     r = sym("r", 0, region.width - 1)
     sums = accumulators(eqns)
@@ -56,27 +76,49 @@ def build_column(frame: Frame, profile: Profile) -> Kernel:
     inner.plan(operands, lane)
     for a, x in zip(sums, operands, strict=True):
         text = inner.value4(x, lane) if wide else inner.value(x)
-        inner.lines.append(f"    {a.name} = {a.combine(a.name, text)};")
-    threads = threads_for(count, 8 if profile.kind == "cpu" else 64)
-    groups = ceil_div(count, threads)
+        total = a.name if layout.lanes == 1 else f"{a.name}_part"
+        inner.lines.append(f"    {total} = {a.combine(total, text)};")
     stores = _stores(frame, sums, vec, i, wide)
     wgsl = render(
         "column",
         header=frame.header(f"{shape_text(out)} results over columns of {region.width}"),
         bindings=frame.declarations(vec),
-        threads=threads,
+        layout=layout,
         group=group_index(groups),
-        guard=guard(groups, threads, count),
+        guard=_guard(layout, groups, count),
         sums=sums,
         wide=wide,
         value_type=value_type,
         indexed=mentioned("i", [*outer.lines, *inner.lines, *stores]),
         before=outer.lines,
         length=region.width,
+        scratch=list(dict.fromkeys(a.dtype for a in sums)),
         body=["    " + line.strip() for line in inner.lines],
         stores=stores,
     )
-    return finish(frame, "column", wgsl, threads, groups, loop_iterations=region.width)
+    visits = ceil_div(region.width, layout.lanes)
+    memory = 16 * layout.threads * len({a.dtype for a in sums}) if layout.lanes > 1 else 0
+    counts = {"loop_iterations": visits, "workgroup_bytes": memory}
+    return finish(frame, "column", wgsl, layout.threads, groups, **counts)
+
+
+def _layout(count: int, length: int, profile: Profile) -> Layout:
+    """Several invocations a column where the columns alone would not fill the device."""
+    if profile.kind == "cpu":
+        return Layout(threads_for(count, 8), 1)
+    lanes = min(profile.invocations, 256) // NEAR
+    while 4 * lanes > length:
+        lanes //= 2
+    if count >= 512 * profile.units or count % NEAR or lanes < FEW:
+        return Layout(threads_for(count, 64), 1)
+    return Layout(NEAR, lanes)
+
+
+def _guard(layout: Layout, groups: int, count: int) -> str:
+    """WGSL condition under which there is nothing to do, "" if there always is."""
+    if not guard(groups, layout.columns, count):
+        return ""
+    return f"i >= {count}u" if layout.lanes == 1 else f"{group_index(groups)} >= {groups}u"
 
 
 def _coords(eqn: Eqn, flat: Expr, r: Expr) -> tuple[Expr, ...]:

@@ -112,6 +112,20 @@ def test_rows_share_a_workgroup(rows, width):
         agree(g, w, aval, 10.0)
 
 
+@pytest.mark.parametrize("width", [3, 32, 96, 576])
+@pytest.mark.parametrize("length", [15, 16, 100, 1024, 5000])
+def test_columns_are_shared(length, width):
+    x = np.random.default_rng(8).standard_normal((length, width)).astype(np.float32)
+
+    def fun(v):
+        return op("sum", op("mul", v, v), axes=(0,)), op("reduce_max", v, axes=(0,))
+
+    graph = ir.build(fun, Aval(x.shape, f32))
+    got, want = run(graph, x, profile=webgpu()), evaluate(graph, x, wide=True)
+    for aval, g, w in zip(graph.out_avals, got, want, strict=True):
+        agree(g, w, aval, 10.0)
+
+
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
     "shape", [(1, 70, 70, 4, 2, 32), (2, 33, 65, 2, 1, 64), (1, 1, 129, 2, 2, 8)]
