@@ -7,6 +7,7 @@ is tried on N new ones. What once failed is in `regressions` and is tried first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 
 import numpy as np
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 import runtime
 from codegen.fuse import fuse
 from codegen.legalize import as_buffers, legalize
-from codegen.profile import PROFILES
+from codegen.profile import PROFILES, WEBGPU_DEFAULT
 from ir import Aval, Graph, check, evaluate, f32
 from ir.passes.simplify import cse, dce, expand, simplify
 from tracer import grad, jvp, vjp, vmap
@@ -94,13 +95,16 @@ def test_every_pass_keeps_the_meaning(program, seed):
 
 @several(regressions.DEVICE)
 def test_the_device_computes_what_the_oracle_does(program, seed):
+    """With the kernels chosen for the adapter, and with those for WebGPU's default limits."""
     try:
-        runtime.default_device()
+        own = runtime.default_device().profile
     except runtime.NoAdapterError as error:
         pytest.skip(str(error))
     graph, constants = traced(program.function, program.avals)
     args = [*constants, *program.arguments(seed)]
-    judge("device", graph, args)(run(graph, *args))
+    narrow = replace(WEBGPU_DEFAULT, loop_limit=own.loop_limit)
+    for profile in (own, narrow):
+        judge(profile.name, graph, args)(run(graph, *args, profile=profile))
 
 
 # --- batching -------------------------------------------------------------------------------------
