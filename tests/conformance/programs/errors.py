@@ -341,3 +341,166 @@ def jit_result_that_is_no_array(j):
 @program(says="")
 def unknown_named_axis(j):
     return j.lax.psum(j.numpy.ones(3), "nowhere")
+
+
+ABSTRACT = "Abstract tracer value encountered where concrete value is expected: traced array"
+
+
+@program(says=ABSTRACT)
+def int_of_a_traced_value(j):
+    return j.jit(lambda x: int(x))(1)
+
+
+@program(says=ABSTRACT)
+def complex_of_a_traced_value(j):
+    return j.jit(lambda x: complex(x))(1.0)
+
+
+@program(says=ABSTRACT)
+def item_of_a_traced_value(j):
+    return j.jit(lambda x: x.item())(1.0)
+
+
+@program(says=ABSTRACT)
+def tolist_of_a_traced_value(j):
+    return j.jit(lambda x: x.tolist())(1.0)
+
+
+@program(says=ABSTRACT)
+def traced_axis(j):
+    return j.jit(lambda x, a: j.numpy.sum(x, axis=a))(j.numpy.ones(3), 0)
+
+
+@program(says=ABSTRACT)
+def arange_to_a_traced_bound(j):
+    return j.jit(lambda n: j.numpy.arange(n))(3)
+
+
+@program(says="The __index__() method was called on traced array with shape int32[]")
+def traced_index_of_a_list(j):
+    return j.jit(lambda n: [1, 2][n])(1)
+
+
+@program(says="Shapes must be 1D sequences of concrete values of integer type, got")
+def zeros_of_a_traced_shape(j):
+    return j.jit(lambda n: j.numpy.zeros((n, 2)))(3)
+
+
+@program(says="Shapes must be 1D sequences of concrete values of integer type, got")
+def reshape_to_a_traced_shape(j):
+    return j.jit(lambda n: j.numpy.ones(6).reshape(n, 2))(3)
+
+
+@program(says="unhashable type")
+def traced_key_of_a_dict(j):
+    return j.jit(lambda n: {1: 2}[n])(1)
+
+
+@program(says="Encountered an unexpected tracer.")
+def leaked_tracer_as_an_argument(j):
+    kept = []
+    j.jit(lambda x: kept.append(x * 2) or x)(1.0)
+    return j.jit(lambda x: x)(kept[0])
+
+
+@program(says="Non-hashable static arguments are not supported. An error occurred while trying to")
+def static_dict_by_name(j):
+    return j.jit(lambda x, n: x, static_argnames="n")(1.0, n={})
+
+
+@program(says="Jitted function has static_argnums=(3,), but only accepts 1 positional arguments.")
+def static_argnums_out_of_range(j):
+    return j.jit(lambda x: x, static_argnums=3)(1.0)
+
+
+@program(says="Jitted function has donate_argnums=(3,), but only accepts 1 positional arguments.")
+def donate_argnums_out_of_range(j):
+    return j.jit(lambda x: x, donate_argnums=3)(1.0)
+
+
+@program(says="Jitted function has invalid argnames {'q'} in static_argnames.")
+def static_argnames_that_do_not_exist(j):
+    return j.jit(lambda x: x, static_argnames="q")(1.0)
+
+
+@program(says="static_argnames and donate_argnames cannot intersect. Argument names {'x'}")
+def static_and_donated(j):
+    return j.jit(lambda x: x, static_argnums=0, donate_argnums=0)(1.0)
+
+
+@program(says="'str' object cannot be interpreted as an integer")
+def static_argnums_that_are_text(j):
+    return j.jit(lambda x: x, static_argnums="x")(1.0)
+
+
+@program(says="Expected a callable value, got 3")
+def jit_of_a_number(j):
+    return j.jit(3)
+
+
+@program(says="Expected a callable value, got None")
+def jit_of_none(j):
+    return j.jit(None)
+
+
+@program(says="Expected a callable value, got 3")
+def grad_of_a_number(j):
+    return j.grad(3)
+
+
+@program(says="Expected a callable value, got 3")
+def vmap_of_a_number(j):
+    return j.vmap(3)
+
+
+@program(says="Expected a function, got a generator function")
+def jit_of_a_generator(j):
+    def f(x):
+        yield x
+
+    return j.jit(f)(1.0)
+
+
+@program(says="function <lambda>")
+def nested_result_that_is_no_array(j):
+    return j.jit(lambda x: {"a": [x, "text"]})(1.0)
+
+
+@program(says="as an abstract array. The problematic value is of type <class 'str'> and was passed")
+def nested_argument_that_is_no_array(j):
+    return j.jit(lambda x, y: x)(1.0, {"a": ["text"]})
+
+
+@program(says="missing 1 required positional argument: 'y'")
+def too_few_arguments(j):
+    return j.jit(lambda x, y: x)(1.0)
+
+
+@program(says="truth value of an empty array is ambiguous")
+def bool_of_an_empty_array(j):
+    return bool(j.numpy.zeros(0))
+
+
+@program(says="Only integer scalar arrays can be converted to a scalar index")
+def float_array_as_a_list_index(j):
+    return [1, 2][j.numpy.asarray(1.0)]
+
+
+@program(says="scan body function carry input and carry output must have equal types")
+def scan_from_a_number_that_cannot_become_a_bool(j):
+    return j.lax.scan(lambda c, x: (c > x, c), 0.0, j.numpy.ones(3))
+
+
+@program(says="Unrecognized config option: jax_nope")
+def unknown_option(j):
+    return j.config.update("jax_nope", 1)
+
+
+@program(says="Unused keyword arguments to `")
+def debug_print_of_more_than_its_text_says(j):
+    return j.jit(lambda x: j.debug.print("{}", x, y=x))(1.0)
+
+
+@program(says="tuple index out of range")
+def debug_print_of_less_than_its_text_says(j):
+    return j.jit(lambda x: j.debug.print("{} {}", x))(1.0)
