@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import gc
+import sys
 import tracemalloc
 
 import numpy as np
@@ -73,6 +74,19 @@ def test_what_has_no_flattener_is_called_the_long_way():
         assert f({"a": 1.0, "b": 2.0}).tolist() == [1, 2]
 
 
+def test_the_order_of_a_dict_is_that_of_its_keys():
+    f = jit(lambda d: jnp.stack(list(d["x"].values())))
+    for _ in range(3):
+        assert f({"x": {"b": 1.0, "a": 2.0}}).tolist() == [2, 1]
+        assert f({"x": {"a": 1.0, "b": 2.0}}).tolist() == [1, 2]
+    assert f._entries.keys() == {f._last.signature}
+    seen = []
+    jit(lambda p: seen.append((list(p.x), [list(v) for v in p.y])))(
+        Point({"b": 1.0, "a": 2.0}, [{1: 2.0, 0: 1.0}])
+    )
+    assert seen == [(["a", "b"], [[0, 1]])]
+
+
 def test_a_leaf_that_becomes_a_tree_is_another_signature():
     f = jit(lambda x: tree.map(lambda v: v * 2, x))
     for _ in range(3):
@@ -91,6 +105,26 @@ def test_statics_and_types_decide_on_the_short_way_too():
         assert f(2, n=3).dtype == np.int32
         assert f(np.ones(2, np.float32), n=3).tolist() == [3, 3]
         assert f(jnp.ones(2), 3).tolist() == [3, 3]
+
+
+def test_a_repeated_call_runs_little_python():
+    state = {f"layer{i}": {"w": jnp.ones(2), "b": jnp.ones(2)} for i in range(50)}
+    step = jit(lambda s, x: (tree.map(lambda v: v + x, s), x), donate_argnums=0)
+    for _ in range(3):
+        state, _ = step(state, 1.0)
+    step._last.call.executable.run = lambda inputs: list(inputs[:100])
+    calls = 0
+
+    def count(frame, event, arg):
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        step(state, 1.0)
+    finally:
+        sys.setprofile(None)
+    assert calls <= 100 + 60, f"{calls} calls of Python functions for 100 results"
 
 
 def test_repeated_calls_leave_nothing_behind():

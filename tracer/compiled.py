@@ -6,6 +6,7 @@ is an input, costs nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,8 @@ class Compiled:
         self.weak = (*traced.weak, *(False,) * told)
         self._weak_at = [i for i, weak in enumerate(self.weak) if weak]
         self.name = name
+        counts = Counter(plan.results)
+        self._single = [made and counts[made, at] == 1 for made, at in plan.results]
         self._simple = all(made for made, _ in self.plan.results) and len(self.out_avals) == len(
             self.plan.results
         )
@@ -154,14 +157,22 @@ class Compiled:
                 )
 
     def _assemble(self, computed: list[Array], leaves: Sequence[Any]) -> list[Array]:
-        given = [*self.constants, *leaves]
-        first = len(self.constants)
-        found: list[Array] = []
-        for (made, at), weak in zip(self.plan.results, self.weak, strict=True):
-            value = computed[at] if made else given[at]
-            if not made and not isinstance(value, Array):
-                value = Array.from_host(value, self.leaf_avals[at - first].dtype)
-            elif not made and at - first in self.donated:
-                value = Array(value.aval, value._buffer, value._host)
-            found.append(value.retyped(weak))
+        """Results that repeat, or that are arguments, in their places among the computed ones."""
+        found = [
+            computed[at] if made else self._passed(at, leaves) for made, at in self.plan.results
+        ]
+        pairs = zip(found, self.weak, strict=True)
+        for i in [i for i, (value, weak) in enumerate(pairs) if value.weak_type != weak]:
+            if self._single[i]:
+                found[i].weak_type = self.weak[i]
+            else:
+                found[i] = found[i].retyped(self.weak[i])
         return found
+
+    def _passed(self, at: int, leaves: Sequence[Any]) -> Array:
+        """Input `at` as a result; a donated one under a new name."""
+        place = at - len(self.constants)
+        value = self.constants[at] if place < 0 else leaves[place]
+        if not isinstance(value, Array):
+            return Array.from_host(value, self.leaf_avals[place].dtype)
+        return value.viewed(value.weak_type) if place in self._donated_set else value

@@ -61,7 +61,7 @@ class Roles:
 
     def join(self, in_tree: tree.Structure, leaves: Sequence[Any], statics: tuple) -> tuple:
         """The (args, kwargs) that `split` took apart, with other leaves."""
-        args, kwargs = tree.unflatten(in_tree, leaves)
+        args, kwargs = _in_order(tree.unflatten(in_tree, leaves))
         args = list(args)
         for name, _, value in statics:
             if isinstance(name, int):
@@ -87,6 +87,25 @@ class Roles:
 
     def donates(self, path: tree.Path) -> bool:
         return tree.plain(path[1]) in self.donated
+
+
+def _in_order(node: Any) -> Any:
+    """The same tree, every dict in the order of its sorted keys.
+
+    Dicts of other orders have the same structure, and so share the trace.
+    """
+    if type(node) is dict:
+        return {key: _in_order(node[key]) for key in _sorted(node)}
+    if type(node) in (list, tuple):
+        return type(node)(map(_in_order, node))
+    return type(node)(*map(_in_order, node)) if hasattr(node, "_fields") else node
+
+
+def _sorted(keys: dict) -> list:
+    try:
+        return sorted(keys)
+    except TypeError:  # keys of several types: as they come
+        return list(keys)
 
 
 def roles(
