@@ -140,30 +140,41 @@ def nan_that_is_masked_passes(j, x):
         return j.jit(lambda v: j.numpy.where(v > 0, j.numpy.sqrt(v), 0.0))(x)
 
 
-def reuse(name, says):
-    """Two uses of one key under the checker."""
-
-    def register(run):
-        def fun(j):
-            with j.debug_key_reuse(True):
-                return run(j, j.random.key(0))
-
-        fun.__name__, fun.__module__ = name, __name__
-        return program(says=says)(fun)
-
-    return register
-
-
 PREVIOUS = "Previously-consumed key passed to"
-reuse("key_used_twice", PREVIOUS)(lambda j, k: (j.random.normal(k), j.random.normal(k)))
-reuse("key_split_and_used", PREVIOUS)(lambda j, k: (j.random.split(k), j.random.normal(k)))
-reuse("key_used_and_split", PREVIOUS)(lambda j, k: (j.random.normal(k), j.random.split(k)))
-reuse("key_used_twice_under_jit", "already consumed")(
-    lambda j, k: j.jit(lambda k: j.random.normal(k) + j.random.uniform(k))(k)
-)
-reuse("key_used_in_every_iteration", "body function leads to key reuse when repeatedly executed")(
-    lambda j, k: j.lax.scan(lambda c, _: (c, j.random.normal(k)), 0.0, None, length=3)
-)
+
+
+def checked(j, run):
+    """A function of a key, under the checker of keys."""
+    with j.debug_key_reuse(True):
+        return run(j.random.key(0))
+
+
+@program(says=PREVIOUS)
+def key_used_twice(j):
+    return checked(j, lambda k: (j.random.normal(k), j.random.normal(k)))
+
+
+@program(says=PREVIOUS)
+def key_split_and_used(j):
+    return checked(j, lambda k: (j.random.split(k), j.random.normal(k)))
+
+
+@program(says=PREVIOUS)
+def key_used_and_split(j):
+    return checked(j, lambda k: (j.random.normal(k), j.random.split(k)))
+
+
+@program(says="already consumed")
+def key_used_twice_under_jit(j):
+    return checked(j, j.jit(lambda k: j.random.normal(k) + j.random.uniform(k)))
+
+
+@program(says="body function leads to key reuse when repeatedly executed")
+def key_used_in_every_iteration(j):
+    def loop(k):
+        return j.lax.scan(lambda c, _: (c, j.random.normal(k)), 0.0, None, length=3)
+
+    return checked(j, loop)
 
 
 @program(grad=False)
