@@ -43,7 +43,6 @@ from .convolution import (
 )
 from .creation import as_shape
 from .errors import located
-from .indexing import as_position
 from .lax_elementwise import (
     RoundingMethod,
     abs,
@@ -121,6 +120,25 @@ from .lax_filling import (
     iota,
     pad,
 )
+from .lax_indexing import (
+    GatherDimensionNumbers,
+    GatherScatterMode,
+    ScatterDimensionNumbers,
+    dynamic_index_in_dim,
+    dynamic_slice,
+    dynamic_slice_in_dim,
+    dynamic_update_index_in_dim,
+    dynamic_update_slice,
+    dynamic_update_slice_in_dim,
+    gather,
+    index_take,
+    scatter,
+    scatter_add,
+    scatter_max,
+    scatter_min,
+    scatter_mul,
+    scatter_sub,
+)
 from .lax_products import (
     batch_matmul,
     dot,
@@ -168,8 +186,8 @@ from .layout import (
 )
 from .loops import fori_loop, while_loop
 from .pooling import reduce_window, reduce_window_shape_tuple
+from .sorting import sort_key_val, top_k
 from .sorting import sort_operands as sort
-from .sorting import top_k
 from .staging import bind, operand
 
 
@@ -185,48 +203,25 @@ def optimization_barrier(operand: Any) -> Any:
     return tree.unflatten(structure, bind("optimization_barrier", *held) if held else [])
 
 
-def dynamic_slice(x: Any, start_indices: Sequence[Any], slice_sizes: Sequence[int]) -> Any:
-    """x[start : start + size] on every axis; starts may be traced and shift so that it fits.
-
-    Negative starts count from the end.
-    """
-    x = operand(x, "dynamic_slice")
-    starts = _positions(x, start_indices)
-    return bind("dynamic_slice", x, *starts, sizes=as_shape(tuple(slice_sizes)))
-
-
-def dynamic_update_slice(x: Any, update: Any, start_indices: Sequence[Any]) -> Any:
-    """`x` with `update` at `start_indices`, which shift so that it fits."""
-    x, update = strict.arrays("dynamic_update_slice", (x, update))
-    strict.same_dtypes("dynamic_update_slice", (x, update))
-    return bind("dynamic_update", x, update, *_positions(x, start_indices))
-
-
-def _positions(x: Any, starts: Sequence[Any]) -> list:
-    shape = aval_of(x).shape
-    if len(starts) != len(shape):
-        raise located(
-            TypeError, f"a slice of shape {shape} needs a start for each axis, got {len(starts)}"
-        )
-    return [as_position(i, n) for i, n in zip(starts, shape, strict=True)]
-
-
 __all__ = """
-    ConvDimensionNumbers ConvGeneralDilatedDimensionNumbers RoundingMethod abs acos acosh add
-    all_gather all_to_all argmax argmin asin asinh associative_scan atan atan2 atanh axis_index
-    axis_size batch_matmul bitcast_convert_type bitwise_and bitwise_not bitwise_or bitwise_xor
-    broadcast broadcast_in_dim broadcast_shapes broadcast_to_rank broadcasted_iota cbrt ceil
-    clamp clz collapse concatenate cond conv conv_dimension_numbers conv_general_dilated
+    ConvDimensionNumbers ConvGeneralDilatedDimensionNumbers GatherDimensionNumbers
+    GatherScatterMode RoundingMethod ScatterDimensionNumbers abs acos acosh add all_gather
+    all_to_all argmax argmin asin asinh associative_scan atan atan2 atanh axis_index axis_size
+    batch_matmul bitcast_convert_type bitwise_and bitwise_not bitwise_or bitwise_xor broadcast
+    broadcast_in_dim broadcast_shapes broadcast_to_rank broadcasted_iota cbrt ceil clamp clz
+    collapse concatenate cond conv conv_dimension_numbers conv_general_dilated
     conv_general_dilated_patches conv_general_permutations conv_transpose
     conv_with_general_padding convert_element_type cos cosh cumlogsumexp cummax cummin cumprod
-    cumsum div dot dot_general dtype dynamic_slice dynamic_update_slice empty eq erf erf_inv
-    erfc exp exp2 expand_dims expm1 floor fori_loop full full_like ge gt index_in_dim
-    integer_pow iota is_finite le log log1p logistic lt map max min mul mulhi ne neg nextafter
-    optimization_barrier pad padtype_to_pads pmax pmean pmin population_count pow ppermute
-    pshuffle psum psum_scatter pswapaxes reciprocal reduce reduce_and reduce_max reduce_min
-    reduce_or reduce_precision reduce_prod reduce_sum reduce_window reduce_window_shape_tuple
-    reduce_xor rem reshape rev round rsqrt scan select select_n shift_left
-    shift_right_arithmetic shift_right_logical sign sin sinh slice slice_in_dim sort split sqrt
-    square squeeze stack stop_gradient sub switch tan tanh tile top_k transpose unstack
-    while_loop
+    cumsum div dot dot_general dtype dynamic_index_in_dim dynamic_slice dynamic_slice_in_dim
+    dynamic_update_index_in_dim dynamic_update_slice dynamic_update_slice_in_dim empty eq erf
+    erf_inv erfc exp exp2 expand_dims expm1 floor fori_loop full full_like gather ge gt
+    index_in_dim index_take integer_pow iota is_finite le log log1p logistic lt map max min mul
+    mulhi ne neg nextafter optimization_barrier pad padtype_to_pads pmax pmean pmin
+    population_count pow ppermute pshuffle psum psum_scatter pswapaxes reciprocal reduce
+    reduce_and reduce_max reduce_min reduce_or reduce_precision reduce_prod reduce_sum
+    reduce_window reduce_window_shape_tuple reduce_xor rem reshape rev round rsqrt scan scatter
+    scatter_add scatter_max scatter_min scatter_mul scatter_sub select select_n shift_left
+    shift_right_arithmetic shift_right_logical sign sin sinh slice slice_in_dim sort
+    sort_key_val split sqrt square squeeze stack stop_gradient sub switch tan tanh tile top_k
+    transpose unstack while_loop
 """.split()

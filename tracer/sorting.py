@@ -97,8 +97,11 @@ def top_k(x: Any, k: int, axis: int = -1) -> tuple[Any, Any]:
 
 
 @one_program
-def sort_operands(operands: Any, dimension: int = -1, num_keys: int = 1) -> Any:
+def sort_operands(
+    operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: int = 1
+) -> Any:
     """lax.sort: one array in order, or a tuple of arrays in the order of its first `num_keys`."""
+    operands = operand
     if not isinstance(operands, (tuple, list)):
         return sort(operands, dimension)
     if not 1 <= num_keys <= len(operands):
@@ -107,6 +110,11 @@ def sort_operands(operands: Any, dimension: int = -1, num_keys: int = 1) -> Any:
     rows = [_line(x, dimension, "sort") for x in operands]
     places = shaping.moveaxis(order, rows[0][1], -1)
     return tuple(shaping.moveaxis(reordered(x, places), -1, at) for x, at in rows)
+
+
+def sort_key_val(keys: Any, values: Any, dimension: int = -1, is_stable: bool = True) -> tuple:
+    """(keys in order, values in the order of their keys)."""
+    return sort_operands((keys, values), dimension)
 
 
 # --- order statistics -------------------------------------------------------------------------
@@ -215,6 +223,7 @@ __all__ = [
     "percentile",
     "quantile",
     "sort",
+    "sort_key_val",
     "sort_operands",
     "top_k",
 ]
