@@ -1,7 +1,8 @@
 """Cutting a graph in two: what is needed first, and the rest.
 
-Invariant: both parts together compute what the graph computes, and nothing twice but constants. The
-second part gets from the first no more than the values it reads.
+Invariant: both parts together compute what the graph computes. Only constants are computed twice,
+and what a loop, branch or call computes together with something late. The second part gets from the
+first no more than the values it reads.
 """
 
 from __future__ import annotations
@@ -19,26 +20,41 @@ def partition(graph: Graph, first: int, late: Sequence[int]) -> tuple[Graph, Gra
     (residuals..., ins in `late`) -> the other outs. No early output may depend on a late input.
     What only later outputs need is computed late, so a recomputation stays where it was put.
     """
-    wanted, rest = _needed(graph, graph.outs[:first]), _needed(graph, graph.outs[first:])
-    constant = _constants(graph)
-    early = set(map(id, wanted)) - constant
-    second = [e for e in rest if id(e) not in early]
     delayed = [graph.ins[i] for i in late]
+    wanted = dce(Graph(graph.ins, graph.eqns, graph.outs[:first])).eqns
+    whole = _independent(graph, delayed, {v for e in wanted for v in e.outs})
+    early = [whole.get(e.outs[0], e) if e.outs else e for e in wanted]
+    second = _needed(graph, graph.outs[first:], set(map(id, early)) - _constants(graph))
     known = {*delayed, *(v for e in second for v in e.outs)}
     read = [*(v for e in second for v in e.ins), *graph.outs[first:]]
     residuals = tuple(dict.fromkeys(v for v in read if isinstance(v, Var) and v not in known))
     ins = tuple(v for v in graph.ins if v not in set(delayed))
-    before = Graph(ins, tuple(wanted), (*graph.outs[:first], *residuals))
+    before = Graph(ins, tuple(early), (*graph.outs[:first], *residuals))
     after = Graph((*residuals, *delayed), tuple(second), graph.outs[first:])
     return _separate(dce(before)), _separate(dce(after)), len(residuals)
 
 
-def _needed(graph: Graph, outs: Sequence[Value]) -> list[Eqn]:
-    """The equations that `outs` depend on, and those that call the host, in order."""
+def _independent(graph: Graph, delayed: Sequence[Var], wanted: set[Var]) -> dict[Var, Eqn]:
+    """Equations that can run early as they stand, by each of their results.
+
+    Others, which compute something early and something late, run twice: cut to the early results
+    first, whole later.
+    """
+    moving, found = set(delayed), {}
+    for eqn in graph.eqns:
+        if any(v in moving for v in eqn.ins):
+            moving.update(eqn.outs)
+        elif any(v in wanted for v in eqn.outs):
+            found.update((v, eqn) for v in eqn.outs)
+    return found
+
+
+def _needed(graph: Graph, outs: Sequence[Value], given: set[int]) -> list[Eqn]:
+    """The equations that `outs` depend on, in order; those in `given` are not looked behind."""
     live = {v for v in outs if isinstance(v, Var)}
     found: list[Eqn] = []
     for eqn in reversed(graph.eqns):
-        if any(v in live for v in eqn.outs) or eqn.effectful:
+        if id(eqn) not in given and any(v in live for v in eqn.outs):
             found.append(eqn)
             live.update(v for v in eqn.ins if isinstance(v, Var))
     return found[::-1]

@@ -96,6 +96,12 @@ class remat(Call):
         by_place = dict(zip(places, found, strict=True))
         return tuple(by_place.get(i) for i in range(len(ins)))
 
+    def trimmed(self, eqn, live):
+        from .scan import cut, trim
+
+        body, reads, keeps = trim(eqn.params["body"], [v in live for v in eqn.outs], 0, 0)
+        return cut(eqn, reads, keeps, body=body)
+
     def jvp(self, ins, tangents, *, body, policy, apart):
         from ..passes.forward import jvp_graph
 

@@ -17,7 +17,7 @@ from ..graph import Aval, Graph, Lit, Value
 from ..prim import Primitive, register
 from .call import paired
 from .elementwise import lt, select
-from .scan import cut
+from .scan import cut, trim
 from .views import broadcast_to
 
 Branches = tuple[Graph, ...]
@@ -82,23 +82,12 @@ class cond(Primitive):
         return emit(cond, *ins, branches=wide)
 
     def trimmed(self, eqn, live):
-        from ..passes.simplify import dce
-
-        branches, keeps = eqn.params["branches"], [v in live for v in eqn.outs]
-        small = []
-        for b in branches:
-            outs = tuple(v for v, kept in zip(b.outs, keeps, strict=True) if kept)
-            small.append(dce(Graph(b.ins, b.eqns, outs)))
-        read = [{v for e in b.eqns for v in e.ins} | set(b.outs) for b in small]
-        reads = [
-            any(b.ins[i] in r for b, r in zip(small, read, strict=True))
-            for i in range(len(eqn.ins) - 1)
-        ]
-        left = tuple(
-            Graph(tuple(v for v, r in zip(b.ins, reads, strict=True) if r), b.eqns, b.outs)
-            for b in small
-        )
-        return cut(eqn, [True, *reads], keeps, branches=left)
+        keeps = [v in live for v in eqn.outs]
+        small = [trim(b, keeps, 0, 0) for b in eqn.params["branches"]]
+        reads = [any(flags) for flags in zip(*(r for _, r, _ in small), strict=True)]
+        branches = (_taking(b, g, reads) for b, (g, _, _) in
+                    zip(eqn.params["branches"], small, strict=True))  # fmt: skip
+        return cut(eqn, [True, *reads], keeps, branches=tuple(branches))
 
     def callee(self, *avals, branches):
         """All branches, and a choice between their results."""
@@ -108,6 +97,12 @@ class cond(Primitive):
         from .fused import total_flops
 
         return max(map(total_flops, branches))
+
+
+def _taking(branch: Graph, small: Graph, reads: Sequence[bool]) -> Graph:
+    """`small`, cut from `branch`, with all the inputs that any branch reads."""
+    ins = tuple(v for v, kept in zip(branch.ins, reads, strict=True) if kept)
+    return Graph(ins, small.eqns, small.outs)
 
 
 def _pullback(branch: Graph, places: Sequence[int], live: Sequence[int]) -> Graph:
