@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracer import lax, nn
+from tracer import lax, nn, scipy
 from tracer import numpy as jnp
 
 
@@ -483,3 +483,77 @@ case(
     "attention: lengths",
     lambda q, k, n: nn.dot_product_attention(q, k, k, key_value_seq_lengths=n), None, Q, K, LENGTHS,
 )  # fmt: skip
+
+# --- special functions ----------------------------------------------------------------------------
+
+WHOLE = np.array([0.3, 0.7, 1.0, 1.5, 2.0, 2.5, 4.0, 7.9, 8.1, 30.0, 1e4], np.float32)
+BELOW = np.array([-0.3, -0.5, -1.4, -2.9, -5.01], np.float32)
+
+
+def integral_of_bessel(order):
+    """exp(-|x|) I(x) as a mean over a circle."""
+    angles = (np.arange(400) + 0.5) * np.pi / 400
+
+    def fun(x):
+        inner = np.exp(x[..., None] * np.cos(angles) - np.abs(x)[..., None])
+        return (inner * np.cos(order * angles)).mean(-1)
+
+    return fun
+
+
+def long_zeta(x, q):
+    """Many terms, and the integral over the rest."""
+    k = np.arange(20000)
+    rest = (q + 20000 - 0.5) ** (1 - x) / (x - 1)
+    return ((q[..., None] + k) ** -x[..., None]).sum(-1) + rest
+
+
+lgamma = np.vectorize(math.lgamma)
+case("lgamma", lax.lgamma, lgamma, WHOLE)
+case("lgamma below zero", lax.lgamma, lgamma, BELOW)
+slope = lambda x: (lgamma(x + 1e-5 * x) - lgamma(x - 1e-5 * x)) / (2e-5 * x)  # noqa: E731
+case("digamma", lax.digamma, slope, WHOLE[:-1])
+case("digamma below zero", lax.digamma, slope, BELOW)
+case("zeta", lax.zeta, long_zeta, ABOVE + 1.5, floats(3, 4, low=0.2, high=9))
+case(
+    "polygamma", lambda x: lax.polygamma(jnp.full_like(x, 2), x),
+    lambda x: -2 * long_zeta(np.full_like(x, 3), x), ABOVE,
+)  # fmt: skip
+TURNS = floats(40, low=-12, high=12)
+case("bessel_i0e", lax.bessel_i0e, integral_of_bessel(0), TURNS)
+case("bessel_i1e", lax.bessel_i1e, integral_of_bessel(1), TURNS)
+case("gamma", scipy.special.gamma, np.vectorize(math.gamma), np.concatenate([WHOLE[:-2], BELOW]))
+case("factorial", scipy.special.factorial, np.vectorize(math.factorial), ints(6, low=0, high=9))
+case(
+    "beta",
+    scipy.special.beta,
+    lambda a, b: np.exp(lgamma(a) + lgamma(b) - lgamma(a + b)),
+    ABOVE,
+    ABOVE + 1,
+)
+case("entr", scipy.special.entr, lambda x: -x * np.log(x), ABOVE)
+case("rel_entr", scipy.special.rel_entr, lambda p, q: p * np.log(p / q), ABOVE, ABOVE[::-1].copy())
+case(
+    "kl_div",
+    scipy.special.kl_div,
+    lambda p, q: p * np.log(p / q) - p + q,
+    ABOVE,
+    ABOVE[::-1].copy(),
+)
+case("xlog1py", scipy.special.xlog1py, lambda x, y: x * np.log1p(y), X, ABOVE)
+case("i0", scipy.special.i0, np.i0, floats(20, low=-9, high=9))
+case(
+    "i1",
+    scipy.special.i1,
+    lambda x: integral_of_bessel(1)(x) * np.exp(np.abs(x)),
+    floats(20, low=-9, high=9),
+)
+case("ndtr", scipy.special.ndtr, lambda x: np.vectorize(math.erfc)(-x / math.sqrt(2)) / 2, X)
+case("ndtri", lambda x: scipy.special.ndtri(scipy.special.ndtr(x)), lambda x: x, X)
+case("logit", lambda x: scipy.special.logit(scipy.special.expit(x)), lambda x: x, X)
+case(
+    "multigammaln",
+    lambda x: scipy.special.multigammaln(x, 2),
+    lambda x: lgamma(x) + lgamma(x - 0.5) + math.log(math.pi) / 2,
+    ABOVE + 1,
+)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ir import evaluate
-from tracer import grad, jit, lax, use_backend, vmap
+from tracer import grad, jit, lax, scipy, use_backend, vmap
 from tracer import numpy as jnp
 from tracer.array import aval_of
 from tracer.staging import trace
@@ -231,3 +231,14 @@ def test_the_shape_of_a_pool():
     x = np.zeros((4, 9), np.float32)
     pool = lax.reduce_window(x, 0.0, lax.add, (1, 3), (1, 2), [(0, 0), (1, 1)], None, (1, 2))
     assert pool.shape == shape
+
+
+def test_special_functions_at_their_ends():
+    ends = np.array([0, -1, -2, np.inf, np.nan], np.float32)
+    np.testing.assert_array_equal(lax.lgamma(ends), [np.inf, np.inf, np.inf, np.inf, np.nan])
+    assert np.isnan(np.asarray(lax.digamma(ends[:3]))).all()
+    assert lax.zeta(1.0, 2.0) == np.inf and np.isnan(lax.zeta(0.5, 2.0))
+    np.testing.assert_allclose(lax.zeta(2.0, 1.0), np.pi**2 / 6, rtol=1e-6)
+    assert scipy.special.entr(0.0) == 0 and scipy.special.entr(-1.0) == -np.inf
+    assert scipy.special.rel_entr(0.0, 1.0) == 0 and scipy.special.rel_entr(1.0, 0.0) == np.inf
+    assert scipy.special.xlogy(0.0, 0.0) == 0

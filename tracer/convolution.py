@@ -7,6 +7,7 @@ sizes, strides and paddings are checked here, with lax's words.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 from ir.prims.convolve import spread_size
@@ -380,7 +381,8 @@ def conv_general_dilated_patches(
     places = range(rank, rank + count)
     found = shaping.transpose(found, (0, 1, *places, *range(2, rank)))
     shape = aval_of(found).shape
-    found = shaping.reshape(found, (shape[0], -1, *shape[2 + count :]))
+    channels = prod(shape[1 : 2 + count])
+    found = shaping.reshape(found, (shape[0], channels, *shape[2 + count :]))
     back = sorted(range(rank), key=layout.out_spec.__getitem__)
     found = shaping.transpose(found, back)
     return found if preferred_element_type is None else astype(found, preferred_element_type)

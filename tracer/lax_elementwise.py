@@ -11,7 +11,7 @@ from typing import Any
 
 from ir.dtypes import bool_, f32, i32, u32
 
-from . import bits, special, strict
+from . import bits, gamma, special, strict
 from . import elementwise as ew
 from .array import aval_of
 from .errors import located
@@ -92,6 +92,10 @@ atanh = _unary("atanh", FLOATING, special.arctanh, "Inverse hyperbolic tangent."
 erf = _unary("erf", FLOATING, special.erf, "The error function.")
 erfc = _unary("erfc", FLOATING, special.erfc, "1 - erf(x), accurate for large x.")
 erf_inv = _unary("erf_inv", FLOATING, special.erf_inv, "The inverse of erf.")
+lgamma = _unary("lgamma", FLOATING, gamma.lgamma, "log |gamma(x)|.")
+digamma = _unary("digamma", FLOATING, gamma.digamma, "The derivative of lgamma.")
+bessel_i0e = _unary("bessel_i0e", FLOATING, gamma.bessel_i0e, "exp(-|x|) I0(x).")
+bessel_i1e = _unary("bessel_i1e", FLOATING, gamma.bessel_i1e, "exp(-|x|) I1(x).")
 sqrt = _unary("sqrt", FLOATING, ew.sqrt, "Square root.")
 rsqrt = _unary("rsqrt", FLOATING, ew.rsqrt, "1 / sqrt(x).")
 cbrt = _unary("cbrt", FLOATING, special.cbrt, "Cube root.")
@@ -209,6 +213,8 @@ max = _binary("max", ANY, _max, "maximum", "The larger of two.")
 min = _binary("min", ANY, _min, "minimum", "The smaller of two.")
 atan2 = _binary("atan2", FLOATING, special.arctan2, "arctan2", "The angle of (y, x).")
 nextafter = _binary("nextafter", FLOATING, _next, "nextafter", "The next float towards y.")
+zeta = _binary("zeta", FLOATING, gamma.zeta, "", "The sum over k of 1 / (y + k)^x.")
+polygamma = _binary("polygamma", FLOATING, gamma.polygamma, "", "Derivative x of digamma at y.")
 eq = _binary("eq", ANY, ew.equal, "equal", "x == y.")
 ne = _binary("ne", ANY, ew.not_equal, "not_equal", "x != y.")
 lt = _binary("lt", ANY, _ordered(ew.less), "", "x < y.")

@@ -59,8 +59,7 @@ NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
               "scatter_add scatter_apply scatter_max scatter_min scatter_mul scatter_sub "
               "conv_general_dilated_local conv_general_shape_tuple "
               "conv_shape_tuple conv_transpose_shape_tuple"),
-        (SPECIAL, "bessel_i0e bessel_i1e betainc digamma igamma igamma_grad_a igammac lgamma "
-                  "polygamma random_gamma_grad zeta"),
+        (SPECIAL, "betainc igamma igamma_grad_a igammac random_gamma_grad"),
         ("mixtures of sizes on one axis", "ragged_dot ragged_dot_general scaled_dot"),
         ("approximate top_k is for TPUs", "approx_max_k approx_min_k"),
         ("implicit differentiation", "custom_linear_solve custom_root"),

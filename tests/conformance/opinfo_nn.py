@@ -321,11 +321,93 @@ def _convolve(j, x, w, bias, stride, padding, dilation, groups):
     return y if x.ndim == w.ndim else y[0]
 
 
-@op("nn.functional.conv1d", "nn.functional.conv2d")
+@op("nn.functional.conv1d", "nn.functional.conv2d", "nn.functional.conv3d")
 def conv(j, x, w, bias=None, stride=1, padding=0, dilation=1, groups=1):
     if padding == "same" and any(n % 2 == 0 for n in w.shape[2:]):
         raise Unmapped("another side for the odd column of padding")
     return _convolve(j, x, w, bias, stride, padding, dilation, groups)
+
+
+@op("nn.functional.conv_transpose1d", "nn.functional.conv_transpose2d",
+    "nn.functional.conv_transpose3d")  # fmt: skip
+def conv_transpose(j, x, w, bias=None, stride=1, padding=0, output_padding=0, groups=1,
+                   dilation=1):  # fmt: skip
+    n = w.ndim - 2
+    each = lambda v: (v,) * n if isinstance(v, int) else tuple(v) * (n if len(v) == 1 else 1)
+    pads = [
+        (d * (k - 1) - p, d * (k - 1) - p + more)
+        for k, d, p, more in zip(
+            w.shape[2:], each(dilation), each(padding), each(output_padding), strict=True
+        )
+    ]
+    batched = x if x.ndim == w.ndim else x[None]
+    # torch has the kernels as [in, out / groups, ...]; a convolution takes [out, in / groups, ...].
+    parts = j.numpy.reshape(w, (groups, w.shape[0] // groups, *w.shape[1:]))
+    kernel = j.numpy.reshape(j.numpy.swapaxes(parts, 1, 2), (-1, parts.shape[1], *w.shape[2:]))
+    y = j.lax.conv_general_dilated(
+        batched, j.numpy.flip(kernel, tuple(range(2, w.ndim))), (1,) * n, pads, each(stride),
+        each(dilation), feature_group_count=groups,
+    )  # fmt: skip
+    y = y if bias is None else y + j.numpy.reshape(bias, (1, -1) + (1,) * n)
+    return y if x.ndim == w.ndim else y[0]
+
+
+def _pool_lists(x, n, kernel, stride, padding, dilation, ceil):
+    """Window, strides, paddings, dilations over all axes, the last n of them pooled."""
+    each = lambda v: (v,) * n if isinstance(v, int) else tuple(v) * (n if len(v) == 1 else 1)
+    k, p, d = each(kernel), each(padding), each(dilation)
+    s = k if stride is None or stride == () or stride == [] else each(stride)
+    pads, lead = [], x.ndim - n
+    for size, kk, ss, pp, dd in zip(x.shape[lead:], k, s, p, d, strict=True):
+        span = size + 2 * pp - dd * (kk - 1) - 1
+        count = (-(-span // ss) if ceil else span // ss) + 1
+        if ceil and (count - 1) * ss >= size + pp:  # a window starts inside of the input
+            count -= 1
+        pads.append((pp, max((count - 1) * ss + dd * (kk - 1) + 1 - size - pp, 0)))
+    one = (1,) * lead
+    return one + k, one + s, [(0, 0)] * lead + pads, one + d
+
+
+def _max_pool(n):
+    def pool(j, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
+             return_indices=False):  # fmt: skip
+        if return_indices:
+            raise Unmapped("places in the input")
+        lists = _pool_lists(x, n, kernel_size, stride, padding, dilation, ceil_mode)
+        return j.lax.reduce_window(x, -math.inf, j.lax.max, *lists[:3], None, lists[3])
+
+    return pool
+
+
+def _mean_pool(n):
+    def pool(j, x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+             divisor_override=None):  # fmt: skip
+        if ceil_mode and count_include_pad and not divisor_override:
+            raise Unmapped("windows that are cut off at one end alone")
+        window, strides, pads, _ = _pool_lists(x, n, kernel_size, stride, padding, 1, ceil_mode)
+        add = lambda v: j.lax.reduce_window(v, 0.0, j.lax.add, window, strides, pads)
+        if divisor_override or count_include_pad:
+            return add(x) / (divisor_override or math.prod(window))
+        return add(x) / add(j.numpy.ones_like(x))
+
+    return pool
+
+
+for n in (1, 2, 3):
+    MAP[f"nn.functional.max_pool{n}d"] = _max_pool(n)
+    MAP[f"nn.functional.avg_pool{n}d"] = _mean_pool(n)
+
+
+@op("nn.functional.unfold")
+def unfold(j, x, kernel_size, dilation=1, padding=0, stride=1):
+    each = lambda v: (v, v) if isinstance(v, int) else tuple(v) * (2 // len(v))
+    batched = x if x.ndim == 4 else x[None]
+    y = j.lax.conv_general_dilated_patches(
+        batched, each(kernel_size), each(stride), [(p, p) for p in each(padding)],
+        rhs_dilation=each(dilation),
+    )  # fmt: skip
+    y = j.numpy.reshape(y, (*y.shape[:2], y.shape[2] * y.shape[3]))
+    return y if x.ndim == 4 else y[0]
 
 
 # --- losses ---------------------------------------------------------------------------------------

@@ -154,7 +154,8 @@ _LAX = """
     igamma: f(p, q)                       lgamma: f(p)
     digamma: f(p)                         betainc: f(p, q, u * 0.5 + 0.5)
     gather: f(x, j)                       platform_dependent: f(x, default=jnp.sin)
-    transpose: f(x, (1, 0))
+    transpose: f(x, (1, 0))               polygamma: f(jnp.full_like(p, 2), p)
+    zeta: f(g, p)
 """
 _NN = """
     cross_entropy: f(x, i)                layer_norm: f(x, v, w)

@@ -331,3 +331,52 @@ def array_namespace_of_the_standard(j, x):
     xp = x.__array_namespace__()
     found = xp.permute_dims(x, (1, 0)), xp.concat([x, x]), xp.astype(x, xp.int32)
     return *found, xp.matrix_transpose(x)
+
+
+@program(floats(3, 4), positive(3, 4))
+def more_lax_elementwise(j, x, p):
+    k = j.lax
+    unit = x / 2.5
+    return (
+        [f(x) for f in (k.sin, k.cos, k.tan, k.sinh, k.cosh, k.asinh, k.atan, k.tanh, k.expm1)],
+        [f(x) for f in (k.exp2, k.erfc, k.cbrt, k.abs, k.sign, k.floor, k.ceil, k.logistic)],
+        [f(p) for f in (k.log, k.log1p, k.sqrt, k.rsqrt, k.reciprocal)],
+        [f(unit) for f in (k.asin, k.acos, k.atanh, k.erf_inv)],
+        k.pow(p, x), k.atan2(x, p), k.rem(x, p), k.min(x, p), k.acosh(p + 1),
+        k.select_n(x > 0, x, p), k.clamp(x - 1, p, x + 1),
+    )  # fmt: skip
+
+
+@program()
+def lax_rounds(j):
+    x = j.numpy.array([-2.5, -1.5, -0.5, -0.3, 0.3, 0.5, 1.5, 2.5])
+    return j.lax.round(x), j.lax.round(x, j.lax.RoundingMethod.TO_NEAREST_EVEN)
+
+
+@program(ints(4, 5, low=-100, high=100), ints(4, 5, low=0, high=40), exact=True)
+def lax_integers(j, x, n):
+    k = j.lax
+    u = x.astype("uint32")
+    return (
+        k.population_count(x), k.clz(x), k.clz(u), k.bitwise_not(x), k.bitwise_and(x, n),
+        k.shift_left(x, n), k.shift_right_logical(x, n), k.shift_right_arithmetic(x, n),
+        k.div(x, n + 1), k.rem(x, n + 1), k.neg(u), k.integer_pow(x, 3), k.sign(u),
+    )  # fmt: skip
+
+
+@program(floats(2, 3, 4))
+def more_lax_shapes(j, x):
+    k = j.lax
+    return (
+        k.slice(x, (0, 1, 0), (2, 3, 4), (1, 1, 2)), k.slice_in_dim(x, -3, None, 2, 2),
+        k.index_in_dim(x, 1, 1), k.reshape(x, (6, 4), (1, 0, 2)), k.collapse(x, 1),
+        k.broadcast_in_dim(x, (2, 5, 3, 4), (0, 2, 3)), k.tile(x, (1, 2, 1)),
+        k.split(x, (1, 2), 1), k.full_like(x, 2), k.broadcasted_iota("float32", (2, 3), 1),
+        k.pad(x, 1.0, ((-1, 2, 0), (0, 0, 0), (1, -2, 2))), k.expand_dims(x, (0, -1)),
+        k.pad(x, -j.numpy.inf, ((1, 1, 0), (0, 0, 1), (0, 0, 0))) > 0,
+    )  # fmt: skip
+
+
+@program(floats(3, 4), grad=False)
+def lax_precision(j, x):
+    return j.lax.reduce_precision(x, 5, 10), j.lax.reduce_precision(x * 1e30, 8, 7)

@@ -504,3 +504,28 @@ def debug_print_of_more_than_its_text_says(j):
 @program(says="tuple index out of range")
 def debug_print_of_less_than_its_text_says(j):
     return j.jit(lambda x: j.debug.print("{} {}", x))(1.0)
+
+
+@program(says="requires arguments to have the same dtypes, got float32, int32")
+def lax_does_not_promote(j):
+    j.lax.add(j.numpy.ones(3), 1)
+
+
+@program(says="arrays must have the same number of dimensions, got {1, 2}")
+def lax_does_not_broadcast_ranks(j):
+    j.lax.mul(j.numpy.ones(3), j.numpy.ones((2, 3)))
+
+
+@program(says="exp does not accept dtype int32. Accepted dtypes are subtypes of floating")
+def lax_exp_of_an_integer(j):
+    j.lax.exp(j.numpy.arange(3))
+
+
+@program(says="Cannot concatenate arrays with different numbers of dimensions: got (3,), (2, 3).")
+def lax_concatenate_of_ranks(j):
+    j.lax.concatenate([j.numpy.ones(3), j.numpy.ones((2, 3))], 0)
+
+
+@program(says="rhs input feature dimension size, but 3 // 1 != 2.")
+def convolution_of_other_channels(j):
+    j.lax.conv(j.numpy.ones((1, 3, 5)), j.numpy.ones((2, 2, 3)), (1,), "SAME")

@@ -216,3 +216,64 @@ def mixture_of_experts_by_top_k(j, x):
 def cosine_similarity_matrix(j, x):
     unit = x / j.numpy.linalg.norm(x, axis=-1, keepdims=True)
     return unit @ unit.T
+
+
+@program(floats(2, 7, 8, 4), floats(3, 2, 2, 6))
+def convolution_with_everything(j, x, w):
+    c = j.lax.conv_general_dilated
+    layout = ("NHWC", "HWIO", "NCHW")
+    return c(x, w, (2, 1), [(1, 2), (-1, 3)], (1, 2), (2, 1), layout, feature_group_count=2), c(
+        x[..., :2], w, (1, 2), "SAME_LOWER", dimension_numbers=layout, batch_group_count=2
+    )
+
+
+@program(floats(2, 5, 6, 3), floats(3, 3, 3, 4))
+def transposed_convolutions(j, x, w):
+    t = j.lax.conv_transpose
+    swapped = j.numpy.swapaxes(w, 2, 3)
+    return (
+        t(x, w, (2, 2), "SAME"), t(x, w, (2, 3), "VALID"), t(x, w, (1, 2), [(1, 1), (2, 0)]),
+        t(x, swapped, (2, 2), "SAME", transpose_kernel=True),
+        t(x, w, (4, 1), "SAME", rhs_dilation=(2, 1)),
+    )  # fmt: skip
+
+
+@program(floats(2, 3, 7, 8))
+def patches(j, x):
+    return j.lax.conv_general_dilated_patches(x, (2, 3), (1, 2), "SAME", rhs_dilation=(2, 1))
+
+
+@program(floats(2, 3, 6, 6), floats(4, 3, 3, 3))
+def convolutions_under_vmap(j, x, w):
+    f = lambda a, b: j.lax.conv_general_dilated(a[None], b, (1, 1), "SAME")[0]
+    many = j.numpy.stack([w, w * 2])
+    return j.vmap(f, (0, None))(x, w), j.vmap(f)(x, many), j.vmap(f, (None, 0))(x[0], many)
+
+
+@program(floats(1, 3, 8), floats(2, 3, 3))
+def second_derivative_of_a_convolution(j, x, w):
+    f = lambda v: j.numpy.sum(j.numpy.sin(j.lax.conv(v, w, (1,), "SAME") / 3))
+    return j.grad(lambda v: j.numpy.sum(j.grad(f)(v) ** 2))(x)
+
+
+@program(floats(2, 6, 7, 3))
+def pools(j, x):
+    r, k = j.lax.reduce_window, j.lax
+    two, wide = (1, 2, 2, 1), (1, 3, 3, 1)
+    return (
+        r(x, -j.numpy.inf, k.max, wide, two, "SAME"), r(x, j.numpy.inf, k.min, two, two, "VALID"),
+        r(x, 0.0, k.add, wide, two, "SAME") / r(x * 0 + 1, 0.0, k.add, wide, two, "SAME"),
+        r(x, 0.0, k.add, two, (1, 1, 2, 1), [(0, 0), (1, 0), (0, 2), (0, 0)], None, (1, 2, 3, 1)),
+    )  # fmt: skip
+
+
+@program(floats(2, 6, 7), grad=False)
+def pools_without_a_gradient(j, x):
+    r = lambda init, f: j.lax.reduce_window(x, init, f, (1, 2, 2), (1, 2, 1), "VALID")
+    return r(1.0, j.lax.mul), r(-j.numpy.inf, j.numpy.logaddexp), r(3.0, j.lax.add)
+
+
+@program(floats(2, 6, 6, 3))
+def max_pool_of_equal_numbers(j, x):
+    x = j.nn.relu(x)
+    return j.lax.reduce_window(x, -j.numpy.inf, j.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID")

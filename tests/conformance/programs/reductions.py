@@ -219,3 +219,25 @@ def lax_reductions(j, x):
     k = j.lax
     found = k.reduce_sum(x, (0,)), k.reduce_max(x, (1,)), k.reduce(x, 0.0, k.add, (1,))
     return *found, k.argmax(x, 1, "int32")
+
+
+@program(distinct(3, 4))
+def more_lax_reductions(j, x):
+    k = j.lax
+    u = x / 3
+    return (
+        k.reduce_min(x, (1,)), k.reduce_prod(x, (0, 1)), k.argmin(x, 0, "int32"),
+        k.reduce(u, 0.0, lambda a, b: a + b + a * b, (0, 1)), k.reduce(x, 2.0, k.mul, (0,)),
+        k.reduce_and(x > 0, (0,)), k.reduce_or(x > 1, (0, 1)), k.reduce_xor(x > 1, (0, 1)),
+        k.cumlogsumexp(x, 0, reverse=True),
+    )  # fmt: skip
+
+
+@program(floats(2, 3, 4), floats(2, 4, 5))
+def lax_products(j, x, y):
+    k = j.lax
+    return (
+        k.batch_matmul(x, y), k.dot(x[0], y[0]), k.dot(x[0], y[0, :, 0]),
+        k.dot_general(x, y, (((0, 2), (0, 1)), ((), ()))),
+        k.dot_general(x, y, (((), ()), ((0,), (0,)))),
+    )  # fmt: skip
