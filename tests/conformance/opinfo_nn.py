@@ -58,6 +58,8 @@ def getitem(j, x, index):
     if isinstance(index, list):
         numbers = all(isinstance(i, int) for i in index)
         index = j.numpy.asarray(index) if numbers else tuple(index)
+    if isinstance(index, tuple):  # torch takes lists of numbers as arrays
+        index = tuple(j.numpy.asarray(i) if isinstance(i, list) else i for i in index)
     return x[index]
 
 

@@ -221,12 +221,16 @@ def _moments(j: Any, name: str, x: Any, dim: Any, keepdim: bool, correction: Any
 
 @op("std_mean")
 def std_mean(j, x, dim=None, keepdim=False, unbiased=True, correction=None):
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     less = int(unbiased) if correction is None else correction
     return _moments(j, "std", x, dim, keepdim, less)
 
 
 @op("var_mean")
 def var_mean(j, x, dim=None, keepdim=False, unbiased=True, correction=None):
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     less = int(unbiased) if correction is None else correction
     return _moments(j, "var", x, dim, keepdim, less)
 

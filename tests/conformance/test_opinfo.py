@@ -28,10 +28,14 @@ RTOL = {"values": 1e-4, "gradients": 3e-4}
 ATOL = 2e-5
 # Where torch's own float32 gradient is off by this much from the one in float64.
 NOISE = {"logcumsumexp": 5e-3, "nn.functional.layer_norm": 1e-3}
+# torch defines the gradient of a norm at zero as 0; JAX's is NaN, as the formula's.
+OTHER_CONVENTIONS = ("subgradients_at_zero",)
 INFOS = [
     info
     for info in opinfos.op_db
-    if info.name in MAP and torch.float32 in info.supported_dtypes("cpu")
+    if info.name in MAP
+    and torch.float32 in info.supported_dtypes("cpu")
+    and info.variant_test_name not in OTHER_CONVENTIONS
 ]
 
 
