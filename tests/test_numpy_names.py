@@ -63,7 +63,7 @@ CALLS = {
     "histogram density": lambda m: m.histogram(A, EDGES, density=True),
     "histogram of one value": lambda m: m.histogram(V[:1], 2, weights=V[:1]),
     "bin edges": lambda m: m.histogram_bin_edges(V, 3),
-    "histogram2d": lambda m: m.histogram2d(V, V[::-1], bins=3),
+    "histogram2d": lambda m: m.histogram2d(V, V[::-1], bins=3, weights=V * 0 + 1),
     "histogram2d edges": lambda m: m.histogram2d(V, V * V, [EDGES, 4], weights=V * V),
     "histogramdd": lambda m: m.histogramdd(floats(20, 3), bins=(2, 3, 2), density=True),
     "cov": lambda m: m.cov(A),

@@ -1,6 +1,6 @@
 """Counts in bins, and how variables vary together.
 
-Invariant: counts are sums of weights, float32 unless the weights say otherwise; edges are floats.
+Invariant: counts are sums of weights; edges are floats.
 """
 
 from __future__ import annotations
@@ -104,8 +104,7 @@ def histogramdd(
         histogram_bin_edges(c, b, r) for c, b, r in zip(columns, per_axis, ranges, strict=True)
     ]
     places = [_bin(c, e) for c, e in zip(columns, edges, strict=True)]
-    amounts = full((count,), 1, aval_of(sample).dtype) if weights is None else as_float(weights)
-    table = _counts(places, edges, amounts)
+    table = _counts(places, edges, None if weights is None else as_float(weights))
     return (_dense(table, edges) if density else table), edges
 
 
