@@ -166,6 +166,13 @@ def test_preferred_element_type():
     assert lax.dot(F, F, preferred_element_type="float16").dtype == np.float16
 
 
+def test_every_precision_is_taken():
+    for precision in (*lax.Precision, "highest", None):
+        assert lax.dot(F, F, precision=precision) == 3
+        assert lax.dot_general(F, F, (((0,), (0,)), ((), ())), precision) == 3
+        assert lax.batch_matmul(Z, Z.transpose(0, 2, 1), precision).shape == (2, 3, 3)
+
+
 def test_empty_reductions_give_their_initial_value():
     assert lax.reduce(F[:0], 2.5, lax.max, (0,)) == 2.5
     assert lax.reduce_prod(F[:0], (0,)) == 1

@@ -146,6 +146,8 @@ from .lax_indexing import (
     scatter_sub,
 )
 from .lax_products import (
+    DotDimensionNumbers,
+    Precision,
     batch_matmul,
     dot,
     dot_general,
@@ -210,24 +212,25 @@ def optimization_barrier(operand: Any) -> Any:
 
 
 __all__ = """
-    ConvDimensionNumbers ConvGeneralDilatedDimensionNumbers GatherDimensionNumbers
-    GatherScatterMode RoundingMethod ScatterDimensionNumbers abs acos acosh add all_gather
-    all_to_all argmax argmin asin asinh associative_scan atan atan2 atanh axis_index axis_size
-    batch_matmul bessel_i0e bessel_i1e bitcast_convert_type bitwise_and bitwise_not bitwise_or
-    bitwise_xor broadcast broadcast_in_dim broadcast_shapes broadcast_to_rank broadcasted_iota
-    cbrt ceil clamp clz collapse concatenate cond conv conv_dimension_numbers
-    conv_general_dilated conv_general_dilated_patches conv_general_permutations conv_transpose
-    conv_with_general_padding convert_element_type cos cosh cumlogsumexp cummax cummin cumprod
-    cumsum digamma div dot dot_general dtype dynamic_index_in_dim dynamic_slice
-    dynamic_slice_in_dim dynamic_update_index_in_dim dynamic_update_slice
-    dynamic_update_slice_in_dim empty eq erf erf_inv erfc exp exp2 expand_dims expm1 floor
-    fori_loop full full_like gather ge gt index_in_dim index_take integer_pow iota is_finite le
-    lgamma log log1p logistic lt map max min mul mulhi ne neg nextafter optimization_barrier pad
-    padtype_to_pads pmax pmean pmin polygamma population_count pow ppermute pshuffle psum
-    psum_scatter pswapaxes reciprocal reduce reduce_and reduce_max reduce_min reduce_or
-    reduce_precision reduce_prod reduce_sum reduce_window reduce_window_shape_tuple reduce_xor
-    rem reshape rev round rsqrt scan scatter scatter_add scatter_max scatter_min scatter_mul
-    scatter_sub select select_n shift_left shift_right_arithmetic shift_right_logical sign sin
-    sinh slice slice_in_dim sort sort_key_val split sqrt square squeeze stack stop_gradient sub
-    switch tan tanh tile top_k transpose unstack while_loop zeta
+    ConvDimensionNumbers ConvGeneralDilatedDimensionNumbers DotDimensionNumbers
+    GatherDimensionNumbers GatherScatterMode Precision RoundingMethod ScatterDimensionNumbers
+    abs acos acosh add all_gather all_to_all argmax argmin asin asinh associative_scan atan
+    atan2 atanh axis_index axis_size batch_matmul bessel_i0e bessel_i1e bitcast_convert_type
+    bitwise_and bitwise_not bitwise_or bitwise_xor broadcast broadcast_in_dim broadcast_shapes
+    broadcast_to_rank broadcasted_iota cbrt ceil clamp clz collapse concatenate cond conv
+    conv_dimension_numbers conv_general_dilated conv_general_dilated_patches
+    conv_general_permutations conv_transpose conv_with_general_padding convert_element_type cos
+    cosh cumlogsumexp cummax cummin cumprod cumsum digamma div dot dot_general dtype
+    dynamic_index_in_dim dynamic_slice dynamic_slice_in_dim dynamic_update_index_in_dim
+    dynamic_update_slice dynamic_update_slice_in_dim empty eq erf erf_inv erfc exp exp2
+    expand_dims expm1 floor fori_loop full full_like gather ge gt index_in_dim index_take
+    integer_pow iota is_finite le lgamma log log1p logistic lt map max min mul mulhi ne neg
+    nextafter optimization_barrier pad padtype_to_pads pmax pmean pmin polygamma
+    population_count pow ppermute pshuffle psum psum_scatter pswapaxes reciprocal reduce
+    reduce_and reduce_max reduce_min reduce_or reduce_precision reduce_prod reduce_sum
+    reduce_window reduce_window_shape_tuple reduce_xor rem reshape rev round rsqrt scan scatter
+    scatter_add scatter_max scatter_min scatter_mul scatter_sub select select_n shift_left
+    shift_right_arithmetic shift_right_logical sign sin sinh slice slice_in_dim sort
+    sort_key_val split sqrt square squeeze stack stop_gradient sub switch tan tanh tile top_k
+    transpose unstack while_loop zeta
 """.split()

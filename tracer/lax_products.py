@@ -6,6 +6,7 @@ in float32 or wider.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from string import ascii_letters
 from typing import Any
@@ -19,12 +20,21 @@ from .operands import astype
 from .promotion import requested
 
 Axes = Sequence[int]
-Dimensions = tuple[tuple[Axes, Axes], tuple[Axes, Axes]]
+DotDimensionNumbers = tuple[tuple[Axes, Axes], tuple[Axes, Axes]]
+
+
+class Precision(enum.Enum):
+    """What JAX's users may ask of products; all of them are in float32 here."""
+
+    DEFAULT = 0
+    HIGH = 1
+    HIGHEST = 2
 
 
 def dot_general(
-    x: Any, y: Any, dimension_numbers: Dimensions, preferred_element_type: Any = None
-) -> Any:
+    x: Any, y: Any, dimension_numbers: DotDimensionNumbers, precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:  # fmt: skip
     """Sums of products over ((x axes, y axes) contracted, (x axes, y axes) of the batch).
 
     The result has the batch axes, the other axes of x, the other axes of y. Raises TypeError.
@@ -109,14 +119,14 @@ def _wider(a: DType, b: DType) -> DType:
 
 
 def dot(
-    x: Any, y: Any, *, dimension_numbers: Dimensions | None = None,
-    preferred_element_type: Any = None,
+    x: Any, y: Any, *, dimension_numbers: DotDimensionNumbers | None = None,
+    precision: Any = None, preferred_element_type: Any = None,
 ) -> Any:  # fmt: skip
     """The product of vectors and matrices, or `dot_general`. Raises ValueError for others."""
     x, y = strict.arrays("dot", (x, y))
     a, b = aval_of(x).shape, aval_of(y).shape
     if dimension_numbers is not None:
-        return dot_general(x, y, dimension_numbers, preferred_element_type)
+        return dot_general(x, y, dimension_numbers, precision, preferred_element_type)
     plain = 1 <= len(a) <= 2 and 1 <= len(b) <= 2
     if not plain or a[-1] != b[0]:
         raise located(
@@ -125,10 +135,11 @@ def dot(
             "un-batched matrix-matrix, matrix-vector, or vector-vector products; "
             f"got lhs_shape={a} rhs_shape={b}",
         )
-    return dot_general(x, y, (((len(a) - 1,), (0,)), ((), ())), preferred_element_type)
+    numbers = (((len(a) - 1,), (0,)), ((), ()))
+    return dot_general(x, y, numbers, precision, preferred_element_type)
 
 
-def batch_matmul(x: Any, y: Any) -> Any:
+def batch_matmul(x: Any, y: Any, precision: Any = None) -> Any:
     """Matrix products over equal leading axes. Raises ValueError, TypeError."""
     x, y = strict.arrays("batch_matmul", (x, y))
     n, m = aval_of(x).ndim, aval_of(y).ndim

@@ -20,7 +20,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from types import ModuleType
+from types import GenericAlias, ModuleType
 
 import numpy as np
 
@@ -261,7 +261,7 @@ def entries() -> tuple[Entry, ...]:
 
 
 def _is_function(found: object) -> bool:
-    return callable(found) and not isinstance(found, (type, np.dtype))
+    return callable(found) and not isinstance(found, (type, np.dtype, GenericAlias))
 
 
 def reason(name: str, function: Callable) -> str | None:
