@@ -48,6 +48,11 @@ OPERANDS: dict[str, np.ndarray] = {
     "c": _RNG.random((3, 4)) < 0.5,
 }
 
+NUMBERS = {  # of the axes of a gather and of a scatter of rows
+    "GATHERED": lax.GatherDimensionNumbers((1,), (0,), (0,)),
+    "ROWS": lax.ScatterDimensionNumbers((1,), (0,), (0,)),
+}
+
 _NUMPY = """
     append: f(x, y)                       apply_along_axis: f(lambda r: jnp.sum(r * r), 0, x)
     apply_over_axes: f(jnp.sum, x, [0])   arccos: f(u)
@@ -91,6 +96,8 @@ _NUMPY = """
     polyadd: f(v, w)                      polyder: f(v)
     polyint: f(v)                         polymul: f(v, w)
     polysub: f(v, w)                      polyval: f(v, x)
+    put: f(v, i, w[:3], inplace=False)
+    put_along_axis: f(x, j[:, :1], y[:, :1], axis=1, inplace=False)
     power: f(p, y)                        quantile: f(x, 0.3)
     reciprocal: f(p)                      repeat: f(x, 2)
     reshape: f(x, (2, 6))                 resize: f(x, (5,))
@@ -153,9 +160,16 @@ _LAX = """
     custom_root: f(lambda a: a, x)        full_like: f(x, y[0, 0])
     igamma: f(p, q)                       lgamma: f(p)
     digamma: f(p)                         betainc: f(p, q, u * 0.5 + 0.5)
-    gather: f(x, j)                       platform_dependent: f(x, default=jnp.sin)
+    index_take: f(x, (i[:2],), (0,))      platform_dependent: f(x, default=jnp.sin)
     transpose: f(x, (1, 0))               polygamma: f(jnp.full_like(p, 2), p)
     zeta: f(g, p)
+    gather: f(x, i[:2, None], GATHERED, (1, 4))
+    scatter: f(x, jnp.arange(3)[::-1, None], y, ROWS)
+    scatter_add: f(x, jnp.arange(3)[::-1, None], y, ROWS)
+    scatter_max: f(x, jnp.arange(3)[::-1, None], y, ROWS)
+    scatter_min: f(x, jnp.arange(3)[::-1, None], y, ROWS)
+    scatter_mul: f(x, jnp.arange(3)[::-1, None], y, ROWS)
+    scatter_sub: f(x, jnp.arange(3)[::-1, None], y, ROWS)
 """
 _NN = """
     cross_entropy: f(x, i)                layer_norm: f(x, v, w)
@@ -290,9 +304,8 @@ def _entry(path: str, function: Callable, call: str) -> Entry:
 
     def fun(*given: object) -> object:
         held = {n: jnp.asarray(a) for n, a in fixed.items()}
-        return eval(
-            code, {"f": function, "jnp": jnp, **held, **dict(zip(names, given, strict=True))}
-        )
+        named = dict(zip(names, given, strict=True))
+        return eval(code, {"f": function, "jnp": jnp, **NUMBERS, **held, **named})
 
     return Entry(path, call, names, fun)
 

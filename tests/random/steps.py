@@ -275,7 +275,9 @@ def gather(w: Writer) -> str | None:
     forms += [f"jnp.take_along_axis({x}, jnp.argsort({x}, -1), -1)", f"{x}[jnp.argmax({x}, 0) % 2]"]
     ids = w.pick(lambda a: a.dtype is i32 and a.size <= 8)
     if ids:
-        forms += [f"{x}[{ids}]", f"jnp.take({x}, {ids}, axis=-1, mode='clip')", f"{x}[..., {ids}]"]
+        # Out of range a read clamps, and its derivative is dropped, as in JAX: no slope to compare.
+        clamped = [f"{x}[{ids}]", f"jnp.take({x}, {ids}, axis=-1, mode='clip')", f"{x}[..., {ids}]"]
+        forms += [] if w.smooth else clamped
         forms += [f"{x}[{ids} % {shape[0]}]"]
         if _type(w, ids).size == 1:
             forms += [
