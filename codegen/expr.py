@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from ir.dtypes import DType, bool_
 
 from .compare import eq, ge, inside, lt, maximum, minimum
@@ -104,9 +106,8 @@ def op(name: str, *args: Expr | float, dtype: DType | None = None) -> Expr:
 def _elementwise(name: str, args: tuple[Expr, ...]) -> Expr:
     dtype = bool_ if name in _COMPARISONS or name == "isfinite" else args[0].dtype
     if name not in _COMPARISONS and all(a.op == "const" for a in args):
-        value = evaluate(node(name, args, dtype), {}, [])
-        if dtype is bool_ or math.isfinite(value):
-            return const(value.item(), dtype)
+        with np.errstate(all="ignore"):
+            return const(evaluate(node(name, args, dtype), {}, []).item(), dtype)
     return node(name, args, dtype)
 
 
@@ -142,6 +143,8 @@ def _float_mul(a: Expr, b: Expr) -> Expr | None:
 
 
 def _float_div(a: Expr, b: Expr) -> Expr | None:
+    if _is(b, 0.0):  # drivers leave division by a constant zero undefined
+        return op("mul", a, const(math.copysign(math.inf, b.value), b.dtype))
     return a if _is(b, 1.0) else None
 
 

@@ -114,6 +114,11 @@ def updates_in_quads(eqn: Eqn) -> bool:
 # --- WGSL -----------------------------------------------------------------------------------------
 
 _HELPERS = {
+    # Neither naga nor Tint has constants that are not finite; an argument is no constant.
+    "float_of": """\
+fn float_of(bits: u32) -> f32 {
+  return bitcast<f32>(bits);
+}""",
     "unpack_bf16": """\
 fn unpack_bf16(word: u32, upper: u32) -> f32 {
   return bitcast<f32>(select(word << 16u, word & 0xffff0000u, upper == 1u));
@@ -174,7 +179,7 @@ _FIRST = re.compile(r"^(fn |@compute|var<workgroup>|// To )", re.MULTILINE)
 
 
 def with_helpers(wgsl: str) -> str:
-    """A kernel's text with the functions that it calls on packed values, above its own."""
+    """A kernel's text with the functions that it calls and that are not its own, above these."""
     called = set(_USED.findall(wgsl))
     called |= {inner for name in called for inner in _USED.findall(_HELPERS[name])}
     if not called:

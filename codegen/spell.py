@@ -38,8 +38,8 @@ class Text(NamedTuple):
 def literal(value: float | int | bool, dtype: DType) -> str:
     """A short decimal literal that denotes exactly `value` rounded to the dtype.
 
-    Raises ValueError for infinities and NaN, which WGSL has no constants for, and for integers
-    outside the dtype.
+    Infinities and NaN, which WGSL has no constants for, are made of their bits. Raises ValueError
+    for integers outside the dtype.
     """
     if dtype is bool_:
         return "true" if value else "false"
@@ -51,10 +51,8 @@ def literal(value: float | int | bool, dtype: DType) -> str:
     with np.errstate(over="ignore"):
         rounded = dtype.np.type(value)
     if not math.isfinite(rounded):
-        raise ValueError(
-            f"{value} as {dtype} is not finite, and WGSL has no such constant; use the dtype's "
-            "lowest or highest finite value"
-        )
+        made = f"float_of({int(np.float32(rounded).view(np.uint32)):#x}u)"
+        return f"f16({made})" if dtype is f16 else made
     return _decimal(rounded) + ("h" if dtype is f16 else "")
 
 

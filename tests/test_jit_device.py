@@ -189,3 +189,17 @@ def test_what_it_tells():
     donating = jit(lambda s: s + 1, donate_argnums=0)
     state = donating(x)
     assert donating.profile(state) and not state.is_deleted()
+
+
+@pytest.mark.parametrize("form", ["log of zero", "root", "quotient", "scalar quotient", "constant"])
+def test_constants_that_are_not_finite(form):
+    x = np.array([1.0, 0.0, -2.0], np.float32)
+    made = {
+        "log of zero": lambda m, v: v + m.log(m.zeros((3,), dtype="float32")),
+        "root": lambda m, v: m.sqrt(-m.ones((), dtype="float32")) + v,
+        "quotient": lambda m, v: v / m.zeros((3,), dtype="float32"),
+        "scalar quotient": lambda m, v: v / -0.0,
+        "constant": lambda m, v: m.where(v > 0, v, -m.inf),
+    }[form]
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(jit(lambda v: made(jnp, v))(x), made(np, x))

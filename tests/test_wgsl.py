@@ -166,10 +166,11 @@ def test_literals_denote_every_float_exactly() -> None:
             assert "." in text or "e" in text
 
 
-def test_constants_that_wgsl_does_not_have_are_refused() -> None:
-    for value, dtype in ((np.inf, f32), (np.nan, f32), (1e39, f32), (70000.0, f16)):
-        with pytest.raises(ValueError, match="not finite"):
-            literal(value, dtype)
+def test_constants_that_wgsl_does_not_have_are_made_of_bits() -> None:
+    assert literal(np.inf, f32) == literal(1e39, f32) == "float_of(0x7f800000u)"
+    assert literal(-np.inf, f32) == "float_of(0xff800000u)"
+    assert literal(70000.0, f16) == "f16(float_of(0x7f800000u))"
+    assert literal(np.nan, f32) == "float_of(0x7fc00000u)"
     with pytest.raises(ValueError, match="must be in"):
         literal(-1, u32)
 
