@@ -31,7 +31,9 @@ def hidden_states(params: Params, tokens: Any, config: ModelConfig, drops: Drops
     """The normalised output of the last layer, float32 [B, S, H]."""
     body = params["model"]
     rope = rope_tables(config, tokens.shape[1])
-    x = drops.hidden(jnp.take(body["embed_tokens"]["weight"], tokens, axis=0), "embedding")
+    x = drops.hidden(
+        jnp.take(body["embed_tokens"]["weight"], tokens, axis=0, mode="clip"), "embedding"
+    )
     for index in range(config.num_hidden_layers):
         x = layer(body["layers"][index], x, rope, config, drops.of_layer(index))
     return nn.rms_norm(x, body["norm"]["weight"], config.rms_norm_eps)
