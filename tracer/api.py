@@ -74,7 +74,8 @@ def eval_shape(fun: Callable, *args: Any, **kwargs: Any) -> Any:
 
 
 def _types(traced: Traced) -> Any:
-    types = [ShapeDtypeStruct(a.shape, a.dtype) for a in traced.graph.out_avals]
+    pairs = zip(traced.graph.out_avals, traced.weak, strict=True)
+    types = [ShapeDtypeStruct(a.shape, a.dtype, weak_type=weak) for a, weak in pairs]
     return tree.unflatten(traced.out_tree, types)
 
 

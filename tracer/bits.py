@@ -15,7 +15,7 @@ from ir.dtypes import bool_, f32, i32, u32
 from . import elementwise as ew
 from .array import aval_of, user_type
 from .errors import located
-from .operands import as_float, astype, promote, promote_floats
+from .operands import as_float, astype, numbers, promote, promote_floats, weak_as_operands
 from .staging import bind
 
 
@@ -30,7 +30,7 @@ def from_bits(x: Any, dtype: Any) -> Any:
 
 
 def _operands(name: str, x: Any, amount: Any) -> tuple[Any, Any]:
-    x, amount = promote(name, x, amount)
+    x, amount = numbers(name, x, amount)
     if not aval_of(x).dtype.is_integer:
         raise located(TypeError, f"{name} shifts integers, got {user_type(aval_of(x))}")
     return x, astype(amount, u32)
@@ -43,12 +43,14 @@ def _shifted(prim: str, x: Any, amount: Any) -> Any:
     return ew.where(fits, moved, 0)
 
 
+@weak_as_operands
 def left_shift(x: Any, amount: Any) -> Any:
     """x * 2**amount, modulo 2**32."""
     x, amount = _operands("left_shift", x, amount)
     return from_bits(_shifted("shl", bits_of(x), amount), aval_of(x).dtype)
 
 
+@weak_as_operands
 def right_shift(x: Any, amount: Any) -> Any:
     """x // 2**amount; a negative x stays negative."""
     x, amount = _operands("right_shift", x, amount)
@@ -95,6 +97,7 @@ def signbit(x: Any) -> Any:
     return ew.equal(shift_right(_float_bits(x), 31), 1)
 
 
+@weak_as_operands
 def copysign(x: Any, y: Any) -> Any:
     """|x| with the sign of y."""
     x, y = promote_floats("copysign", x, y)
@@ -105,6 +108,7 @@ def copysign(x: Any, y: Any) -> Any:
     return ew.where(flips, ew.negative(x), x)
 
 
+@weak_as_operands
 def nextafter(x: Any, y: Any) -> Any:
     """The next float32 after x in the direction of y; x where they are equal."""
     x, y = promote_floats("nextafter", x, y)

@@ -16,7 +16,7 @@ from ir.build import current, describe_src, user_src
 from ir.graph import Aval
 
 from . import tree
-from .array import Array, Tracer, interned, type_of, user_type
+from .array import Array, Tracer, WeakAval, interned, type_of, user_type
 from .errors import UnexpectedTracerError, leaked, located
 from .roles import Roles
 
@@ -86,9 +86,12 @@ class ShapeDtypeStruct:
 
     shape: tuple[int, ...]
     dtype: Any
+    weak_type: bool
 
-    def __init__(self, shape: Sequence[int], dtype: Any) -> None:
+    def __init__(self, shape: Sequence[int], dtype: Any, *, weak_type: bool = False) -> None:
         from ir.dtypes import dtype as dtype_of
+
+        object.__setattr__(self, "weak_type", bool(weak_type))
 
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
         object.__setattr__(self, "dtype", dtype_of(dtype).np)
@@ -97,10 +100,11 @@ class ShapeDtypeStruct:
     def aval(self) -> Aval:
         from ir.dtypes import dtype as dtype_of
 
-        return Aval(self.shape, dtype_of(self.dtype))
+        kind = WeakAval if self.weak_type else Aval
+        return kind(self.shape, dtype_of(self.dtype))
 
     def __repr__(self) -> str:
-        return f"ShapeDtypeStruct({user_type(self.aval)})"
+        return f"ShapeDtypeStruct({user_type(self.aval)}{', weak' * self.weak_type})"
 
 
 def hints(of: Roles, in_tree: tree.Structure) -> list[str]:

@@ -28,8 +28,8 @@ def settled(body: Callable, carry: list, others: Sequence[Aval] = (), first: int
         for i in moved:
             value, weak = after[i]
             was = aval_of(carry[i]).dtype, is_weak(carry[i])
-            kind, weak = join([was, (value.aval.dtype, weak)])
-            carry[i] = marked(bind("cast", carry[i], dtype=kind), weak)
+            kind, _ = join([was, (value.aval.dtype, weak)])
+            carry[i] = bind("cast", carry[i], dtype=kind)
 
 
 def results(outs: Sequence[Any], traced: Traced, carry: list, first: int = 0) -> list:

@@ -15,13 +15,13 @@ from ir.dtypes import bool_
 
 from . import elementwise as ew
 from . import shaping
-from .array import aval_of
+from .array import aval_of, is_weak
 from .creation import iota
 from .errors import located
 from .operands import astype, same_dtype
 from .reductions import sum as reduce_sum
 from .reductions import without_out
-from .staging import bind, operand
+from .staging import bind, marked, operand
 
 
 def matmul(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
@@ -287,7 +287,7 @@ def _product(x: Any, a: str, y: Any, b: str, needed: set[str]) -> tuple[Any, str
     every = out + "".join(c for c in a if c in b and c not in out)
     wide = [_arrange(v, t, every, {}) for v, t in ((x, a), (y, b))]
     total = reduce_sum(ew.multiply(*wide), tuple(range(len(out), len(every))))
-    return (astype(total, bool_) if kind is bool_ else total), out
+    return astype(total, bool_) if kind is bool_ else marked(total, is_weak(x)), out
 
 
 def _arrange(x: Any, term: str, out: str, sizes: dict[str, int]) -> Any:

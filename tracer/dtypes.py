@@ -25,11 +25,14 @@ class ScalarType(type):
 
     def __call__(cls, x: Any) -> Any:
         from .creation import asarray
+        from .operands import astype
 
-        return asarray(x, cls)
+        return astype(asarray(x, cls), cls)  # what was asked for is not weak
 
     def __eq__(cls, other: Any) -> bool:
-        return other is cls or getattr(other, "dtype", other) in (cls.dtype, cls.dtype.type)
+        if isinstance(other, (ScalarType, np.dtype)):
+            return cls.dtype == (other.dtype if isinstance(other, ScalarType) else other)
+        return other is cls.dtype.type
 
     def __hash__(cls) -> int:
         return hash(cls.dtype.type)

@@ -25,9 +25,11 @@ from .operands import (
     broadcast,
     common_shape,
     in_float32,
+    numbers,
     promote,
     promote_floats,
     same_dtype,
+    weak_as_operands,
 )
 from .staging import bind, filled, operand
 
@@ -90,6 +92,8 @@ def sign(x: Any) -> Any:
 
 
 def square(x: Any) -> Any:
+    x = operand(x)
+    x = astype(x, i32) if aval_of(x).dtype is bool_ else x
     return multiply(x, x)
 
 
@@ -188,6 +192,7 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
 
 # What the operations on numbers mean for two bools.
 _OF_BOOLS = {"add": "or_", "mul": "and_", "max": "or_", "min": "and_"}
+_AS_INTEGERS = ("lt", "le", "rem")
 
 
 def _binary(prim: str, name: str, doc: str = "", swap: bool = False) -> Callable[[Any, Any], Any]:
@@ -196,7 +201,7 @@ def _binary(prim: str, name: str, doc: str = "", swap: bool = False) -> Callable
         rule = prim
         if aval_of(x).dtype is bool_:
             rule = _OF_BOOLS.get(prim, prim)
-            x, y = (astype(v, i32) for v in (x, y)) if prim in ("lt", "le") else (x, y)
+            x, y = (astype(v, i32) for v in (x, y)) if prim in _AS_INTEGERS else (x, y)
         return bind(rule, y, x) if swap else bind(rule, x, y)
 
     function.__name__ = function.__qualname__ = name
@@ -250,18 +255,20 @@ def divide(x: Any, y: Any) -> Any:
     return bind("div", *promote_floats("divide", x, y))
 
 
+@weak_as_operands
 def floor_divide(x: Any, y: Any) -> Any:
     """Quotient rounded towards minus infinity."""
-    x, y = promote("floor_divide", x, y)
+    x, y = numbers("floor_divide", x, y)
     quotient = bind("div", x, y)
     if aval_of(x).dtype.is_float:
         return floor(quotient)
     return subtract(quotient, astype(_crosses_zero(bind("rem", x, y), y), aval_of(x).dtype))
 
 
+@weak_as_operands
 def mod(x: Any, y: Any) -> Any:
     """Remainder with the sign of the divisor."""
-    x, y = promote("mod", x, y)
+    x, y = numbers("mod", x, y)
     rest = bind("rem", x, y)
     return where(_crosses_zero(rest, y), add(rest, y), rest)
 

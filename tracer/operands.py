@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from ir.build import current
-from ir.dtypes import DType, bool_, f32, highest
+from ir.dtypes import DType, bool_, f32, highest, i32
 from ir.graph import Lit
 
 from .array import Array, Tracer, aval_of, is_weak
 from .errors import located
 from .promotion import join, requested
-from .staging import SCALARS, bind, filled, marked, operand, scalar, spread
+from .staging import SCALARS, bind, filled, marked, operand, scalar, spread, visible
 
 
 def promote(name: str, *xs: Any) -> list:
@@ -147,6 +147,23 @@ def in_float32(fun: Callable) -> Callable:
     return function
 
 
+def weak_as_operands(fun: Callable) -> Callable:
+    """Decorator: the result is weak if the common type of the operands is, whatever the formula."""
+
+    @functools.wraps(fun)
+    def function(*xs: Any) -> Any:
+        out = visible(fun(*xs))
+        return marked(out, join((aval_of(x).dtype, is_weak(x)) for x in xs)[1])
+
+    return function
+
+
+def numbers(name: str, *xs: Any) -> list:
+    """`promote`, with int32 in place of bools."""
+    ready = promote(name, *xs)
+    return [astype(x, i32) if aval_of(x).dtype is bool_ else x for x in ready]
+
+
 def as_bool(x: Any) -> Any:
     x = operand(x)
     return x if aval_of(x).dtype is bool_ else astype(x, bool_)
@@ -158,5 +175,5 @@ def astype(x: Any, dtype: Any) -> Any:
     if aval_of(x).dtype is not kind:
         return bind("cast", x, dtype=kind)
     if is_weak(x) and isinstance(x, Array) and current() is None:
-        return bind("stop_gradient", x)  # a copy: users may hold and donate both
+        return marked(bind("stop_gradient", x), False)  # a copy: users may donate either
     return marked(x, False)

@@ -19,7 +19,7 @@ from ir.dtypes import f32, finfo
 from . import elementwise as ew
 from .array import aval_of
 from .bits import bits_of, from_bits, signbit
-from .operands import as_float, astype, in_float32, promote_floats
+from .operands import as_float, astype, in_float32, promote_floats, weak_as_operands
 from .staging import visible
 
 _LN2 = math.log(2)
@@ -63,6 +63,7 @@ def arctan(x: Any) -> Any:
     return ew.where(signbit(x), -value, value)
 
 
+@weak_as_operands
 @in_float32
 def arctan2(y: Any, x: Any) -> Any:
     """The angle of the point (x, y), in [-pi, pi]; 0 or pi at the origin, by the sign of x."""
@@ -194,6 +195,7 @@ def hypot(x: Any, y: Any) -> Any:
     return ew.where(plain, large * ew.sqrt(1 + ratio * ratio), special)
 
 
+@weak_as_operands
 @in_float32
 def logaddexp(x: Any, y: Any) -> Any:
     """log(exp(x) + exp(y)), without overflow."""

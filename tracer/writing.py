@@ -32,7 +32,7 @@ from .indices import Plan, is_array, plan
 from .operands import astype
 from .promotion import join, warn
 from .reductions import max as reduce_max
-from .staging import bind, operand, scalar, visible
+from .staging import bind, marked, operand, scalar, visible
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ class Places:
         update = visible(_stored_as(aval_of(x).dtype, values))
         if _is_mask(self.index) and (isinstance(self.index, Tracer) or not aval_of(update).ndim):
             return ew.where(self._mask(x), _COMBINE[combine](x, update), x)
-        return written(x, self.index, update, combine, how(**options))
+        return marked(written(x, self.index, update, combine, how(**options)), is_weak(x))
 
     def _mask(self, x: Any) -> Any:
         mask, rank = operand(self.index), aval_of(x).ndim
