@@ -231,3 +231,41 @@ def tril_and_triu_parts(j, x):
 @program(floats(3, 4))
 def unravel_the_largest(j, x):
     return j.numpy.unravel_index(j.numpy.argmax(x), x.shape)
+
+
+@program(floats(6), floats(4))
+def at_with_every_mode(j, x, v):
+    i = j.numpy.array([1, 9, -8, -2])
+    modes = (None, "drop", "fill", "promise_in_bounds")
+    return [(x.at[i].set(v, mode=m), x.at[i].add(v, mode=m)) for m in modes]
+
+
+@program(floats(5, 4), floats(2, 3))
+def at_with_slices_and_none_beside_arrays(j, x, v):
+    i = j.numpy.array([3, 0])
+    return x.at[i, 1:].add(v), x.at[1:3, i].set(0.0), x.at[None, i, :3].max(v)
+
+
+@program(floats(4, 6), ints(4, 3, low=-6, high=6), floats(4, 3))
+def put_along_an_axis(j, x, i, v):
+    return j.numpy.put_along_axis(x, i % 2 + j.numpy.array([0, 2, 4]), v, 1, inplace=False)
+
+
+@program(floats(7, 2), ints(7, low=-1, high=6))
+def segment_sums_and_extremes(j, x, i):
+    total = j.ops.segment_sum(x, i, 5)
+    ends = j.ops.segment_max(x, i, 5), j.ops.segment_min(x, i, 5)
+    return total, [j.numpy.where(j.numpy.isfinite(e), e, 0.0) for e in ends]
+
+
+@program(floats(7, 2), ints(7, low=-1, high=6), grad=False)
+def segment_products(j, x, i):
+    return j.ops.segment_prod(x, i, 5)
+
+
+@program(floats(4, 5, 3), ints(2, 2, high=3))
+def gathered_and_scattered_windows(j, x, i):
+    numbers = j.lax.GatherDimensionNumbers((1, 2), (2,), (0, 2))
+    found = j.lax.gather(x, i, numbers, (2, 5, 1))
+    back = j.lax.ScatterDimensionNumbers((1, 2), (2,), (0, 2))
+    return found, j.lax.scatter_add(x, i, found, back)
