@@ -240,6 +240,11 @@ RECORDED = {
         "float32",
         [0.46234953, -0.0153720975, 0.24391562, 0.48713332, 0.07572931],
     ),
+    "cauchy": (
+        lambda: random.cauchy(KEY, (5,)),
+        "float32",
+        [0.3727485, -0.012073383, 0.19297, 0.39386153, 0.05951957],
+    ),
     "rademacher": (
         lambda: random.rademacher(KEY, (8,)),
         "int32",

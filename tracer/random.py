@@ -41,7 +41,7 @@ from .prng import (
 from .promotion import requested
 from .reductions import argmax, cumsum
 from .sorting import argsort, top_k
-from .special import erf, erf_inv
+from .special import erf, erf_inv, tan
 from .staging import SCALARS, bind, operand
 from .whole import one_program
 
@@ -373,6 +373,14 @@ def laplace(key: Any, shape: Any = (), dtype: Any = f32) -> Any:
 
 
 @one_program
+def cauchy(key: Any, shape: Any = (), dtype: Any = f32) -> Any:
+    """Numbers of density 1 / (pi (1 + x**2)): the tangent of a uniform angle."""
+    kind = _float_dtype("cauchy", dtype)
+    u = _uniform(single(key, "cauchy"), _shape("cauchy", shape), kind, float(finfo(kind).eps), 1.0)
+    return tan(ew.multiply(np.pi, ew.subtract(u, 0.5)))
+
+
+@one_program
 def logistic(key: Any, shape: Any = (), dtype: Any = f32) -> Any:
     """Numbers whose distribution function is the sigmoid."""
     kind = _float_dtype("logistic", dtype)
@@ -387,6 +395,7 @@ __all__ = [
     "bernoulli",
     "bits",
     "categorical",
+    "cauchy",
     "choice",
     "clone",
     "exponential",
