@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -37,6 +38,7 @@ from .timing import KernelTime, time_steps
 from .validate import check_program
 
 BURST = 8  # iterations of a while loop between two looks at its flag
+_NBYTES, _DEVICE, _SERIAL = map(attrgetter, ("nbytes", "device", "serial"))
 GROUPS_KEPT = 4  # per dispatch: outputs that live a step or two alternate between few buffers
 
 
@@ -57,6 +59,7 @@ class Executable:
         self._donated, self._fresh = ins & outs, sorted(outs - ins)
         self._external = sorted(ins | outs)
         self._units = [pad(slot.nbytes, ALIGN) for slot in program.slots]
+        self._wanted = [program.slots[slot].nbytes for slot in program.in_slots]
         self._users = _users(program)
         self._owned: list[Buffer | None] = [None] * len(program.slots)
         self._uploads: dict[int, Buffer] = {}
@@ -129,11 +132,24 @@ class Executable:
         if len(inputs) != len(slots):
             text = f"{self.program.name} takes {len(slots)} arrays, {len(inputs)} were given"
             raise ProgramError(text)
-        for place, (slot, value) in enumerate(zip(slots, inputs, strict=True)):
+        # Hundreds of arrays pass here at every step: whole lists, no calls for each of them.
+        if list(map(_NBYTES, inputs)) != self._wanted:
+            self._check_sizes(inputs)
+        given = list(inputs)
+        if set(map(type, inputs)) != {Buffer}:
+            given = [
+                value if isinstance(value, Buffer) else self._upload(slot, value)
+                for slot, value in zip(slots, inputs, strict=True)
+            ]
+        for slot, buffer in zip(slots, given, strict=True):
+            buffers[slot] = buffer
+        self._check_buffers(given)
+
+    def _check_sizes(self, inputs: Sequence[Buffer | np.ndarray]) -> None:
+        """A buffer may be longer than its array by what fills up its last words."""
+        for place, (slot, value) in enumerate(zip(self.program.in_slots, inputs, strict=True)):
             if pad(value.nbytes, ALIGN) != self._units[slot]:
                 self._reject_size(place, slot, value.nbytes)
-            buffers[slot] = value if isinstance(value, Buffer) else self._upload(slot, value)
-        self._check_buffers([buffers[slot] for slot in slots])
 
     def _reject_size(self, place: int, slot: int, nbytes: int) -> None:
         name = self.program.slots[slot].label
@@ -142,9 +158,9 @@ class Executable:
         raise ProgramError(f"{what} has {nbytes} bytes, the program wants {wanted}")
 
     def _check_buffers(self, given: list[Buffer]) -> None:
-        if any(buffer.device is not self.device for buffer in given):
+        if given and set(map(_DEVICE, given)) != {self.device}:
             raise ProgramError(f"{self.program.name} was given a buffer of another device")
-        if not self._donated or len({buffer.serial for buffer in given}) == len(given):
+        if not self._donated or len(set(map(_SERIAL, given))) == len(given):
             return
         times = Counter(buffer.serial for buffer in given)
         for place, slot in enumerate(self.program.in_slots):
