@@ -8,7 +8,7 @@ decided before. One artefact therefore serves execution, the disk cache, `dump` 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 
@@ -116,16 +116,16 @@ def walk(steps: Iterable[Step]) -> Iterator[Step]:
             yield from walk(step.steps)
 
 
-def count_dispatches(steps: Iterable[Step]) -> int:
-    """Dispatches of one run, those of a Loop once per iteration, those of a While and of each Case
-    once."""
-    total = 0
+def sum_over(steps: Iterable[Step], of: Callable[[Dispatch], int]) -> int:
+    """Sum over the dispatches of one run, those of a Loop once per iteration, those of a While and
+    of each Case once."""
+    found = 0
     for step in steps:
         if isinstance(step, NESTED):
-            total += getattr(step, "count", 1) * count_dispatches(step.steps)
-        else:
-            total += isinstance(step, Dispatch)
-    return total
+            found += getattr(step, "count", 1) * sum_over(step.steps, of)
+        elif isinstance(step, Dispatch):
+            found += of(step)
+    return found
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,17 @@ class Program:
     @property
     def dispatch_count(self) -> int:
         """Dispatches of one run."""
-        return count_dispatches(self.steps)
+        return sum_over(self.steps, lambda dispatch: 1)
+
+    @property
+    def flops(self) -> int:
+        """Arithmetic of one run, as the kernels' headers state it."""
+        return sum_over(self.steps, lambda dispatch: dispatch.flops)
+
+    @property
+    def bytes_accessed(self) -> int:
+        """Bytes that the kernels of one run read and write, each tensor of a kernel once."""
+        return sum_over(self.steps, lambda dispatch: dispatch.nbytes)
 
     def bytes_by_kind(self) -> dict[str, int]:
         """Device bytes per slot kind."""

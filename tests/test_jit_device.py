@@ -187,8 +187,27 @@ def test_what_it_tells():
     wgsl = f.lower(x).compile().as_text()
     assert "@compute" in wgsl and "fn main" in wgsl
     donating = jit(lambda s: s + 1, donate_argnums=0)
+    memory = donating.lower(x).compile().memory_analysis()
+    assert memory.argument_size_in_bytes == memory.output_size_in_bytes == 256
+    assert memory.alias_size_in_bytes == 256 and memory.generated_code_size_in_bytes > 100
     state = donating(x)
     assert donating.profile(state) and not state.is_deleted()
+
+
+def test_what_a_call_costs():
+    def steps(x):
+        return lax.scan(lambda c, _: (jnp.tanh(c @ x), None), x, length=5)[0]
+
+    x = jnp.ones((16, 16))
+    compiled = jit(steps).lower(x).compile()
+    cost = compiled.cost_analysis()
+    assert 5 * 2 * 16**3 <= cost["flops"] < 5.5 * 2 * 16**3
+    assert cost["bytes accessed"] >= 5 * 3 * 1024 and cost["kernels"] >= 5
+    assert compiled.memory_analysis().temp_size_in_bytes >= 1024
+    use_backend("oracle")
+    on_oracle = jit(steps).lower(x).compile()
+    use_backend(None)
+    assert on_oracle.memory_analysis() is None and on_oracle.cost_analysis()["flops"] > 0
 
 
 @pytest.mark.parametrize("form", ["log of zero", "root", "quotient", "scalar quotient", "constant"])

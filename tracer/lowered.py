@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ir import show
 from ir.graph import Graph
+from ir.prims.fused import total_flops
 
 from . import tree
 from .calls import Signature, leaf_aval
@@ -42,6 +43,18 @@ class Lowered:
 
 
 @dataclass(frozen=True)
+class MemoryStats:
+    """Bytes of a compiled call. Arguments, results and temporaries together, less what results
+    share with donated arguments, are what the device holds while it runs."""
+
+    argument_size_in_bytes: int
+    output_size_in_bytes: int
+    alias_size_in_bytes: int
+    temp_size_in_bytes: int
+    generated_code_size_in_bytes: int
+
+
+@dataclass(frozen=True)
 class CompiledCall:
     """A compiled call; itself callable with arguments of the types it was lowered for."""
 
@@ -57,6 +70,36 @@ class CompiledCall:
         """The WGSL of every kernel."""
         kernels = self.program.kernels if self.program else ()
         return "\n".join(k.wgsl for k in kernels)
+
+    def cost_analysis(self) -> dict[str, float]:
+        """`flops`, `bytes accessed` and `kernels` of one call; a while loop counts once.
+
+        On the oracle there are no kernels: the arithmetic is that of the graph.
+        """
+        if self.program is None:
+            return {"flops": float(total_flops(self._call.executable.graph))}
+        p = self.program
+        counts = {"flops": p.flops, "bytes accessed": p.bytes_accessed, "kernels": p.dispatch_count}
+        return {name: float(count) for name, count in counts.items()}
+
+    def memory_analysis(self) -> MemoryStats | None:
+        """Device memory that a call takes; None on the oracle, which takes none."""
+        p = self.program
+        if p is None:
+            return None
+        kinds = p.bytes_by_kind()
+        ins, outs = set(p.in_slots), set(p.out_slots)
+
+        def size(slots: set[int]) -> int:
+            return sum(p.slots[slot].nbytes for slot in slots)
+
+        return MemoryStats(
+            argument_size_in_bytes=size(ins),
+            output_size_in_bytes=size(outs),
+            alias_size_in_bytes=size(ins & outs),
+            temp_size_in_bytes=kinds.get("temp", 0) + kinds.get("constant", 0),
+            generated_code_size_in_bytes=len(self.as_text().encode()),
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         leaves, in_tree = tree.flatten((args, kwargs))
