@@ -23,7 +23,7 @@ def partition(graph: Graph, first: int, late: Sequence[int]) -> tuple[Graph, Gra
     delayed = [graph.ins[i] for i in late]
     wanted = dce(Graph(graph.ins, graph.eqns, graph.outs[:first])).eqns
     whole = _independent(graph, delayed, {v for e in wanted for v in e.outs})
-    early = [whole.get(e.outs[0], e) if e.outs else e for e in wanted]
+    early = _closed(graph, [whole.get(e.outs[0], e) if e.outs else e for e in wanted])
     second = _needed(graph, graph.outs[first:], set(map(id, early)) - _constants(graph))
     known = {*delayed, *(v for e in second for v in e.outs)}
     read = [*(v for e in second for v in e.ins), *graph.outs[first:]]
@@ -47,6 +47,18 @@ def _independent(graph: Graph, delayed: Sequence[Var], wanted: set[Var]) -> dict
         elif any(v in wanted for v in eqn.outs):
             found.update((v, eqn) for v in eqn.outs)
     return found
+
+
+def _closed(graph: Graph, early: Sequence[Eqn]) -> list[Eqn]:
+    """`early` with what its equations read: whole ones may read more than was wanted of them."""
+    made = {*graph.ins, *(v for e in early for v in e.outs)}
+    missing = {v for e in early for v in e.ins if isinstance(v, Var) and v not in made}
+    if not missing:
+        return list(early)
+    more = _needed(Graph(graph.ins, graph.eqns, tuple(missing)), tuple(missing), set())
+    place = {v: n for n, e in enumerate(graph.eqns) for v in (*e.outs, id(e))}
+    added = [e for e in more if not any(v in made for v in e.outs)]
+    return sorted([*early, *added], key=lambda e: place[e.outs[0] if e.outs else id(e)])
 
 
 def _needed(graph: Graph, outs: Sequence[Value], given: set[int]) -> list[Eqn]:

@@ -40,11 +40,26 @@ def program(a: 'f32[3, 1]'):
     v11 = jnp.clip(v8 * 4, -99, 99).astype('int32')
     return (v11,)
 """)
+# A loop whose results were cut for the early part ran there whole, without all that it reads.
+_WHOLE = Program("""\
+def program(a: 'f32[8]', b: 'f32[1]', c: 'i32[3]', d: 'f32[2, 3]'):
+    v1 = d[..., None]
+    v2 = jnp.maximum(a, -1.0)
+    def f3(c, x):
+        def f4(c, x):
+            v5 = b <= x
+            return jnp.tanh(v2), v5
+        v6 = lax.scan(f4, c, d)[0]
+        v7 = v1.at[1:].max(0.5)
+        return jnp.tanh(v6), v7
+    v8 = lax.scan(f3, v2, v1, reverse=True)[1]
+    return (v8,)
+""")
 
 PASSES: tuple[Program, ...] = (_NUMBER, _WORDS, _STEP)
 DEVICE: tuple[Program, ...] = (_NUMBER, _WORDS, _STEP)
 BATCHING: tuple[Program, ...] = (_NUMBER, _WORDS)
-DERIVATIVES: tuple[Program, ...] = (_NUMBER,)
+DERIVATIVES: tuple[Program, ...] = (_NUMBER, _WHOLE)
 
 
 def first(programs: tuple[Program, ...]) -> Callable:
