@@ -74,6 +74,17 @@ def write_stores(frame: Frame, writer: Writer, stores: Sequence[Store], lane: Ex
             writer.store(tensor, at, value)
 
 
+def guard_condition(index: str, groups: int, each: int, count: int, alone: bool) -> str:
+    """WGSL condition under which an invocation has nothing to do, "" where it always has.
+
+    `each` of `count` places belong to a workgroup. Where invocations are not `alone` but meet at
+    barriers, the condition is the same for a whole workgroup.
+    """
+    if not guard(groups, each, count):
+        return ""
+    return f"{index} >= {count}u" if alone else f"{group_index(groups)} >= {groups}u"
+
+
 # --- reductions -----------------------------------------------------------------------------------
 
 COMBINE = {"add": "{0} + {1}", "mul": "{0} * {1}", "max": "max({0}, {1})", "min": "min({0}, {1})"}
@@ -131,6 +142,7 @@ __all__ = [
     "finish",
     "group_index",
     "guard",
+    "guard_condition",
     "power_of_two",
     "shape_text",
     "threads_for",

@@ -24,7 +24,7 @@ from .base import (
     ceil_div,
     finish,
     group_index,
-    guard,
+    guard_condition,
     shape_text,
     threads_for,
 )
@@ -85,7 +85,7 @@ def build_column(frame: Frame, profile: Profile) -> Kernel:
         bindings=frame.declarations(vec),
         layout=layout,
         group=group_index(groups),
-        guard=_guard(layout, groups, count),
+        guard=guard_condition("i", groups, layout.columns, count, layout.lanes == 1),
         sums=sums,
         wide=wide,
         value_type=value_type,
@@ -112,13 +112,6 @@ def _layout(count: int, length: int, profile: Profile) -> Layout:
     if count >= 512 * profile.units or count % NEAR or lanes < FEW:
         return Layout(threads_for(count, 64), 1)
     return Layout(NEAR, lanes)
-
-
-def _guard(layout: Layout, groups: int, count: int) -> str:
-    """WGSL condition under which there is nothing to do, "" if there always is."""
-    if not guard(groups, layout.columns, count):
-        return ""
-    return f"i >= {count}u" if layout.lanes == 1 else f"{group_index(groups)} >= {groups}u"
 
 
 def _coords(eqn: Eqn, flat: Expr, r: Expr) -> tuple[Expr, ...]:

@@ -27,7 +27,7 @@ from .base import (
     ceil_div,
     finish,
     group_index,
-    guard,
+    guard_condition,
     power_of_two,
     write_stores,
 )
@@ -90,7 +90,7 @@ def build_row(frame: Frame, profile: Profile) -> Kernel:
         layout=layout,
         group=group_index(groups),
         indexed=mentioned("row", [line for w in walks for line in (*w.before, *w.lines)] + stores),
-        guard=_guard(layout, groups, region.rows),
+        guard=guard_condition("row", groups, layout.rows, region.rows, layout.serial),
         visits=region.width // layout.step,
         walks=walks,
         stores=stores,
@@ -102,16 +102,6 @@ def build_row(frame: Frame, profile: Profile) -> Kernel:
     return finish(
         frame, "row", wgsl, layout.threads, groups, loop_iterations=visits, workgroup_bytes=memory
     )
-
-
-def _guard(layout: Layout, groups: int, rows: int) -> str:
-    """WGSL condition under which there is nothing to do, "" if there always is.
-
-    Where invocations meet at barriers it must be the same for a whole workgroup.
-    """
-    if not guard(groups, layout.rows, rows):
-        return ""
-    return f"row >= {rows}u" if layout.serial else f"{group_index(groups)} >= {groups}u"
 
 
 def _layout(rows: int, width: int, profile: Profile) -> Layout:
