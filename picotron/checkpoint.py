@@ -20,7 +20,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from picotron import config_file, hf
+from picotron import config_file, hf, hf_config
 from picotron.config import Config, ModelConfig
 from picotron.errors import CheckpointError, ConfigError
 from picotron.model import Params, flatten, unflatten
@@ -81,7 +81,7 @@ def _write_files(
     trainer = {"step": rest.step, "config": config_file.to_dict(rest.config), "rng": rest.rng}
     safetensors.numpy.save_file(hf.to_tensors(params), aside / MODEL, {"format": "pt"})
     safetensors.numpy.save_file(moments, aside / OPTIMIZER)
-    _write_json(aside / CONFIG, hf.to_config(model))
+    _write_json(aside / CONFIG, hf_config.to_config(model))
     _write_json(aside / TRAINER, trainer)
     tokenizer.save(aside / TOKENIZER)
     digests = {path.name: _digest(path) for path in sorted(aside.iterdir())}
@@ -159,7 +159,7 @@ def load(path: Path) -> Checkpoint:
     """Model, weights and tokenizer of a checkpoint or run folder; raises CheckpointError."""
     path = resolve(path)
     _verify(path)
-    model = hf.from_config(_read_json(path / CONFIG), path / CONFIG)
+    model = hf_config.from_config(_read_json(path / CONFIG), path / CONFIG)
     params = hf.from_tensors(_read_tensors(path / MODEL), model, path / MODEL)
     tokenizer = CharTokenizer.load(path / TOKENIZER)
     if tokenizer.vocab_size > model.vocab_size:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from picotron.errors import ConfigError
+from picotron.rope import RopeScaling
 
 
 @dataclass(frozen=True)
@@ -24,22 +25,30 @@ class ModelConfig:
     num_attention_heads: int = 4
     num_key_value_heads: int = 2
     """Heads of keys and values, shared by groups of query heads."""
+    head_dim: int | None = None
+    """Size of a head; by default hidden_size / num_attention_heads."""
     max_position_embeddings: int = 128
     """Longest context in tokens."""
     rms_norm_eps: float = 1e-5
     rope_theta: float = 10000.0
+    rope_scaling: RopeScaling = field(default_factory=RopeScaling)
     initializer_range: float = 0.05
     """Standard deviation of the initial weights."""
     tie_word_embeddings: bool = False
     """Use the embedding as the output head."""
+    attention_bias: bool = False
+    """Add a vector to queries, keys, values and what attention gives."""
+    mlp_bias: bool = False
+    """Add a vector after each matrix of the feed-forward part."""
     attention_dropout: float = 0.0
     """Share of attention weights that a train step sets to zero."""
     hidden_dropout: float = 0.0
     """Share of the embedding's and of each block's outputs that a train step sets to zero."""
 
     @property
-    def head_dim(self) -> int:
-        return self.hidden_size // self.num_attention_heads
+    def head_size(self) -> int:
+        """head_dim, or what it is by default."""
+        return self.head_dim or self.hidden_size // self.num_attention_heads
 
     @property
     def drops(self) -> bool:
@@ -241,21 +250,24 @@ def _model_problems(model: ModelConfig) -> list[str]:
     )
     if model.vocab_size is not None and model.vocab_size < 1:
         found.append(f"model.vocab_size must be greater than 0, not {model.vocab_size}")
-    if heads > 0 and hidden % heads:
+    if model.head_dim is not None and model.head_dim < 1:
+        found.append(f"model.head_dim must be greater than 0, not {model.head_dim}")
+    elif model.head_dim is None and heads > 0 and hidden % heads:
         found.append(
-            f"model.hidden_size {hidden} must be divisible by model.num_attention_heads {heads}"
+            f"model.hidden_size {hidden} must be divisible by model.num_attention_heads {heads}, "
+            "or model.head_dim be given"
         )
-    elif heads > 0 and (hidden // heads) % 2:
+    elif heads > 0 and model.head_size % 2:
+        what = "hidden_size / num_attention_heads" if model.head_dim is None else "model.head_dim"
         found.append(
-            f"hidden_size / num_attention_heads = {hidden // heads} must be even, "
-            "because rotary embeddings turn pairs"
+            f"{what} = {model.head_size} must be even, because rotary embeddings turn pairs"
         )
     if heads > 0 and groups > 0 and heads % groups:
         found.append(
             f"model.num_attention_heads {heads} must be divisible by "
             f"model.num_key_value_heads {groups}"
         )
-    return found
+    return found + [f"model.rope_scaling.{text}" for text in model.rope_scaling.problems()]
 
 
 def _run_problems(config: Config) -> list[str]:

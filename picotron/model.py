@@ -7,19 +7,22 @@ Shapes: B sequences, S positions, V vocabulary, H hidden size, N heads, D head d
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from picotron.config import ModelConfig
 from picotron.dropout import KEEP, Drops
+from picotron.rope import tables
 from tracer import nn
 from tracer import numpy as jnp
 
 Params = dict[str, Any]
+Rope = tuple[Any, Any]
+Attend = Callable[[Any, Any, Any], Any]
 
 
 def forward(params: Params, tokens: Any, config: ModelConfig, drops: Drops = KEEP) -> Any:
@@ -31,45 +34,61 @@ def hidden_states(params: Params, tokens: Any, config: ModelConfig, drops: Drops
     """The normalised output of the last layer, float32 [B, S, H]."""
     body = params["model"]
     rope = rope_tables(config, tokens.shape[1])
-    x = drops.hidden(
-        jnp.take(body["embed_tokens"]["weight"], tokens, axis=0, mode="clip"), "embedding"
-    )
+    x = drops.hidden(embed(params, tokens), "embedding")
     for index in range(config.num_hidden_layers):
-        x = layer(body["layers"][index], x, rope, config, drops.of_layer(index))
-    return nn.rms_norm(x, body["norm"]["weight"], config.rms_norm_eps)
+        own = drops.of_layer(index)
+        x = layer(body["layers"][index], x, rope, config, own.attend, own)
+    return final_norm(params, x, config)
+
+
+def embed(params: Params, tokens: Any) -> Any:
+    """float32 [..., H] of tokens [...], whatever the weights are stored as."""
+    table = params["model"]["embed_tokens"]["weight"]
+    return jnp.take(table, tokens, axis=0, mode="clip").astype(jnp.float32)
 
 
 def layer(
-    weights: Params, x: Any, rope: tuple[Any, Any], config: ModelConfig, drops: Drops = KEEP
+    weights: Params, x: Any, rope: Rope, config: ModelConfig, attend: Attend, drops: Drops = KEEP
 ) -> Any:
     """One block, pre-normalised: x + attention, then x + gated feed-forward."""
     eps = config.rms_norm_eps
     normed = nn.rms_norm(x, weights["input_layernorm"]["weight"], eps)
-    x = x + drops.hidden(attention(weights["self_attn"], normed, rope, config, drops), "attention")
+    mixed = attention(weights["self_attn"], normed, rope, config, attend)
+    x = x + drops.hidden(mixed, "attention")
     normed = nn.rms_norm(x, weights["post_attention_layernorm"]["weight"], eps)
     return x + drops.hidden(feed_forward(weights["mlp"], normed), "feed forward")
 
 
-def attention(
-    weights: Params, x: Any, rope: tuple[Any, Any], config: ModelConfig, drops: Drops = KEEP
-) -> Any:
-    """Causal attention with rotary positions; groups of query heads share keys and values."""
-    batch, length, hidden = x.shape
+def attention(weights: Params, x: Any, rope: Rope, config: ModelConfig, attend: Attend) -> Any:
+    """Attention of x [B, S, H] with positions turned by `rope`, the tables of these S positions.
 
-    def heads(name: str, count: int) -> Any:
-        return (x @ weights[name]["weight"]).reshape(batch, length, count, config.head_dim)
+    `attend(query, key, value)` sees [B, S, N, D] and twice [B, S, groups, D] and returns
+    [B, S, N, D]; it decides what is seen, and may keep keys and values for later.
+    """
+    batch, length, _ = x.shape
 
-    query = nn.rope(heads("q_proj", config.num_attention_heads), *rope)
-    key = nn.rope(heads("k_proj", config.num_key_value_heads), *rope)
-    value = heads("v_proj", config.num_key_value_heads)
-    mixed = drops.attend(query, key, value)
-    return mixed.reshape(batch, length, hidden) @ weights["o_proj"]["weight"]
+    def heads(name: str) -> Any:
+        return linear(weights[name], x).reshape(batch, length, -1, config.head_size)
+
+    query, key = nn.rope(heads("q_proj"), *rope), nn.rope(heads("k_proj"), *rope)
+    mixed = attend(query, key, heads("v_proj"))
+    return linear(weights["o_proj"], mixed.reshape(batch, length, -1))
 
 
 def feed_forward(weights: Params, x: Any) -> Any:
     """SwiGLU: down(silu(gate(x)) * up(x))."""
-    gate = nn.silu(x @ weights["gate_proj"]["weight"])
-    return (gate * (x @ weights["up_proj"]["weight"])) @ weights["down_proj"]["weight"]
+    gate = nn.silu(linear(weights["gate_proj"], x))
+    return linear(weights["down_proj"], gate * linear(weights["up_proj"], x))
+
+
+def linear(weights: Params, x: Any) -> Any:
+    """x @ W, plus the bias if there is one."""
+    out = x @ weights["weight"]
+    return out + weights["bias"] if "bias" in weights else out
+
+
+def final_norm(params: Params, x: Any, config: ModelConfig) -> Any:
+    return nn.rms_norm(x, params["model"]["norm"]["weight"], config.rms_norm_eps)
 
 
 def head(params: Params, x: Any, config: ModelConfig) -> Any:
@@ -85,18 +104,11 @@ def loss(params: Params, batch: dict[str, Any], config: ModelConfig, drops: Drop
     return jnp.mean(nn.cross_entropy(logits, batch["targets"]))
 
 
-def rope_tables(config: ModelConfig, length: int) -> tuple[Any, Any]:
-    """cos and sin, float32 [length, D/2]; pair i turns by position * theta**(-2i/D)."""
-    cos, sin = _rope_tables(config.rope_theta, config.head_dim, length)
+def rope_tables(config: ModelConfig, length: int) -> Rope:
+    """cos and sin of positions 0 to length - 1, float32 [length, D/2]."""
+    context = config.max_position_embeddings
+    cos, sin = tables(config.rope_scaling, config.rope_theta, config.head_size, context, length)
     return jnp.asarray(cos), jnp.asarray(sin)
-
-
-@functools.lru_cache(maxsize=16)
-def _rope_tables(theta: float, head_dim: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-    # On the host in float64: a GPU's cos and sin may be off by 5e-4.
-    frequency = theta ** (-np.arange(0, head_dim, 2) / head_dim)
-    angle = np.arange(length)[:, None] * frequency[None]
-    return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
 
 # -- weights -----------------------------------------------------------------------------------
@@ -107,7 +119,7 @@ def init(config: ModelConfig, seed: int) -> Params:
 
     def fill(path: str, shape: tuple[int, ...]) -> np.ndarray:
         if len(shape) == 1:
-            return np.ones(shape, np.float32)
+            return np.full(shape, not path.endswith("bias"), np.float32)
         # Projections back into the residual stream shrink with depth, so that its variance stays.
         into_residual = path.endswith(("o_proj.weight", "down_proj.weight"))
         depth = math.sqrt(2 * config.num_hidden_layers) if into_residual else 1.0
@@ -120,21 +132,26 @@ def init(config: ModelConfig, seed: int) -> Params:
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Shape by dotted path, in the order of use; matrices are [in, out]."""
     hidden, inner, vocab = config.hidden_size, config.intermediate_size, config.vocab_size
-    shared = config.num_key_value_heads * config.head_dim
+    queries = config.num_attention_heads * config.head_size
+    shared = config.num_key_value_heads * config.head_size
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocab, hidden)}
     for index in range(config.num_hidden_layers):
         block = {
             "input_layernorm": (hidden,),
-            "self_attn.q_proj": (hidden, hidden),
+            "self_attn.q_proj": (hidden, queries),
             "self_attn.k_proj": (hidden, shared),
             "self_attn.v_proj": (hidden, shared),
-            "self_attn.o_proj": (hidden, hidden),
+            "self_attn.o_proj": (queries, hidden),
             "post_attention_layernorm": (hidden,),
             "mlp.gate_proj": (hidden, inner),
             "mlp.up_proj": (hidden, inner),
             "mlp.down_proj": (inner, hidden),
         }
-        shapes |= {f"model.layers.{index}.{name}.weight": s for name, s in block.items()}
+        biased = ("self_attn.",) * config.attention_bias + ("mlp.",) * config.mlp_bias
+        for name, shape in block.items():
+            shapes[f"model.layers.{index}.{name}.weight"] = shape
+            if name.startswith(biased):
+                shapes[f"model.layers.{index}.{name}.bias"] = shape[1:]
     shapes["model.norm.weight"] = (hidden,)
     if not config.tie_word_embeddings:
         shapes["lm_head.weight"] = (hidden, vocab)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from picotron import checkpoint, hf, model
+from picotron import checkpoint, hf, hf_config, model
 from picotron.checkpoint import TrainingState
 from picotron.config import Config, ModelConfig
 from picotron.errors import CheckpointError
@@ -73,9 +73,9 @@ def test_tensors_have_huggingface_names_and_orientation(tmp_path):
     [{"rope_theta": 500.0}, {"rope_parameters": {"rope_theta": 500.0, "rope_type": "default"}}],
 )
 def test_both_dialects_of_config_json(tmp_path, rope):
-    data = hf.to_config(SHAPE)
+    data = hf_config.to_config(SHAPE)
     del data["rope_theta"], data["rope_parameters"], data["head_dim"]
-    config = hf.from_config({**data, **rope}, tmp_path)
+    config = hf_config.from_config({**data, **rope}, tmp_path)
     assert config.rope_theta == 500.0
     assert config.hidden_size == SHAPE.hidden_size
 
@@ -85,15 +85,16 @@ def test_both_dialects_of_config_json(tmp_path, rope):
     [
         ({"model_type": "gpt2"}, "model_type 'gpt2' is not supported"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
-        ({"rope_scaling": {"type": "linear"}, "rope_parameters": None}, "scaled rope"),
-        ({"head_dim": 3}, "head_dim must be"),
+        ({"rope_scaling": {"type": "linear"}}, "rope_type 'linear' needs a factor"),
+        ({"rope_parameters": {"rope_type": "longrope"}}, "rope_type 'longrope' is not supported"),
+        ({"head_dim": 3}, "head_dim = 3 must be even"),
         ({"hidden_size": "x"}, "does not describe a LLaMA"),
         ({"num_attention_heads": 0}, "does not describe a LLaMA"),
     ],
 )
 def test_models_that_are_not_ours(tmp_path, change, message):
     with pytest.raises(CheckpointError, match=message):
-        hf.from_config({**hf.to_config(SHAPE), **change}, tmp_path)
+        hf_config.from_config({**hf_config.to_config(SHAPE), **change}, tmp_path)
 
 
 def test_half_precision_is_widened(tmp_path):

@@ -11,9 +11,10 @@ from tracer import jit, tree
 from tracer import numpy as jnp
 
 SHAPES = {
-    "grouped": ModelConfig(50, 32, 40, 2, 4, 2, 16),
-    "single": ModelConfig(50, 32, 40, 1, 4, 4, 16, rope_theta=100.0, tie_word_embeddings=True),
-    "odd": ModelConfig(37, 30, 21, 2, 3, 1, 16, rms_norm_eps=1e-3),
+    "grouped": ModelConfig(50, 32, 40, 2, 4, 2),
+    "single": ModelConfig(50, 32, 40, 1, 4, 4, rope_theta=100.0, tie_word_embeddings=True),
+    "odd": ModelConfig(37, 30, 21, 2, 3, 1, rms_norm_eps=1e-3),
+    "wide": ModelConfig(50, 32, 40, 1, 4, 2, head_dim=12, attention_bias=True, mlp_bias=True),
 }
 
 
@@ -31,9 +32,9 @@ def rotate(x, theta):
 
 
 def attend(x, tensors, prefix, config):
-    length, heads, size = len(x), config.num_attention_heads, config.head_dim
+    length, heads, size = len(x), config.num_attention_heads, config.head_size
     q, k, v = (
-        (x @ tensors[f"{prefix}.{name}_proj.weight"].T).reshape(length, -1, size) for name in "qkv"
+        project(x, tensors, f"{prefix}.{name}_proj").reshape(length, -1, size) for name in "qkv"
     )
     q, k = rotate(q, config.rope_theta), rotate(k, config.rope_theta)
     k, v = (np.repeat(each, heads // config.num_key_value_heads, axis=1) for each in (k, v))
@@ -42,7 +43,11 @@ def attend(x, tensors, prefix, config):
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
     mixed = np.einsum("nqk,knd->qnd", weights, v).reshape(length, -1)
-    return mixed @ tensors[f"{prefix}.o_proj.weight"].T
+    return project(mixed, tensors, f"{prefix}.o_proj")
+
+
+def project(x, tensors, name):
+    return x @ tensors[f"{name}.weight"].T + tensors.get(f"{name}.bias", 0.0)
 
 
 def numpy_llama(tensors, tokens, config):
@@ -54,9 +59,9 @@ def numpy_llama(tensors, tokens, config):
         normed = rms_norm(x, tensors[f"{at}.input_layernorm.weight"], eps)
         x = x + attend(normed, tensors, f"{at}.self_attn", config)
         normed = rms_norm(x, tensors[f"{at}.post_attention_layernorm.weight"], eps)
-        gate = normed @ tensors[f"{at}.mlp.gate_proj.weight"].T
-        up = normed @ tensors[f"{at}.mlp.up_proj.weight"].T
-        x = x + (gate / (1 + np.exp(-gate)) * up) @ tensors[f"{at}.mlp.down_proj.weight"].T
+        gate = project(normed, tensors, f"{at}.mlp.gate_proj")
+        up = project(normed, tensors, f"{at}.mlp.up_proj")
+        x = x + project(gate / (1 + np.exp(-gate)) * up, tensors, f"{at}.mlp.down_proj")
     x = rms_norm(x, tensors["model.norm.weight"], config.rms_norm_eps)
     tied = config.tie_word_embeddings
     return x @ tensors["model.embed_tokens.weight" if tied else "lm_head.weight"].T
@@ -102,7 +107,7 @@ def test_loss_is_the_mean_negative_log_likelihood():
 
 
 def test_init_depends_on_seed_and_path_only():
-    deep, shallow = SHAPES["grouped"], ModelConfig(50, 32, 40, 1, 4, 2, 16)
+    deep, shallow = SHAPES["grouped"], ModelConfig(50, 32, 40, 1, 4, 2)
     first, second = (model.flatten(model.init(c, 5)) for c in (deep, shallow))
     for name in ("model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"):
         np.testing.assert_array_equal(first[name], second[name])
