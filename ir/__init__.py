@@ -10,7 +10,9 @@ from .dtypes import DType, bf16, bool_, dtype, f16, f32, i32, u32
 from .graph import Aval, Eqn, Graph, Lit, Src, Value, Var
 from .interp import evaluate
 from .prim import PRIMITIVES, Primitive
+from .sharding import MeshShape, Spec
 from .show import parse, show
+from .spmd import ShardedGraph, evaluate_spmd
 
 __all__ = [
     "PRIMITIVES",
@@ -21,7 +23,10 @@ __all__ = [
     "Graph",
     "GraphError",
     "Lit",
+    "MeshShape",
     "Primitive",
+    "ShardedGraph",
+    "Spec",
     "Src",
     "Value",
     "Var",
@@ -33,6 +38,7 @@ __all__ = [
     "dtype",
     "emit",
     "evaluate",
+    "evaluate_spmd",
     "f16",
     "f32",
     "i32",

@@ -70,18 +70,17 @@ class Builder:
             types = prim.typeof(*[v.aval for v in ins], **params)
         except TypeError as error:
             raise TypeError(f"{error}{describe_src(src)}") from None
-        return self._append(prim, ins, types if isinstance(types, tuple) else (types,), params, src)
+        outs = tuple([Var(a) for a in (types if isinstance(types, tuple) else (types,))])
+        return self._append(prim, ins, outs, params, src, self.scope)
 
     def repeat(self, eqn: Eqn, ins: Sequence[Value]) -> tuple[Var, ...]:
         """Emit `eqn`, line and scope included, on other operands of the same types."""
         ins = tuple([v if type(v) is Lit or v in self.owned else self.resolve(v) for v in ins])
-        avals = [v.aval for v in eqn.outs]
-        return self._append(eqn.prim, ins, avals, eqn.params, eqn.src, eqn.scope)
+        outs = tuple([Var(v.aval, spec=v.spec) for v in eqn.outs])
+        return self._append(eqn.prim, ins, outs, eqn.params, eqn.src, eqn.scope)
 
-    def _append(self, prim, ins, avals, params, src, scope: str | None = None) -> tuple[Var, ...]:
-        outs = tuple([Var(a) for a in avals])
+    def _append(self, prim, ins, outs, params, src, scope) -> tuple[Var, ...]:
         self.owned.update(outs)
-        scope = self.scope if scope is None else scope
         self.eqns.append(Eqn(prim, ins, outs, params, src, scope))
         return outs
 

@@ -15,6 +15,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from .dtypes import DType
+from .sharding import Spec
 
 if TYPE_CHECKING:
     from .prim import Primitive
@@ -95,6 +96,15 @@ class Var(_Operators):
 
     aval: Aval
     hint: str = ""  # what the user called it; used only to name tensors in generated text
+    spec: Spec | None = None  # how a mesh cuts it, where that is known; explains, as `src` does
+
+    @property
+    def type(self) -> str:
+        """The type as text, `f32[8@dp, 128]{+tp}` if it is known how a mesh cuts the value."""
+        if self.spec is None:
+            return str(self.aval)
+        sizes, sums = self.spec.shown(self.aval.shape)
+        return f"{self.aval.dtype.name}[{', '.join(sizes)}]{sums}"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ the composites that have a kernel of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .graph import Aval, Eqn, Graph, Value, Var
@@ -44,6 +44,13 @@ class Primitive:
     def eval(self, *xs: Any, **params: Any) -> Any:
         """The numpy meaning, at whatever float precision `xs` have."""
         raise TypeError(f"{self.name} declares no evaluation rule")
+
+    def lockstep(self, ins: Sequence[list], run: Callable[..., list], **params: Any) -> list[list]:
+        """The numpy results on every device of a mesh, for operands of every device.
+
+        `run(graph, ins)` does the same for a graph. Only what holds graphs needs it.
+        """
+        raise TypeError(f"{self.name} holds no graph that devices could run together")
 
     def vjp(self, ct: Any, out: Any, *ins: Value, **params: Any) -> tuple[Value | None, ...]:
         """Cotangents of `ins`, emitted as IR; None where the derivative is zero by definition."""

@@ -2,7 +2,9 @@
 
 Invariant: names are invented in order, so equal graphs print equal text, and `parse(show(g))` has
 the key of `g`. Dumps, goldens and error messages all use this form. A graph that is a parameter
-prints inside its equation, indented, with names of its own.
+prints inside its equation, indented, with names of its own. Where it is known how a mesh cuts a
+value, its type says so: `f32[8@dp, 128@(cp,tp)]{+tp}` has sizes as in the graph, the mesh axes that
+cut each axis, and those over which the value is yet to be summed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 
 from .dtypes import DTYPES, DType
 from .graph import Aval, Eqn, Graph, Lit, Src, Value, Var
+from .sharding import Spec
 
 
 def names():
@@ -32,7 +35,7 @@ def show(graph: Graph, where: Callable[[Src], str] | None = None) -> str:
     fresh, named = names(), {}
     for v in graph.ins:
         named[v] = next(fresh)
-    head = ", ".join(f"{named[v]}: {v.aval}" for v in graph.ins)
+    head = ", ".join(f"{named[v]}: {v.type}" for v in graph.ins)
     lines = [f"graph({head}) {{"]
     for eqn in graph.eqns:
         named.update((v, next(fresh)) for v in eqn.outs)
@@ -44,7 +47,7 @@ def show(graph: Graph, where: Callable[[Src], str] | None = None) -> str:
 
 def show_eqn(eqn: Eqn, named: dict[Var, str]) -> str:
     """`c: f32[8] = sum[axes=(1,)] b`; unnamed Vars print as `_`."""
-    outs = ", ".join(f"{named.get(v, '_')}: {v.aval}" for v in eqn.outs)
+    outs = ", ".join(f"{named.get(v, '_')}: {v.type}" for v in eqn.outs)
     params = ", ".join(f"{n}={_param(eqn.params[n])}" for n in sorted(eqn.params))
     ins = "".join(f" {_ref(v, named)}" for v in eqn.ins)
     made = f"{outs} = " if outs else ""
@@ -66,9 +69,11 @@ def _param(value: Any) -> str:
 # --- parsing ------------------------------------------------------------------------------------
 
 _TYPE = r"(\w+)\[([\d, ]*)\]"
+_CUT = r"(\w+)\[([^\]]*)\](?:\{([+\w]+)\})?"  # the type of a value that a mesh may cut
 _OPERAND = re.compile(rf"\s*(?:(-?[\d.]+(?:e[+-]?\d+)?|inf|-inf|nan|True|False):{_TYPE}|(\w+))")
-_BINDER = re.compile(rf"(\w+): {_TYPE}")
-_NESTED = re.compile(r"(?<=[=( ])graph\([^{}]*\) \{[^{}]*\}")  # a parameter with no graph inside
+_BINDER = re.compile(rf"(\w+): {_CUT}")
+_FLAT = r"(?:[^{}]|\{\+[^{}]*\})*"  # text with no graph inside
+_NESTED = re.compile(rf"(?<=[=( ])graph\({_FLAT}\) \{{{_FLAT}\}}")
 
 
 class ParseError(ValueError):
@@ -110,9 +115,16 @@ def _aval(dtype: str, dims: str) -> Aval:
 
 
 def _bind(match: re.Match, env: dict[str, Var]) -> Var:
-    name, dtype, dims = match.groups()
-    env[name] = Var(_aval(dtype, dims))
+    name, dtype, dims, sums = match.groups()
+    cuts = [_axes(c) for c in re.findall(r"\d+(?:@(\([^)]*\)|\w+))?", dims)]
+    known = sums is not None or any(cuts)
+    spec = Spec(tuple(cuts), frozenset((sums or "").split("+")[1:])) if known else None
+    env[name] = Var(_aval(dtype, re.sub(r"@(\([^)]*\)|\w+)", "", dims)), spec=spec)
     return env[name]
+
+
+def _axes(text: str) -> tuple[str, ...]:
+    return tuple(text.strip("()").split(",")) if text else ()
 
 
 def _parse_eqn(line: str, env: dict[str, Var], inner: dict[str, Graph]) -> Eqn:

@@ -35,6 +35,9 @@ class Call(Composite):
     def callee(self, *avals: Aval, body: Graph, **params) -> Graph:
         return body
 
+    def lockstep(self, ins, run, *, body, **params):
+        return run(body, ins)
+
     def expand(self, *ins, body, **params):
         return tuple(inline(body, ins))
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from math import prod
 
+import numpy as np
+
 from ..build import build, emit, inline, lit, lit_like
 from ..dtypes import i32
 from ..graph import Aval, Lit, Value
@@ -35,6 +37,10 @@ class Collective(Primitive):
 
     def eval(self, *xs, axes: Names, **params):
         raise TypeError(f"{self.name} over {axes}, which are not mapped; use vmap(axis_name=...)")
+
+    def members(self, xs: Sequence, **params) -> list:
+        """The numpy results of all members for their operands, in the order of the members."""
+        raise TypeError(f"{self.name} declares no evaluation rule")
 
     def batch(self, ins, mask, size, *, name, **params):
         if name not in params["axes"]:
@@ -67,6 +73,9 @@ class Reduction(Collective):
 
     def typeof(self, x: Aval, *, axes: Names, sizes: Sizes) -> Aval:
         return x
+
+    def members(self, xs, *, axes, sizes):
+        return [self.local.eval(np.stack(xs), axes=(0,))] * len(xs)
 
     def along(self, x, name, *, axes, sizes):
         here = emit(self.local, x, axes=(0,))
@@ -141,6 +150,9 @@ class all_gather(Collective):
             return _sized(x, axis, count * x.shape[axis])
         return Aval((*x.shape[:axis], count, *x.shape[axis:]), x.dtype)
 
+    def members(self, xs, *, axes, sizes, axis, tiled):
+        return [(np.concatenate if tiled else np.stack)(xs, axis)] * len(xs)
+
     def vjp(self, ct, out, x, **params):
         return (emit(reduce_scatter, ct, **params),)
 
@@ -173,6 +185,10 @@ class reduce_scatter(Collective):
         if tiled:
             return _sized(x, axis, x.shape[axis] // count)
         return Aval((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype)
+
+    def members(self, xs, *, axes, sizes, axis, tiled):
+        parts = np.split(reduce.sum.eval(np.stack(xs), axes=(0,)), len(xs), axis)
+        return parts if tiled else [p.squeeze(axis) for p in parts]
 
     def vjp(self, ct, out, x, **params):
         return (emit(all_gather, ct, **params),)
@@ -237,6 +253,10 @@ class ppermute(Collective):
                     f"ppermute of {x}: {what} {found} must differ and lie between 0 and {count - 1}"
                 )
         return x
+
+    def members(self, xs, *, axes, sizes, perm):
+        sent = {to: xs[of] for of, to in perm}
+        return [sent.get(i, np.zeros_like(x)) for i, x in enumerate(xs)]
 
     def vjp(self, ct, out, x, *, perm, **params):
         return (emit(ppermute, ct, perm=tuple((to, of) for of, to in perm), **params),)
@@ -310,6 +330,13 @@ class all_to_all(Collective):
         rest = [n for d, n in enumerate(x.shape) if d != split]
         return Aval((*rest[:concat], count, *rest[concat:]), x.dtype)
 
+    def members(self, xs, *, axes, sizes, split, concat, tiled):
+        parts = [np.split(x, len(xs), split) for x in xs]
+        if tiled:
+            return [np.concatenate(got, concat) for got in zip(*parts, strict=True)]
+        return [np.stack([g.squeeze(split) for g in got], concat)
+                for got in zip(*parts, strict=True)]  # fmt: skip
+
     def vjp(self, ct, out, x, *, split, concat, **params):
         return (emit(all_to_all, ct, split=concat, concat=split, **params),)
 
@@ -347,6 +374,9 @@ class axis_index(Collective):
 
     def typeof(self, *, axes: Names, sizes: Sizes) -> Aval:
         return Aval((), i32)
+
+    def members(self, xs, *, axes, sizes):
+        return [np.asarray(i, np.int32) for i in range(len(xs))]
 
     def batch(self, ins, mask, size, *, name, axes, sizes):
         return emit(iota, shape=(size,), dtype=i32, axis=0)

@@ -57,6 +57,10 @@ class cond(Primitive):
         at = int(np.clip(int(index), 0, len(branches) - 1))
         return tuple(evaluate(branches[at], *xs, wide=wide))
 
+    def lockstep(self, ins, run, *, branches):
+        index, *xs = ins
+        return run(branches[int(np.clip(int(index[0]), 0, len(branches) - 1))], xs)
+
     def vjp(self, cts, outs, index, *ins, branches):
         places = [i for i, v in enumerate(ins) if v.aval.dtype.is_float]
         live = [j for j, ct in enumerate(cts) if ct is not None]

@@ -60,6 +60,16 @@ class scan(Primitive):
         stacked = [_stack([r[j] for r in rows], y, wide) for j, y in enumerate(ys)]
         return *state, *stacked
 
+    def lockstep(self, ins, run, *, body, consts, carry, length, reverse):
+        fixed, state, xs = ins[:consts], ins[consts : consts + carry], ins[consts + carry :]
+        rows: list = [None] * length
+        for i in reversed(range(length)) if reverse else range(length):
+            outs = run(body, [*fixed, *state, *([x[i] for x in each] for each in xs)])
+            state, rows[i] = outs[:carry], outs[carry:]
+        stacked = [[np.stack(ys) for ys in zip(*each, strict=True)]
+                   for each in zip(*rows, strict=True)]  # fmt: skip
+        return [*state, *stacked]
+
     def forward(self, *ins, body, consts, carry, length, reverse):
         """The results, and what the backward pass needs: the carry before each iteration."""
         outs = emit(

@@ -49,6 +49,12 @@ class while_loop(Primitive):
             flag, *state = evaluate(step, *fixed, *state, wide=wide)
         return tuple(state)
 
+    def lockstep(self, ins, run, *, step, consts, carry):
+        flag, fixed, state = ins[0], ins[1 : consts + 1], ins[consts + 1 :]
+        while bool(flag[0]):
+            flag, *state = run(step, [*fixed, *state])
+        return list(state)
+
     def vjp(self, ct, out, *ins, **params):
         raise ValueError(
             "Reverse-mode differentiation does not work for lax.while_loop or lax.fori_loop with "
