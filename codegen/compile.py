@@ -24,7 +24,7 @@ from .legalize import as_buffers, legalize
 from .loop import iteration
 from .names import tensor_namer
 from .packing import halved
-from .plan import Body, Choice, LoopBody, Planned, plan
+from .plan import Body, Choice, Exchange, LoopBody, Planned, plan
 from .profile import Profile
 from .program import Program
 from .strategies import BUILDERS, Kernel
@@ -153,6 +153,9 @@ def build_kernels(
         if region.kind == "switch":
             cases = (_body(b, (), profile, counts) for b in region.root.params["branches"])
             kernels.append(Choice(tuple(cases)))
+            continue
+        if region.kind == "collective":
+            kernels.append(Exchange(region.root))
             continue
         key = region.key()
         if key not in here:

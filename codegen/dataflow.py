@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from ir.graph import Eqn, Graph, Lit, Value, Var
 from ir.prims.cond import cond
 
+from .collectives import is_member
 from .packing import updates_in_quads
 from .profile import Profile
 from .reductions import is_suffix
 from .replays import without_barriers
 
-STEPS = ("loop", "switch")  # kinds that are no kernel, but steps of the plan around others
+# Kinds that are no kernel, but steps of the plan around others, or between devices.
+STEPS = ("loop", "switch", "collective")
 IN_PLACE = ("map", "dot", "row", "scatter")  # kinds whose invocations read what they write
 
 
@@ -48,7 +50,7 @@ class Dataflow:
         self.replay, self.held = replays.number, replays.held
         self.profile, self.donors = profile, donors
         self.place = {v: i for i, e in enumerate(graph.eqns) for v in e.outs}
-        self.inputs = set(graph.ins)
+        self.inputs = {*graph.ins, *members(graph)}
         self.results = {v for v in graph.outs if isinstance(v, Var)}
         self.users = graph.users()
         self.stored: set[Var] = set(self.results)
@@ -67,6 +69,8 @@ class Dataflow:
         kind = eqn.prim.kind
         if kind == "control":
             group = Group("switch" if eqn.prim is cond else "loop", list(eqn.outs), 1, root=eqn)
+        elif kind == "collective":
+            group = Group("collective", [v], 1, root=eqn)
         elif self._in_place_update(v, eqn):
             group = Group("update", [v], eqn.ins[1].aval.size)
         elif kind == "composite":
@@ -141,6 +145,11 @@ class Dataflow:
                     elif out not in seen:
                         seen.add(out)
                         stack.append(out)
+
+
+def members(graph: Graph) -> list[Var]:
+    """Numbers of this device along axes: in memory before anything runs, as inputs are."""
+    return [e.out for e in graph.eqns if is_member(e)]
 
 
 def _reduce_group(eqn: Eqn) -> Group:

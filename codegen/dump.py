@@ -15,6 +15,7 @@ from ir.show import names as fresh_names
 from ir.show import show, show_eqn
 
 from .compile import Compilation, run_passes
+from .dataflow import STEPS
 from .fuse import Region
 from .header import place
 from .plan import bodies
@@ -104,12 +105,12 @@ def _groups(graph: Graph, regions, kernels, kernel: str | None, within: str) -> 
     for n, (region, made) in enumerate(zip(regions, kernels, strict=True)):
         number = f"{within}{n}"
         inner = bodies(made)
-        if inner and kernel is None:
+        if region.kind in STEPS and kernel is None:
             yield _region_text(number, region, f"none: a {region.kind}", named)
         for at, body in enumerate(inner):
             within = f"{number}.{at}." if len(inner) > 1 else f"{number}."
             yield from _groups(body.graph, body.regions, body.kernels, kernel, within)
-        if inner:
+        if region.kind in STEPS:
             continue
         if kernel in (None, made.code.name):
             yield _region_text(number, region, made.code.name, named)

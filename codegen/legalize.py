@@ -19,6 +19,7 @@ from ir.prims.cond import cond
 from ir.prims.fused import total_flops
 from ir.prims.while_loop import while_loop
 
+from .collectives import canonical, is_member
 from .packing import widened
 from .profile import Profile
 from .reductions import in_stages, join_sums
@@ -44,8 +45,8 @@ def has_steps(eqn: Eqn, profile: Profile) -> bool:
     All branches are computed and one is selected where that is cheaper than the wait, and where
     each comes to an end. Nothing else can go wrong: what is not selected reaches no result.
     """
-    if eqn.prim is not cond or isinstance(eqn.ins[0], Lit):
-        return False
+    if eqn.prim is not cond or isinstance(eqn.ins[0], Lit) or eqn.axis_names():
+        return False  # members may take different branches, and must meet in their collectives
     branches = eqn.params["branches"]
     costs = list(map(total_flops, branches))
     return sum(costs) - min(costs) > _WAIT[profile.kind] or any(map(_may_not_end, branches))
@@ -115,6 +116,7 @@ _RULES: dict[str, Callable] = {
     "contract": _contract,
     "scatter": lower_scatter,
     "reduce": in_stages,
+    "collective": canonical,
 }
 
 
@@ -122,18 +124,20 @@ def as_buffers(graph: Graph) -> Graph:
     """Give every output a Var of its own that some equation defines, so that each has a kernel.
 
     Constants, repeated outputs and inputs that are returned as they came are copied, and so are
-    constants that a loop takes: its kernels read buffers.
+    constants that a loop or a collective takes: these read buffers. So are numbers of this device
+    that are returned.
     """
     with building() as builder:
         env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
         for eqn in graph.eqns:
             with attributed(eqn.src, eqn.scope):
                 ins = [read(env, v) for v in eqn.ins]
-                if eqn.prim.kind == "control":
+                if eqn.prim.kind in ("control", "collective"):
                     ins = [_copy(v) if isinstance(v, Lit) else v for v in ins]
                 outs = builder.emit(eqn.prim, ins, eqn.params)
             env.update(zip(eqn.outs, outs, strict=True))
         seen: set[Value] = {env[v] for v in graph.ins}
+        seen.update(env[e.out] for e in graph.eqns if is_member(e))
         seen.update(env[v] for e in graph.eqns if e.prim is optimization_barrier for v in e.outs)
         results = []
         for v in graph.outs:

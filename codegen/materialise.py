@@ -12,7 +12,7 @@ from ir.graph import Eqn, Lit, Value, Var
 from .dataflow import STEPS, Dataflow, Group
 from .packing import is_widening, storable
 
-HEAVY = ("contract", "reduce", "composite", "control", "scatter")
+HEAVY = ("contract", "reduce", "composite", "control", "scatter", "collective")
 FREE = ("broadcast", "reshape", "transpose", "slice", "rev", "windows", "cast", "iota", "bitcast")
 FREE_STEPS = 16  # integer operations that cost less than storing their result
 COSTLY = ("exp", "log", "sin", "cos", "tanh", "logistic", "pow", "sqrt", "rsqrt")
@@ -24,7 +24,7 @@ def materialise(flow: Dataflow) -> None:
     flow.stored.update(_roots(flow, flow.held))
     ends = _claim_epilogues(flow)
     for eqn in flow.graph.eqns:
-        if eqn.prim.kind in HEAVY:
+        if eqn.prim.kind in HEAVY and eqn.outs[0] not in flow.inputs:
             flow.stored.update(v for v in eqn.outs if v not in ends)
             if eqn.prim.kind != "reduce":
                 flow.stored.update(_operand_roots(flow, eqn))
@@ -100,7 +100,7 @@ def _operand_roots(flow: Dataflow, eqn: Eqn) -> Iterable[Var]:
 
     A scatter reads its indices over and over, but each row and each update once.
     """
-    if eqn.prim.kind == "control":  # its kernels read whole buffers
+    if eqn.prim.kind in ("control", "collective"):  # these read whole buffers
         yield from (v for v in eqn.ins if v not in flow.inputs)
         return
     attention = eqn.prim.kind == "composite"

@@ -10,12 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ir.graph import Graph, Var
+from ir.graph import Eqn, Graph, Var
 
+from .collectives import payload
+from .dataflow import members
 from .fuse import Region
 from .header import work
 from .loop import Iteration
-from .program import Case, Copy, Dispatch, Fill, Loop, Program, Slot, Step, Switch, While
+from .program import (
+    Case,
+    Collective,
+    Copy,
+    Dispatch,
+    Fill,
+    Loop,
+    Program,
+    Slot,
+    Step,
+    Switch,
+    While,
+)
 from .scatter import clears
 from .strategies import Kernel
 
@@ -46,7 +60,14 @@ class Choice:
     cases: tuple[Body, ...]
 
 
-Planned = Kernel | LoopBody | Choice
+@dataclass(frozen=True, eq=False)
+class Exchange:
+    """A collective, in its place."""
+
+    eqn: Eqn
+
+
+Planned = Kernel | LoopBody | Choice | Exchange
 
 
 def plan(
@@ -90,10 +111,17 @@ class _Memory:
         self.numbered = numbered  # kernel text -> kernel
         self.slots: list[Slot] = []
         self.free: dict[int, list[int]] = {}
+        self.numbers: dict[str, int] = {}  # axis -> the slot of this device's number along it
 
     def new(self, v: Var, kind: str) -> int:
         self.slots.append(Slot(_bytes(v), kind, v.hint))
         return len(self.slots) - 1
+
+    def number(self, axis: str) -> int:
+        if axis not in self.numbers:
+            self.slots.append(Slot(4, "member", axis))
+            self.numbers[axis] = len(self.slots) - 1
+        return self.numbers[axis]
 
     def temp(self, v: Var) -> int:
         size = -(-_bytes(v) // ALIGN) * ALIGN
@@ -127,6 +155,9 @@ class _Planner:
         self.targets = targets or {}
         self.results, self.inputs = set(graph.outs), set(graph.ins)
         self.slot: dict[Var, int] = dict(held)
+        numbers = members(graph)
+        axes = {e.out: e.params["axes"][0] for e in graph.eqns if e.out in numbers}
+        self.slot.update((v, memory.number(axis)) for v, axis in axes.items())
         self.final = {v: v for v in graph.outs}
         self.copies: list[Copy] = []
         self.last_use = {v: i for i, r in enumerate(regions) for v in (*r.ins, *r.outs)}
@@ -141,6 +172,8 @@ class _Planner:
                 steps += self._loop(region, kernel)
             elif isinstance(kernel, Choice):
                 steps.append(self._switch(region, kernel))
+            elif isinstance(kernel, Exchange):
+                steps.append(self._collective(kernel.eqn))
             elif region.rows:
                 if clears(region.root):
                     steps += [Fill(self.slot[v], _bytes(v)) for v in region.outs]
@@ -180,6 +213,13 @@ class _Planner:
         scope = region.graph.eqns[-1].scope
         number = self.memory.numbered[kernel.code.wgsl]
         return Dispatch(number, slots, kernel.grid, nbytes, flops, scope)
+
+    def _collective(self, eqn: Eqn) -> Collective:
+        (x,), p = eqn.ins, eqn.params
+        return Collective(
+            eqn.prim.name, p["axes"], p["sizes"], self.slot[x], self.slot[eqn.out],
+            x.aval.dtype.name, x.aval.size, payload(eqn), p.get("perm", ()), eqn.scope,
+        )  # fmt: skip
 
     def _switch(self, region: Region, choice: Choice) -> Switch:
         """Every branch writes the results of all."""

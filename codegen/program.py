@@ -8,8 +8,10 @@ decided before. One artefact therefore serves execution, the disk cache, `dump` 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class KernelCode:
 
 @dataclass(frozen=True)
 class Slot:
-    """A buffer. kind: "input" | "output" | "temp" | "constant" (`data` holds its bytes, hex)."""
+    """A buffer. kind: "input" | "output" | "temp" | "constant" (`data` holds its bytes, hex), or
+    "member": the i32 number of this device along the mesh axis `label`."""
 
     nbytes: int
     kind: str
@@ -57,11 +60,13 @@ class Dispatch:
 
 @dataclass(frozen=True)
 class Copy:
-    """Copy `nbytes` from the start of slot `src` to the start of slot `dst`."""
+    """Copy `nbytes` of slot `src` to slot `dst`, from and to their starts or these offsets."""
 
     src: int
     dst: int
     nbytes: int
+    src_offset: int = 0
+    dst_offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,28 @@ class Fill:
 
     slot: int
     nbytes: int
+
+
+@dataclass(frozen=True)
+class Collective:
+    """What the members of some mesh axes tell each other; each reads `src` and writes `dst`.
+
+    kind: psum, pmax, pmin (dst like src), all_gather (dst holds the members' src in order),
+    reduce_scatter (a member gets its own chunk of the sum), all_to_all (chunk i goes to member i)
+    or ppermute (`perm` has pairs (from, to); others get zeros). `count` are the elements of src,
+    `nbytes` the larger of src and dst.
+    """
+
+    kind: str
+    axes: tuple[str, ...]
+    sizes: tuple[int, ...]
+    src: int
+    dst: int
+    dtype: str
+    count: int
+    nbytes: int
+    perm: tuple[tuple[int, int], ...] = ()
+    scope: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,9 +130,9 @@ class Case:
     steps: tuple[Step, ...]
 
 
-Step = Dispatch | Copy | Fill | Loop | While | Switch | Case
+Step = Dispatch | Copy | Fill | Collective | Loop | While | Switch | Case
 NESTED = (Loop, While, Switch, Case)  # steps that hold `steps`
-_STEPS = {cls.__name__: cls for cls in (Dispatch, Copy, Fill, *NESTED)}
+_STEPS = {cls.__name__: cls for cls in (Dispatch, Copy, Fill, Collective, *NESTED)}
 
 
 def walk(steps: Iterable[Step]) -> Iterator[Step]:
@@ -114,6 +141,18 @@ def walk(steps: Iterable[Step]) -> Iterator[Step]:
         yield step
         if isinstance(step, NESTED):
             yield from walk(step.steps)
+
+
+def collectives(steps: Iterable[Step]) -> Counter[Collective]:
+    """The collectives of one run and how often each happens; those of a While count once."""
+    found: Counter[Collective] = Counter()
+    for step in steps:
+        if isinstance(step, Collective):
+            found[step] += 1
+        elif isinstance(step, NESTED):
+            inner, times = collectives(step.steps), getattr(step, "count", 1)
+            found.update({one: times * count for one, count in inner.items()})
+    return found
 
 
 def sum_over(steps: Iterable[Step], of: Callable[[Dispatch], int]) -> int:
@@ -162,6 +201,16 @@ class Program:
         """Bytes that the kernels of one run read and write, each tensor of a kernel once."""
         return sum_over(self.steps, lambda dispatch: dispatch.nbytes)
 
+    def traffic(self) -> dict[str, dict[str, list[int]]]:
+        """[count, bytes] of the collectives of one run by axes ("dp" or "dp,cp") and kind."""
+        found: dict[str, dict[str, list[int]]] = {}
+        for step, times in collectives(self.steps).items():
+            kinds = found.setdefault(",".join(step.axes), {})
+            one = kinds.setdefault(step.kind, [0, 0])
+            one[0] += times
+            one[1] += times * step.nbytes
+        return found
+
     def bytes_by_kind(self) -> dict[str, int]:
         """Device bytes per slot kind."""
         total: dict[str, int] = {}
@@ -206,4 +255,8 @@ def _step(data: dict) -> Step:
     cls = _STEPS[data.pop("step")]
     if "steps" in data:
         data["steps"] = [_step(s) for s in data["steps"]]
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+    return cls(**{k: _frozen(v) for k, v in data.items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .header import quantity
-from .program import NESTED, Case, Copy, Dispatch, Loop, Program, Step, Switch, While, walk
+from .program import (
+    NESTED,
+    Case,
+    Collective,
+    Copy,
+    Dispatch,
+    Loop,
+    Program,
+    Step,
+    Switch,
+    While,
+    walk,
+)
 
 
 def kernels_table(program: Program) -> str:
@@ -84,7 +96,7 @@ def _touched(step: Step) -> tuple[int, ...]:
         return step.slots
     if isinstance(step, (Loop, Case)):
         return ()
-    return (step.src, step.dst) if isinstance(step, Copy) else (step.slot,)
+    return (step.src, step.dst) if isinstance(step, (Copy, Collective)) else (step.slot,)
 
 
 def _step_row(program: Program, number: int, step: Step) -> tuple[str, ...]:
@@ -96,6 +108,9 @@ def _step_row(program: Program, number: int, step: Step) -> tuple[str, ...]:
     if isinstance(step, Case):
         return str(number), "case", "", "", "", "", "", ""
     moved = quantity(step.nbytes, "B")
+    if isinstance(step, Collective):
+        what = f"{step.kind} over {','.join(step.axes)}"
+        return str(number), what, "", moved, "", step.scope, f"s{step.dst}", f"s{step.src}"
     if isinstance(step, Copy):
         return str(number), "copy", "", moved, "", "", f"s{step.dst}", f"s{step.src}"
     if not isinstance(step, Dispatch):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         UnknownAdapterError,
     )
     from .executable import Executable
+    from .mesh import MeshExecutable, VirtualTeam
+    from .shards import Layout, Shards
     from .timing import KernelTime
 
 __all__ = [
@@ -38,12 +40,16 @@ __all__ = [
     "Executable",
     "KernelCompileError",
     "KernelTime",
+    "Layout",
+    "MeshExecutable",
     "NoAdapterError",
     "OutOfMemoryError",
     "PendingRead",
     "ProgramError",
+    "Shards",
     "SoftwareAdapterWarning",
     "UnknownAdapterError",
+    "VirtualTeam",
     "adapters",
     "choose",
     "default_device",
@@ -51,7 +57,7 @@ __all__ = [
     "profile_of",
     "set_default_adapter",
 ]
-_HOMES = ("errors", "adapter", "buffer", "device", "executable", "timing")
+_HOMES = ("errors", "adapter", "buffer", "device", "executable", "timing", "shards", "mesh")
 
 
 def __getattr__(name: str) -> object:

@@ -9,12 +9,12 @@ caller: they are fresh each run while older ones live, or the donor's buffer if 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 import numpy as np
 
-from codegen.program import Program, Slot
+from codegen.program import Collective, Program, Slot
 
 from .buffer import ALIGN, BIND_ALIGN, Buffer, pad
 from .device import Device
@@ -34,6 +34,7 @@ from .replay import (
     spans,
     switches,
 )
+from .shards import Shards
 from .timing import KernelTime, time_steps
 from .validate import check_program
 
@@ -45,12 +46,18 @@ GROUPS_KEPT = 4  # per dispatch: outputs that live a step or two alternate betwe
 class Executable:
     """`program` compiled for `device`. Raises KernelCompileError, ProgramError.
 
-    `bind_groups_created` counts bind groups over the executable's life.
+    `exchange(step, source, target)` carries out a collective with other processes; a program that
+    has any needs it. `bind_groups_created` counts bind groups over the executable's life.
     """
 
-    def __init__(self, device: Device, program: Program) -> None:
-        check_program(program, device.limits, device.profile)
-        self.device, self.program = device, program
+    def __init__(
+        self,
+        device: Device,
+        program: Program,
+        exchange: Callable[[Collective, Buffer, Buffer], None] | None = None,
+    ) -> None:
+        check_program(program, device.limits, device.profile, exchange is not None)
+        self.device, self.program, self._exchange = device, program, exchange
         self.bind_groups_created = 0
         self._pipelines = device.pipelines(program.kernels)
         self._dispatches = program.dispatches
@@ -62,6 +69,7 @@ class Executable:
         self._wanted = [program.slots[slot].nbytes for slot in program.in_slots]
         self._users = _users(program)
         self._owned: list[Buffer | None] = [None] * len(program.slots)
+        self._bound: list[Buffer] = []  # of the latest run, by slot
         self._uploads: dict[int, Buffer] = {}
         self._ready = self._validated = False
         self._forget()
@@ -70,14 +78,16 @@ class Executable:
         count = len(self._dispatches)
         return f"Executable({self.program.name}, {count} dispatches, {breakdown(self.program)})"
 
-    def run(self, inputs: Sequence[Buffer | np.ndarray]) -> list[Buffer]:
+    def run(self, inputs: Sequence[Buffer | Shards | np.ndarray]) -> list[Buffer]:
         """Run once, without waiting. Results as Buffers; a donated one is its input's Buffer.
 
-        Host arrays are uploaded. Raises ProgramError on arguments that do not fit,
-        OutOfMemoryError before the first run, DeviceLostError. One thread at a time.
+        Host arrays are uploaded, and arrays in pieces by way of the host. Raises ProgramError on
+        arguments that do not fit, OutOfMemoryError before the first run, DeviceLostError. One
+        thread at a time.
         """
         try:
             buffers = self._bind(inputs)
+            self._bound = buffers
             self._submit([buffer.raw for buffer in buffers])
         except wgpu.GPUError as error:
             raise translate(error, breakdown(self.program)) from error
@@ -168,8 +178,9 @@ class Executable:
                 text = f"argument {place} of {self.program.name} is donated but given twice"
                 raise ProgramError(f"{text}; pass a copy, or do not donate it")
 
-    def _upload(self, slot: int, array: np.ndarray) -> Buffer:
+    def _upload(self, slot: int, array: np.ndarray | Shards) -> Buffer:
         """A host array in the slot's own buffer, or in a fresh one if the caller gets it back."""
+        array = array if isinstance(array, np.ndarray) else array.numpy()
         nbytes = self.program.slots[slot].nbytes
         if slot in self._donated:
             buffer = Buffer(self.device, nbytes)
@@ -231,15 +242,18 @@ class Executable:
         self._validated = True
 
     def _run(self, plan: list, write, commands: Sequence, buffers: list) -> None:
-        """Submit a plan, stopping to look at what its while loops and switches depend on."""
+        """Submit a plan, stopping for collectives and to look at what loops and switches need."""
         straight: list = []
         for step in plan:
             if not looks_at_data(step):
                 straight.append(step)
                 continue
-            self._encode(straight, write, commands, buffers)
+            if straight:
+                self._encode(straight, write, commands, buffers)
             straight = []
-            if isinstance(step, Until):
+            if isinstance(step, Collective):
+                self._exchange(step, self._bound[step.src], self._bound[step.dst])
+            elif isinstance(step, Until):
                 self._run_until(step, write, commands, buffers)
             elif isinstance(step, Choose):
                 at = min(max(self._word(buffers[step.slot]), 0), len(step.cases) - 1)

@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from codegen.program import NESTED, Copy, Dispatch, Fill, Loop, Program, Step, Switch, While, walk
+from codegen.program import (
+    NESTED,
+    Collective,
+    Copy,
+    Dispatch,
+    Fill,
+    Loop,
+    Program,
+    Step,
+    Switch,
+    While,
+    walk,
+)
 
 from .buffer import pad
 from .device import Pipeline
@@ -64,13 +76,13 @@ class Choose(NamedTuple):
     cases: list[list[Part]]
 
 
-Part = Span | Copy | Fill | Repeat | Until | Choose
+Part = Span | Copy | Fill | Collective | Repeat | Until | Choose
 
 
 def looks_at_data(step: Part) -> bool:
-    """Whether the host must read a word to run this step."""
+    """Whether the host must read something to run this step."""
     inner = isinstance(step, Repeat) and any(map(looks_at_data, step.body))
-    return inner or isinstance(step, (Until, Choose))
+    return inner or isinstance(step, (Until, Choose, Collective))
 
 
 def spans(program: Program) -> list[Part]:
@@ -115,6 +127,8 @@ def unroll(steps: Sequence[Step], start: int = 0) -> Iterator[tuple[int, Step]]:
             for _ in range(step.count):
                 yield from unroll(step.steps, start)
             start += sum(isinstance(inner, Dispatch) for inner in walk(step.steps))
+        elif isinstance(step, Collective):
+            raise ProgramError(f"a {step.kind} cannot be timed: it waits for other processes")
         elif isinstance(step, (While, Switch)):
             what = "while_loop" if isinstance(step, While) else "cond"
             raise ProgramError(f"a {what} cannot be timed: its dispatches depend on data")
@@ -202,4 +216,5 @@ def encode_transfer(
     if isinstance(step, Fill):
         encoder.clear_buffer(buffers[step.slot], 0, pad(step.nbytes))
     elif buffers[step.src] is not buffers[step.dst]:
-        encoder.copy_buffer_to_buffer(buffers[step.src], 0, buffers[step.dst], 0, pad(step.nbytes))
+        source, target = (buffers[step.src], step.src_offset), (buffers[step.dst], step.dst_offset)
+        encoder.copy_buffer_to_buffer(*source, *target, pad(step.nbytes))

@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codegen.profile import Profile
-from codegen.program import Copy, Dispatch, Fill, KernelCode, Program, walk
+from codegen.program import Collective, Copy, Dispatch, Fill, KernelCode, Program, walk
 
 from .errors import ProgramError
 
 CURE = "compile it with this device's profile"
 
 
-def check_program(program: Program, limits: Mapping[str, int], profile: Profile) -> None:
-    """Raise ProgramError naming the first thing of `program` that does not fit."""
+def check_program(
+    program: Program, limits: Mapping[str, int], profile: Profile, one_of_many: bool = False
+) -> None:
+    """Raise ProgramError naming the first thing of `program` that does not fit.
+
+    Only `one_of_many` processes can run a collective.
+    """
     _check_slots(program)
     for kernel in program.kernels:
         _check_kernel(kernel, limits, profile)
@@ -25,9 +30,12 @@ def check_program(program: Program, limits: Mapping[str, int], profile: Profile)
         match step:
             case Dispatch():
                 _check_dispatch(program, step, limits)
-            case Copy(src, dst, nbytes):
-                _check_range(program, src, nbytes)
-                _check_range(program, dst, nbytes)
+            case Copy(src, dst, nbytes, src_offset, dst_offset):
+                _check_range(program, src, nbytes, src_offset)
+                _check_range(program, dst, nbytes, dst_offset)
+            case Collective(kind, axes) if not one_of_many:
+                text = f"{program.name} has a {kind} over {','.join(axes)}"
+                raise ProgramError(f"{text}; run it on a mesh that has these axes")
             case Fill(slot, nbytes):
                 _check_range(program, slot, nbytes)
 
@@ -40,6 +48,9 @@ def _check_slots(program: Program) -> None:
             raise ProgramError(f"{text}; results live in output slots or their donor's input slot")
     known = set(program.in_slots) | set(program.out_slots)
     for index, slot in enumerate(program.slots):
+        if slot.kind == "member":
+            text = f"{program.name} asks for its number along the axis {slot.label!r}"
+            raise ProgramError(f"{text}; run it on a mesh that has it")
         if slot.kind not in ("temp", "constant") and index not in known:
             text = f"{slot.kind} slot {index} ({slot.label}) of {program.name}"
             raise ProgramError(f"{text} is neither an argument nor a result")
@@ -76,8 +87,8 @@ def _check_dispatch(program: Program, step: Dispatch, limits: Mapping[str, int])
             raise ProgramError(f"{text}; bind it once, read_write")
 
 
-def _check_range(program: Program, slot: int, nbytes: int) -> None:
+def _check_range(program: Program, slot: int, nbytes: int, offset: int = 0) -> None:
     size = program.slots[slot].nbytes
-    if not 0 < nbytes <= size:
+    if not 0 < nbytes <= size - offset or offset % 4:
         text = f"{program.name} copies or fills {nbytes} bytes of slot {slot}"
         raise ProgramError(f"{text}, which has {size}")
