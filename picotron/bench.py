@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from picotron import reference
-from picotron.config import Config, TrainingConfig, check, raise_problems
+from picotron.config import Config, TrainingConfig
 from picotron.config_file import suggest
 from picotron.device import adapter_name
 from picotron.errors import ConfigError
 from picotron.prepare import on_device
+from picotron.validate import check, raise_problems
 from tracer import jit
 
 WARM_UP, TIMED = 6, 5

@@ -1,16 +1,41 @@
 """Everything a run depends on, as frozen records with Hugging Face and picotron field names.
 
-Invariant: a `Config` that passed `check` describes a run that can start; `check` reports all
-problems at once. Reading and writing files is `config_file`'s.
+Invariant: records only, each field with its meaning below it. What values make sense together is
+`validate`'s, reading and writing files `config_file`'s, ready-made configurations `presets`'.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from picotron.errors import ConfigError
 from picotron.rope import RopeScaling
+
+
+@dataclass(frozen=True)
+class DistributedConfig:
+    """How a run is spread over devices: a mesh (dp, pp, cp, tp), tp innermost, as picotron's."""
+
+    tp_size: int = 1
+    """Tensor parallel: parts of each matrix."""
+    cp_size: int = 1
+    """Context parallel: parts of each sequence."""
+    pp_size: int = 1
+    """Pipeline parallel: stages of layers."""
+    dp_size: int = 1
+    """Data parallel: copies of the model, each with batches of its own."""
+    pp_engine: Literal["1f1b", "afab"] = "1f1b"
+    """Order of a pipeline's passes: one forward, one backward; or all forward, all backward."""
+    fsdp: bool = False
+    """Shard weights, gradients and optimizer state over dp."""
+    zero1: bool = False
+    """Shard the optimizer state alone over dp."""
+    sp: bool = False
+    """Sequence parallel: shard activations between tensor parallel regions over tp."""
+
+    @property
+    def world_size(self) -> int:
+        return self.tp_size * self.cp_size * self.pp_size * self.dp_size
 
 
 @dataclass(frozen=True)
@@ -127,169 +152,23 @@ class LoggingConfig:
 
 
 @dataclass(frozen=True)
+class EnvironmentConfig:
+    """Variables that are set in the process before any library reads them, as picotron does."""
+
+    OMP_NUM_THREADS: str | None = None
+    """Threads of numpy's and the tokenizer's own parallel loops."""
+    TOKENIZERS_PARALLELISM: str | None = None
+    """Whether the tokenizers library may use threads: 'true' or 'false'."""
+
+
+@dataclass(frozen=True)
 class Config:
     """One training run."""
 
+    distributed: DistributedConfig = field(default_factory=DistributedConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
-
-
-def _preset(model: dict[str, Any], training: dict[str, Any], **logging: Any) -> Config:
-    model = {"max_position_embeddings": training["seq_length"], **model}
-    return Config(
-        ModelConfig(**model), TrainingConfig(**training), logging=LoggingConfig(**logging)
-    )
-
-
-PRESETS: dict[str, Config] = {
-    "novel": Config(),
-    "tiny": _preset(
-        {"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 2},
-        {"total_train_steps": 200, "seq_length": 64, "micro_batch_size": 8, "warmup_steps": 20},
-        run_name="tiny",
-    ),
-    "medium": _preset(
-        {
-            "hidden_size": 384,
-            "intermediate_size": 1024,
-            "num_hidden_layers": 6,
-            "num_attention_heads": 6,
-            "num_key_value_heads": 6,
-            "initializer_range": 0.03,
-        },
-        {
-            "total_train_steps": 2000,
-            "seq_length": 256,
-            "micro_batch_size": 32,
-            "learning_rate": 1e-3,
-            "min_learning_rate": 1e-4,
-            "warmup_steps": 100,
-        },
-        run_name="medium",
-    ),
-}
-"""`novel` is the default; `tiny` shows the machinery in seconds; `medium` wants a GPU."""
-
-
-# -- validation --------------------------------------------------------------------------------
-
-_POSITIVE = {
-    "model": (
-        "hidden_size",
-        "intermediate_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "num_key_value_heads",
-        "max_position_embeddings",
-        "rms_norm_eps",
-        "rope_theta",
-        "initializer_range",
-    ),
-    "training": (
-        "total_train_steps",
-        "seq_length",
-        "micro_batch_size",
-        "gradient_accumulation_steps",
-        "learning_rate",
-        "adam_epsilon",
-    ),
-    "checkpoint": ("save_total_limit",),
-    "logging": ("log_frequency", "eval_batches"),
-}
-_NOT_NEGATIVE = {
-    "training": ("seed", "warmup_steps", "weight_decay", "min_learning_rate", "max_grad_norm"),
-    "checkpoint": ("save_frequency",),
-    "logging": ("eval_frequency", "sample_tokens"),
-}
-_FRACTION = {
-    "model": ("attention_dropout", "hidden_dropout"),
-    "training": ("adam_beta1", "adam_beta2", "momentum"),
-}
-
-
-def check(config: Config) -> Config:
-    """The same config; raises ConfigError naming every problem it has."""
-    problems = [*_range_problems(config), *_model_problems(config.model), *_run_problems(config)]
-    raise_problems(problems)
-    return config
-
-
-def raise_problems(problems: list[str]) -> None:
-    """Nothing for an empty list; else ConfigError with one sentence, or one per line."""
-    if len(problems) == 1:
-        raise ConfigError(problems[0])
-    if problems:
-        lines = "".join(f"\n  - {problem}" for problem in problems)
-        raise ConfigError(f"{len(problems)} problems in the configuration:{lines}")
-
-
-def _range_problems(config: Config) -> list[str]:
-    rules = (
-        (_POSITIVE, lambda value: value > 0, "greater than 0"),
-        (_NOT_NEGATIVE, lambda value: value >= 0, "0 or more"),
-        (_FRACTION, lambda value: 0 <= value < 1, "at least 0 and below 1"),
-    )
-    found = []
-    for sections, holds, text in rules:
-        for section, keys in sections.items():
-            values = {key: getattr(getattr(config, section), key) for key in keys}
-            wrong = (key for key in keys if not holds(values[key]))
-            found += [f"{section}.{key} must be {text}, not {values[key]}" for key in wrong]
-    return found
-
-
-def _model_problems(model: ModelConfig) -> list[str]:
-    found = []
-    hidden, heads, groups = (
-        model.hidden_size,
-        model.num_attention_heads,
-        model.num_key_value_heads,
-    )
-    if model.vocab_size is not None and model.vocab_size < 1:
-        found.append(f"model.vocab_size must be greater than 0, not {model.vocab_size}")
-    if model.head_dim is not None and model.head_dim < 1:
-        found.append(f"model.head_dim must be greater than 0, not {model.head_dim}")
-    elif model.head_dim is None and heads > 0 and hidden % heads:
-        found.append(
-            f"model.hidden_size {hidden} must be divisible by model.num_attention_heads {heads}, "
-            "or model.head_dim be given"
-        )
-    elif heads > 0 and model.head_size % 2:
-        what = "hidden_size / num_attention_heads" if model.head_dim is None else "model.head_dim"
-        found.append(
-            f"{what} = {model.head_size} must be even, because rotary embeddings turn pairs"
-        )
-    if heads > 0 and groups > 0 and heads % groups:
-        found.append(
-            f"model.num_attention_heads {heads} must be divisible by "
-            f"model.num_key_value_heads {groups}"
-        )
-    return found + [f"model.rope_scaling.{text}" for text in model.rope_scaling.problems()]
-
-
-def _run_problems(config: Config) -> list[str]:
-    training, found = config.training, []
-    if training.seq_length > config.model.max_position_embeddings:
-        found.append(
-            f"training.seq_length {training.seq_length} exceeds model.max_position_embeddings "
-            f"{config.model.max_position_embeddings}"
-        )
-    if training.min_learning_rate > training.learning_rate:
-        found.append(
-            f"training.min_learning_rate {training.min_learning_rate} exceeds "
-            f"training.learning_rate {training.learning_rate}"
-        )
-    if training.optimizer not in ("adamw", "sgd"):
-        found.append(f"training.optimizer must be adamw or sgd, not {training.optimizer!r}")
-    if not 0 < config.dataset.validation_fraction < 1:
-        found.append(
-            "dataset.validation_fraction must be between 0 and 1, "
-            f"not {config.dataset.validation_fraction}"
-        )
-    name = config.logging.run_name
-    if not name or name in (".", "..") or "/" in name or "\\" in name:
-        found.append(f"logging.run_name must be a plain folder name, not {name!r}")
-    return found
+    environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)

@@ -15,8 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from picotron.config import Config, raise_problems
+from picotron.config import Config
 from picotron.errors import ConfigError
+from picotron.validate import raise_problems
 
 _NAMED_ELSEWHERE = {
     "batch_size": "micro_batch_size",

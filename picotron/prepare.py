@@ -16,10 +16,11 @@ import numpy as np
 
 from picotron import checkpoint, dataset, model, optim
 from picotron.checkpoint import TrainingState
-from picotron.config import Config, ModelConfig, raise_problems
+from picotron.config import Config, ModelConfig
 from picotron.device import check_fits
 from picotron.errors import CheckpointError, DataError
 from picotron.step import State, initial_state, make_train_step
+from picotron.validate import raise_problems
 from tracer import ShapeDtypeStruct, eval_shape, jit, tree
 from tracer import numpy as jnp
 

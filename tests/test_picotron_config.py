@@ -6,8 +6,10 @@ import json
 import pytest
 
 from picotron import config_file
-from picotron.config import PRESETS, Config, ModelConfig, TrainingConfig, check
+from picotron.config import Config, ModelConfig, TrainingConfig
 from picotron.errors import ConfigError
+from picotron.presets import PRESETS
+from picotron.validate import check
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -50,7 +52,7 @@ def test_odd_head_dimensions_are_refused():
         ({"modle": {}}, "'modle'; did you mean 'model'"),
         ({"training": {"max_steps": 5}}, "did you mean 'total_train_steps'"),
         ({"learning_rate": 1}, "did you mean 'training.learning_rate'"),
-        ({"zzz": 1}, "known sections: model, training"),
+        ({"zzz": 1}, "known sections: distributed, model, training"),
         ({"model": 3}, "model must be an object, not 3"),
         ({"training": {"seed": 1.5}}, "training.seed must be an integer, not 1.5"),
         ({"training": {"seed": True}}, "training.seed must be an integer, not True"),
@@ -79,3 +81,17 @@ def test_unreadable_files(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(ConfigError, match="is not JSON"):
         config_file.load(tmp_path / "bad.json", Config())
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"tp_size": 2}, "leave out tp_size 2"),
+        ({"dp_size": 4, "zero1": True}, "leave out dp_size 4, zero1"),
+        ({"cp_size": 0}, "distributed.cp_size must be greater than 0, not 0"),
+    ],
+)
+def test_meshes_are_refused_by_name(changes, named):
+    config = config_file.from_dict({"distributed": changes})
+    with pytest.raises(ConfigError, match=named):
+        check(config)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from picotron import dropout, model, optim
-from picotron.config import Config, ModelConfig, TrainingConfig, check
+from picotron.config import Config, ModelConfig, TrainingConfig
 from picotron.dropout import KEEP
 from picotron.errors import ConfigError
 from picotron.step import initial_state, make_eval_loss, make_train_step
+from picotron.validate import check
 from tracer import graph_of, random, tree, use_backend, value_and_grad
 from tracer import numpy as jnp
 

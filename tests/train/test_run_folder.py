@@ -17,10 +17,11 @@ import pytest
 from rich.console import Console
 
 from picotron import checkpoint, cli
-from picotron.config import PRESETS, Config
+from picotron.config import Config
 from picotron.errors import CheckpointError, DivergedError
 from picotron.folder import LOCK, RunInUseError, claimed, locked
 from picotron.prepare import prepare
+from picotron.presets import PRESETS
 from picotron.report import Reporter, plot_losses
 from picotron.train import Trainer
 from tracer import tree

@@ -1,0 +1,55 @@
+"""`picotron bench`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from picotron.commands.options import OnAdapter
+from picotron.device import use_adapter
+from picotron.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Bench(OnAdapter):
+    """Time the reference train step, whose losses are known, or what the host does around it."""
+
+    what: tyro.conf.Positional[Literal["step", "host"]] = "step"
+    """step: the whole train step, forward, backward and AdamW. host: tracing, eager operations and
+    calls, each with its goal, and what many calls leave behind."""
+    config: Path | None = None
+    """Of step: a JSON file with V, H, NH, NKV, L, I, S and B; by default the small reference."""
+    steps: int = 11
+    """Of step: how many; the first ones warm up."""
+    calls: int = 10_000
+    """Of host: how many calls while memory is watched."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def run(self) -> int:
+        """Print the figures of the reference step, or of the host."""
+        for name in ("steps", "calls"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"--{name} must be greater than 0, not {getattr(self, name)}")
+        result, summary = (self._host if self.what == "host" else self._step)()
+        print(json.dumps(result) if self.json else summary(result))
+        return 0
+
+    def _step(self) -> tuple[dict, Callable]:
+        from picotron import reference
+        from picotron.bench import read_shapes, run_step, summary
+
+        shapes = read_shapes(self.config) if self.config else reference.SMALL
+        use_adapter(self.adapter)
+        return run_step(shapes, self.steps), summary
+
+    def _host(self) -> tuple[dict, Callable]:
+        from picotron.bench_host import run_host, summary
+
+        use_adapter(self.adapter)
+        return run_host(self.calls), summary

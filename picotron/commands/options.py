@@ -1,0 +1,27 @@
+"""Flags that several verbs share, and what they stand for when they are left out.
+
+Invariant: a flag of one name means the same in every verb that has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from picotron.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class OnAdapter:
+    """A command that uses a device."""
+
+    adapter: str | None = None
+    """Part of the adapter's name, its backend, or its number in `picotron doctor`."""
+
+
+def newest_run(folder: Path = Path("outputs")) -> Path:
+    """The run folder under `folder` that was written to last; raises ConfigError."""
+    runs = [path.parent for path in folder.glob("*/checkpoints")]
+    if not runs:
+        raise ConfigError(f"there is no run under {folder}/; name a checkpoint with --ckpt DIR")
+    return max(runs, key=lambda run: run.stat().st_mtime)

@@ -1,0 +1,116 @@
+"""`picotron train`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.console import Console
+
+from picotron import config_file
+from picotron.commands.options import OnAdapter
+from picotron.config import Config
+from picotron.device import use_adapter
+from picotron.presets import PRESETS
+from picotron.validate import check
+
+if TYPE_CHECKING:
+    from picotron.train import Trainer
+
+
+@dataclass(frozen=True)
+class Train(Config, OnAdapter):
+    """Train a LLaMA on a text. Without flags: three minutes on a novel, on any machine."""
+
+    preset: Literal["novel", "tiny", "medium"] = "novel"
+    """Where the defaults come from."""
+    config: Path | None = None
+    """A JSON file with sections like these flags; flags go over it."""
+    data: str | None = None
+    """Short for --dataset.path: the text to train on."""
+    steps: int | None = None
+    """Short for --training.total-train-steps."""
+    resume: str | None = None
+    """Short for --checkpoint.load-path: the run or checkpoint folder to continue."""
+    out: str | None = None
+    """Short for --checkpoint.save-dir: where run folders go."""
+    print_config: bool = False
+    """Print the resulting configuration as JSON and stop."""
+
+    @classmethod
+    def defaults(cls, arguments: Sequence[str]) -> Train:
+        """Preset, resumed run and config file, in this order, become the defaults of the flags."""
+        peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        for flag in ("--preset", "--config", "--resume", "--checkpoint.load-path"):
+            peek.add_argument(flag, nargs="?", dest=flag[2:])
+        seen = vars(peek.parse_known_args(list(arguments))[0])
+        base = PRESETS.get(seen["preset"] or "novel", Config())
+        resumed = seen["resume"] or seen["checkpoint.load-path"]
+        if resumed:
+            from picotron import checkpoint
+
+            base = checkpoint.load_config(Path(resumed))[1]
+        if seen["config"]:
+            base = config_file.load(Path(seen["config"]), base)
+        return cls(**_sections(base))
+
+    def run(self) -> int:
+        """Train, then validate, sample and draw; a signal skips those."""
+        config = check(self._with_shortcuts())
+        if self.print_config:
+            print(json.dumps(config_file.to_dict(config), indent=2))
+            return 0
+        os.environ |= {n: v for n, v in vars(config.environment).items() if v is not None}
+        from picotron.prepare import prepare
+        from picotron.report import Reporter, TrainingConsole
+        from picotron.train import Trainer
+
+        use_adapter(self.adapter)
+        prepared = prepare(config)
+        console = TrainingConsole(highlight=False)
+        frequency, total = config.logging.log_frequency, config.training.total_train_steps
+        with Reporter(console, prepared.step, total, frequency) as reporter:
+            trainer = Trainer(prepared, reporter)
+            code = trainer.run()
+            if code == 0:
+                trainer.validate()
+        if code == 0:
+            _finish(trainer, console)
+        return code
+
+    def _with_shortcuts(self) -> Config:
+        """The configuration with --data, --steps, --resume and --out laid over it."""
+        config = Config(**_sections(self))
+        shortcuts = (
+            ("dataset", "path", self.data),
+            ("training", "total_train_steps", self.steps),
+            ("checkpoint", "load_path", self.resume),
+            ("checkpoint", "save_dir", self.out),
+        )
+        for section, key, value in shortcuts:
+            if value is not None:
+                changed = replace(getattr(config, section), **{key: value})
+                config = replace(config, **{section: changed})
+        return config
+
+
+def _sections(config: Config) -> dict[str, object]:
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(Config)}
+
+
+def _finish(trainer: Trainer, console: Console) -> None:
+    if trainer.config.logging.sample_tokens:
+        console.rule("sample")
+        console.print(trainer.sample(), markup=False, soft_wrap=True)
+        console.rule()
+    picture = trainer.plot() if trainer.config.logging.plot else None
+    for path in filter(None, (picture, trainer.save())):
+        console.print(f"wrote {path}", markup=False, soft_wrap=True)
+    hint = f"more text: picotron generate --ckpt {trainer.folder} --prompt 'Mr. Darcy'"
+    console.print(hint, markup=False, soft_wrap=True)
