@@ -221,9 +221,10 @@ def kernel_stem(region: Region) -> str:
         return region.root.prim.name
     if region.kind == "scatter":
         return f"{region.root.prim.name}_{region.root.params['combine']}"
-    if region.kind == "dot":
-        after = [n for n in told[told.index("dot") + 1 :] if n != "cast"]
-        return "_".join(["matmul", *dict.fromkeys(after)][:4])
+    if region.kind in ("dot", "matvec"):
+        after = [n for n in told[told.index("dot") + 1 :] if n not in ("cast", "dot")]
+        stem = "matmul" if region.kind == "dot" else "matvec"
+        return "_".join([stem, *dict.fromkeys(after)][:4])
     words = list(dict.fromkeys(n.rstrip("_").removeprefix("reduce_") for n in told))
     return "_".join([region.kind, *words[:3]]) if words else f"{region.kind}_copy"
 

@@ -54,6 +54,7 @@ class Dataflow:
         self.results = {v for v in graph.outs if isinstance(v, Var)}
         self.users = graph.users()
         self.stored: set[Var] = set(self.results)
+        self.absorbed: set[Var] = set()  # what the prologues of matvecs compute
         self.owner: dict[Var, Group] = {}
         self.groups: list[Group] = []
 

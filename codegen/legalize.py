@@ -20,6 +20,7 @@ from ir.prims.fused import total_flops
 from ir.prims.while_loop import while_loop
 
 from .collectives import canonical, is_member
+from .matvec import is_matvec
 from .packing import widened
 from .profile import Profile
 from .reductions import in_stages, join_sums
@@ -98,6 +99,8 @@ def _barrier(ins: list[Value]) -> tuple[Value, ...]:
 def _contract(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...] | None:
     if any(v.aval.size == 0 for v in ins):
         return (Lit(0.0, eqn.outs[0].aval),)
+    if is_matvec(eqn, profile):  # its kernel spreads a sum over a workgroup
+        return None
     found = cut_dot(*ins, eqn.params["spec"], profile)
     return (found,) if found else None
 

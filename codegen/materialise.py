@@ -11,6 +11,7 @@ from ir.graph import Eqn, Lit, Value, Var
 
 from .dataflow import STEPS, Dataflow, Group
 from .packing import is_widening, storable
+from .prologue import absorb, frontier
 
 HEAVY = ("contract", "reduce", "composite", "control", "scatter", "collective")
 FREE = ("broadcast", "reshape", "transpose", "slice", "rev", "windows", "cast", "iota", "bitcast")
@@ -22,9 +23,11 @@ SIMPLE_VIEWS = ("broadcast", "reshape", "transpose", "slice", "rev", "windows", 
 def materialise(flow: Dataflow) -> None:
     """Choose the stored values and open a group for each."""
     flow.stored.update(_roots(flow, flow.held))
+    flow.absorbed = absorb(flow)
     ends = _claim_epilogues(flow)
     for eqn in flow.graph.eqns:
-        if eqn.prim.kind in HEAVY and eqn.outs[0] not in flow.inputs:
+        computed = eqn.outs[0] not in flow.inputs and eqn.outs[0] not in flow.absorbed
+        if eqn.prim.kind in HEAVY and computed:
             flow.stored.update(v for v in eqn.outs if v not in ends)
             if eqn.prim.kind != "reduce":
                 flow.stored.update(_operand_roots(flow, eqn))
@@ -88,7 +91,7 @@ def _only_user(flow: Dataflow, v: Var) -> Eqn | None:
     What is stored anyway, as a result or for a second computation, is not passed over.
     """
     users = flow.users.get(v, ())
-    if len(users) != 1 or v in flow.stored:
+    if len(users) != 1 or v in flow.stored or users[0].outs[0] in flow.absorbed:
         return None
     eqn = users[0]
     same = eqn.prim.kind == "elementwise" and eqn.out.aval.shape == v.aval.shape
@@ -105,6 +108,8 @@ def _operand_roots(flow: Dataflow, eqn: Eqn) -> Iterable[Var]:
         return
     attention = eqn.prim.kind == "composite"
     often = eqn.ins[1:-1] if eqn.prim.kind == "scatter" else eqn.ins
+    if eqn.prim.kind == "contract":
+        often = [x for v in often for x in frontier(flow, v)]
     yield from _roots(flow, often, also_free=attention)
 
 
@@ -142,7 +147,7 @@ def _store_shared(flow: Dataflow) -> None:
     cost = _costs(flow)
     sinks: dict[Var, set[Var]] = {}
     for eqn in reversed(flow.graph.eqns):
-        if eqn.prim.kind in HEAVY or eqn.out in flow.stored:
+        if eqn.prim.kind in HEAVY or eqn.out in flow.stored or eqn.out in flow.absorbed:
             continue
         mine: set[Var] = set()
         for user in flow.users.get(eqn.out, ()):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ir.graph import Eqn, Value, Var
 
 from .dataflow import IN_PLACE, Dataflow, Group
+from .matvec import is_matvec, roles_of
 from .packing import storable
 from .scatter import clears
 
@@ -36,6 +37,7 @@ def merge(flow: Dataflow) -> None:
     _merge_vertical(flow)
     _merge_siblings(flow)
     _merge_vertical(flow)
+    _merge_matvecs(flow)
 
 
 def _merge_vertical(flow: Dataflow) -> None:
@@ -68,6 +70,32 @@ def _merge_among(flow: Dataflow, groups: list[Group], key: Callable[[Group], obj
             classes[key(found)].append(found)
 
 
+def _merge_matvecs(flow: Dataflow) -> None:
+    """Products of the same few rows with several matrices: one kernel, which stages the rows once.
+
+    The matrices must lie in memory as they are, so that all are read in the same way.
+    """
+    found: dict[tuple, list[Group]] = {}
+    for group in [g for g in flow.groups if g.kind == "dot" and is_matvec(g.root, flow.profile)]:
+        who, ins = roles_of(group.root), group.root.ins
+        rows, matrix = ins[who.vector], ins[1 - who.vector]
+        if flow.in_memory(matrix) and not who.batch:
+            key = rows, who.letters, who.out, matrix.aval.dtype, group.replay
+            _join_matvec(flow, group, found.setdefault(key, []))
+
+
+def _join_matvec(flow: Dataflow, group: Group, others: list[Group]) -> None:
+    for other in _near(group, others):
+        outs = other.outs + group.outs
+        reads = other.reads | group.reads
+        apart = not reads.intersection(outs) and not _path(flow, other, group)
+        if apart and not _path(flow, group, other) and _fits(flow, "matvec", outs, reads):
+            other.kind, other.rows = "matvec", sum(v.aval.size for v in outs)
+            _absorb(flow, other, group, outs, reads)
+            return
+    others.append(group)
+
+
 def _now(flow: Dataflow, group: Group) -> Group:
     """The group that has absorbed `group` by now."""
     return flow.owner[group.outs[0]]
@@ -92,11 +120,16 @@ def _try(flow: Dataflow, a: Group, b: Group) -> bool:
     if not _aligned(flow, outs, space) or _path(flow, a, b) or _path(flow, b, a):
         return False
     a.kind, a.rows, a.width, a.root = space
+    _absorb(flow, a, b, outs, reads)
+    return True
+
+
+def _absorb(flow: Dataflow, a: Group, b: Group, outs: list[Var], reads: set[Var]) -> None:
+    """Let a own what b owned."""
     a.outs, a.reads = sorted(outs, key=flow.place.__getitem__), reads
     a.first, a.last = min(a.first, b.first), max(a.last, b.last)
     flow.owner.update((o, a) for o in b.outs)
     flow.groups.remove(b)
-    return True
 
 
 # --- the common iteration space -------------------------------------------------------------------
@@ -202,13 +235,13 @@ def _step_aligned(
     name = eqn.prim.name
     if eqn.prim.kind == "elementwise" or name == "reshape":
         return all(_path_aligned(flow, x, own, space, wide, known) for x in eqn.ins)
-    if name == "broadcast" and wide and _row_to_element(eqn, space):
+    if name == "broadcast" and wide and row_to_element(eqn, space):
         return _path_aligned(flow, eqn.ins[0], own, space, False, known)
     apart = not any(flow.reaches(x, own) for x in eqn.ins)
     return apart and (wide or eqn.prim.kind != "contract")
 
 
-def _row_to_element(eqn: Eqn, space: Space) -> bool:
+def row_to_element(eqn: Eqn, space: Space) -> bool:
     """Does this broadcast repeat one value a row over the row's elements?"""
     shape, dims = eqn.params["shape"], eqn.params["dims"]
     x = eqn.ins[0].aval

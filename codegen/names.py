@@ -38,7 +38,7 @@ sqrt step tan tanh transpose trunc select workgroupBarrier
 # What is declared at module scope, and in functions that name tensors.
 _DECLARED = """
 acc b batch bits col col4 d d4 float_of g group half head highest hits i j k k4 lane lowest mac
-main n named r row row4 s start t tops total val word
+main n named partial r row row4 s start t tops total val word
 """
 RESERVED = frozenset((_LANGUAGE + _DECLARED).split())
 _FAMILIES = re.compile(r"(load|store|scratch|total|highest|lowest)_\w+|\w+_tile\d*|c\d+")

@@ -15,6 +15,7 @@ from .base import Kernel
 from .column import build_column
 from .dot import build_dot
 from .map import build_map
+from .matvec import build_matvec
 from .row import build_row
 from .scatter import build_scatter
 from .update import build_update
@@ -24,6 +25,7 @@ BUILDERS: dict[str, Callable[[Frame, Profile], Kernel]] = {
     "row": build_row,
     "column": build_column,
     "dot": build_dot,
+    "matvec": build_matvec,
     "attention": build_attention,
     "update": build_update,
     "scatter": build_scatter,

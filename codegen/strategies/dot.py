@@ -18,6 +18,7 @@ from .. import expr as ex
 from ..expr import Expr, loads, stride, sym
 from ..frame import Frame
 from ..lower import Lowering, flat_index, unflatten
+from ..matvec import is_matvec
 from ..profile import Profile
 from ..program import KernelCode
 from ..records import Matmul
@@ -69,6 +70,10 @@ def axes_of(eqn: Eqn) -> Axes:
 
 def build_dot(frame: Frame, profile: Profile) -> Kernel:
     """A matmul kernel with the region's elementwise results as its epilogue."""
+    if is_matvec(frame.region.root, profile):
+        from .matvec import build_matvec
+
+        return build_matvec(frame, profile)
     axes = axes_of(frame.region.root)
     probe = _Operands(frame, axes, None)
     record = Matmul(

@@ -192,6 +192,22 @@ def projected(x, weight, bias):
     return nn.relu(x @ weight + bias)
 
 
+# --- products of few rows -----------------------------------------------------------------------
+
+
+def normed_projections(x, scale, query, key, value):
+    x = nn.rms_norm(x, scale)
+    return x @ query, x @ key, x @ value
+
+
+def tied_head(x, embedding):
+    return x @ embedding.T
+
+
+def half_weights(gate, up, weight, before):
+    return before + (nn.silu(gate) * up) @ weight.astype("float32")
+
+
 # --- what is kept ---------------------------------------------------------------------------------
 
 CPU, WEB, GPU = "lavapipe", "webgpu-default", "h100"
@@ -255,6 +271,15 @@ CASES = (
     Case("matmul_tile_nn", WEB, activated, ((64, 48), (48, 64), (64,))),
     Case("matmul_tile_nt_batched", WEB, batched, ((2, 3, 32, 16), (2, 3, 40, 16))),
     Case("matmul_tile_tn_odd", WEB, weight_gradient, ((45, 37), (45, 33))),
+    Case(
+        "matvec_norm",
+        GPU,
+        normed_projections,
+        ((1, 64), (64,), (64, 64), (64, 32), (64, 32)),
+    ),
+    Case("matvec_along_k", GPU, tied_head, ((2, 64), (512, 64))),
+    Case("matvec_without_subgroups", WEB, tied_head, ((1, 64), (512, 64))),
+    Case("matvec_bf16", GPU, half_weights, ((1, 96), (1, 96), (96, 64, "bfloat16"), (1, 64))),
     Case("attention_cpu", CPU, attention, HEADS),
     Case("attention_backward_cpu", CPU, attention_gradient, (*HEADS, HEADS[0]), kernels=BACKWARD),
     Case("attention_web", WEB, attention, HEADS),

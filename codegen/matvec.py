@@ -1,0 +1,199 @@
+"""Products of few rows: which ones the matvec kernel takes, and how it lays them out.
+
+Invariant: a layout is a pure function of (sizes, profile). Every element of B is read once by one
+invocation, four neighbours at a time; several of its loads are independent, so that they are in
+flight together. A is staged in workgroup memory, a chunk of k at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from ir.graph import Aval, Eqn
+from ir.prims.contract import parse, roles
+
+from .grid import ceil_div
+from .profile import Profile
+
+ROWS = 8  # rows of A that one read of B serves
+ROWS_WITHOUT_SUBGROUPS = 2  # partial sums of more would fill the workgroup memory
+COLUMNS = 16  # fewer results than that do not fill one workgroup
+STAGED = 16 << 10  # bytes of A in workgroup memory, at most
+SUMS = 1 << 10  # bytes left for sums over rows
+THREADS = 256
+IN_FLIGHT = {False: 8, True: 5}  # steps written out; one loads a vec4, or four along k
+
+
+@dataclass(frozen=True)
+class MatvecConfig:
+    """`lanes` invocations share each of `quads` groups of four columns of a workgroup.
+
+    `along_k`: B is contiguous along k, so a load fetches four k of one column, and four of them
+    make a step; otherwise a load fetches four columns of one k. A `chunk` of k is staged at a time
+    and walked in `steps` steps, `unroll` of them written out.
+    """
+
+    quads: int
+    lanes: int
+    subgroup: int
+    along_k: bool
+    chunk: int
+    unroll: int
+
+    template = "matvec"
+
+    @property
+    def threads(self) -> int:
+        return self.quads * self.lanes
+
+    @property
+    def columns(self) -> int:
+        return 4 * self.quads
+
+    @property
+    def depth(self) -> int:
+        """k that all lanes of a quad cover in one step."""
+        return self.lanes * (4 if self.along_k else 1)
+
+    @property
+    def steps(self) -> int:
+        return self.chunk // self.depth
+
+    @property
+    def shared(self) -> int:
+        """Lanes of a quad in one subgroup, which add up by shuffles."""
+        if not self.subgroup:
+            return 1
+        return min(self.lanes, self.subgroup if self.along_k else self.subgroup // self.quads)
+
+    @property
+    def hops(self) -> list[int]:
+        """Distances of those shuffles."""
+        first = 1 if self.along_k else self.quads
+        return [first << n for n in range(self.shared.bit_length() - 1)]
+
+    @property
+    def parts(self) -> int:
+        """Partial sums of a quad that meet in workgroup memory; 1: none do."""
+        return self.lanes // self.shared
+
+    def partial_bytes(self, rows: int) -> int:
+        return 16 * self.parts * rows * self.quads if self.parts > 1 else 0
+
+    @property
+    def bundles(self) -> int:
+        """Values of a sum over the whole workgroup that meet in workgroup memory."""
+        return self.threads // max(1, self.subgroup)
+
+    @property
+    def whole_hops(self) -> list[int]:
+        """Distances of the shuffles that add up a subgroup."""
+        return [1 << n for n in range(max(1, self.subgroup).bit_length() - 1)]
+
+
+def few_rows(spec: str, x: Aval, y: Aval, profile: Profile) -> bool:
+    """Whether a product is one of few rows, so that reading the larger operand is its whole cost.
+
+    A software adapter serves them by its own kernel, in which a subgroup shares the rows.
+    """
+    if profile.kind == "cpu":
+        return False
+    size = _sizes(spec, x, y)
+    batch, m, n, k = (prod(size[c] for c in letters) for letters in roles(spec))
+    most = ROWS if profile.subgroup else ROWS_WITHOUT_SUBGROUPS
+    return 0 < min(m, n) <= most and max(m, n) >= COLUMNS and batch * k > 0
+
+
+def is_matvec(eqn: Eqn, profile: Profile) -> bool:
+    """Whether the matvec kernel computes this contraction."""
+    if eqn.prim.kind != "contract":
+        return False
+    x, y = eqn.ins
+    return few_rows(eqn.params["spec"], x.aval, y.aval, profile)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The letters of an einsum by role, `m` those of the few rows, which operand `vector` has."""
+
+    vector: int
+    batch: str
+    m: str
+    n: str
+    k: str
+    letters: tuple[str, str]  # of the vector and of the matrix
+    out: str
+    sizes: dict[str, int]
+
+    def size(self, letters: str) -> int:
+        return prod(self.sizes[c] for c in letters)
+
+    @property
+    def rows_lie_together(self) -> bool:
+        """Whether the vector operand is a plain matrix of rows."""
+        return not self.batch and self.letters[0] == self.m + self.k
+
+
+def roles_of(eqn: Eqn) -> Roles:
+    """Who is who in a matvec."""
+    spec, (x, y) = eqn.params["spec"], eqn.ins
+    a, b, out = parse(spec)
+    sizes = _sizes(spec, x.aval, y.aval)
+    batch, m, n, k = roles(spec)
+    if prod(sizes[c] for c in m) > prod(sizes[c] for c in n):
+        return Roles(1, batch, n, m, k, (b, a), out, sizes)
+    return Roles(0, batch, m, n, k, (a, b), out, sizes)
+
+
+def _sizes(spec: str, x: Aval, y: Aval) -> dict[str, int]:
+    a, b, _ = parse(spec)
+    return dict(zip(a, x.shape, strict=True)) | dict(zip(b, y.shape, strict=True))
+
+
+# --- layout ---------------------------------------------------------------------------------------
+
+
+def matvec_config(
+    rows: int, columns: Sequence[int], k: int, batch: int, along_k: bool, profile: Profile
+) -> MatvecConfig:
+    """Layout of products of one A [rows, k] with matrices of so many `columns`."""
+    subgroup = profile.subgroup
+    quads_in_all = batch * sum(ceil_div(n, 4) for n in columns)
+    threads = min(THREADS, profile.invocations)
+    if along_k:
+        lanes = _lanes_along_k(k, max(8, min(32, subgroup or 32)))
+        quads = max(1, threads // lanes)
+        while quads > max(1, subgroup // lanes) and quads_in_all < quads * profile.units:
+            quads //= 2
+    else:
+        options = (8, 4, 2) if subgroup else (8,)
+        quads = next((q for q in options if quads_in_all >= q * profile.units), options[-1])
+        lanes = threads // quads
+        while lanes * quads > max(32, subgroup) and lanes * 8 > k:
+            lanes //= 2
+    if subgroup > quads * lanes or (subgroup and not along_k and subgroup < quads):
+        subgroup = 0
+    bare = MatvecConfig(quads, lanes, subgroup, along_k, 0, 1)
+    room = min(STAGED, profile.workgroup_bytes - bare.partial_bytes(rows) - SUMS)
+    step = bare.depth
+    most = max(step, room // (4 * rows) // step * step)
+    steps = ceil_div(ceil_div(k, ceil_div(k, most)), step)
+    unroll = _unroll(steps, min(IN_FLIGHT[along_k], most // step))
+    rounds = min(ceil_div(steps, unroll), most // step // unroll)
+    chunk = rounds * unroll * step
+    return replace(bare, chunk=chunk, unroll=unroll)
+
+
+def _lanes_along_k(k: int, most: int) -> int:
+    """A power of two that leaves few lanes idle in the last step."""
+    options = [n for n in (8, 16, 32) if n <= most and (n == 8 or 4 * n <= max(k, 32))]
+    return max(options, key=lambda n: (round(k / (4 * n * ceil_div(k, 4 * n)), 1), n))
+
+
+def _unroll(steps: int, most: int) -> int:
+    """Steps written out: many, and few in vain in the last round."""
+    if steps <= most:
+        return steps
+    return min(range(ceil_div(most, 2), most + 1), key=lambda u: (ceil_div(steps, u) * u, -u))
