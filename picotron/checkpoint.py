@@ -1,8 +1,8 @@
-"""Checkpoints: complete or absent.
+"""Checkpoints: complete or absent, and the same whatever devices a run used.
 
 Invariant: a folder `step-NNNNNN` appears by one rename after all its files are on disk, so a kill
-or a full disk at any moment leaves the previous checkpoints as they were. `manifest.json` holds a
-SHA-256 per file, so what is loaded is what was saved.
+or a full disk at any moment leaves the previous checkpoints as they were. `manifest.json`, written
+last, holds the SHA-256 of each file and the place of each array: what is loaded is what was saved.
 """
 
 from __future__ import annotations
@@ -10,30 +10,36 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
-import safetensors.numpy
 
-from picotron import config_file, hf, hf_config
+from picotron import config_file, hf, hf_config, tensors
 from picotron.config import Config, ModelConfig
 from picotron.errors import CheckpointError, ConfigError
 from picotron.model import Params, flatten, unflatten
+from picotron.tensors import Arrays, GlobalArray
 from picotron.tokenizer import CharTokenizer
+from tracer import tree
 
-MODEL, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
+MODEL, STATE = "model", "state"  # stems of files
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 TRAINER, MANIFEST = "trainer_state.json", "manifest.json"
+SHARD_BYTES = 5 * 10**9  # Hugging Face's own default
+ASIDE, OLD = ".saving-", ".old-"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a run needs to go on, or a model to speak; arrays are numpy float32."""
+    """What a model needs to speak; weights are numpy float32."""
 
     path: Path
     model: ModelConfig
@@ -43,28 +49,71 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The rest of a run: steps done, optimizer state, configuration, and the key of its dropout."""
+    """The rest of a run.
+
+    `state` is what a train step carries besides the weights: optimizer moments, the key of
+    dropout, a loss scale. It is a tree, or by dotted path, as it is when read. `batches` were drawn
+    by the steps done: more than steps if some were left out. `validation_loss` is that of these
+    weights, if it was measured.
+    """
 
     step: int
-    optimizer: Any
     config: Config
-    rng: tuple[int, ...] | None = None
+    state: dict[str, Any]
+    batches: int
+    validation_loss: float | None = None
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer's part of the state, as a tree."""
+        pairs = by_path(self.state).items()
+        head = "optimizer."
+        return unflatten({n.removeprefix(head): v for n, v in pairs if n.startswith(head)})
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that is saved. Arrays are by name, weights in Hugging Face's names and orientation."""
+
+    model: ModelConfig
+    tokenizer: CharTokenizer
+    params: Mapping[str, GlobalArray]
+    state: Mapping[str, GlobalArray]
+    rest: TrainingState = field(repr=False)
+
+
+def snapshot(
+    params: Any, tokenizer: CharTokenizer, rest: TrainingState, model: ModelConfig | None = None
+) -> Snapshot:
+    """What `save` writes, of arrays of any kind, sharded ones included."""
+    weights = {
+        name: hf.on_disk(name, GlobalArray.of(weight)) for name, weight in flatten(params).items()
+    }
+    state = {name: GlobalArray.of(value) for name, value in by_path(rest.state).items()}
+    return Snapshot(model or rest.config.model, tokenizer, weights, state, rest)
+
+
+def by_path(values: Any) -> dict[str, Any]:
+    """The leaves of any tree by dotted path."""
+    return {dotted(path): leaf for path, leaf in tree.leaves_with_path(values)}
+
+
+def dotted(path: Any) -> str:
+    return tree.keystr(path, simple=True, separator=".")
 
 
 # -- writing -----------------------------------------------------------------------------------
 
 
-def save(
-    folder: Path, model: ModelConfig, params: Params, tokenizer: CharTokenizer, rest: TrainingState
-) -> Path:
+def save(folder: Path, saved: Snapshot, limit: int = SHARD_BYTES) -> Path:
     """Write folder/step-NNNNNN and return it; raises CheckpointError and leaves no debris."""
-    target = folder / f"step-{rest.step:06d}"
-    aside = folder / f".saving-{target.name}"
+    target = folder / name_of(saved.rest.step)
+    aside = folder / f"{ASIDE}{target.name}"
     try:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        _write_files(aside, model, params, tokenizer, rest)
-        _replace(aside, target)
+        arrays = write_arrays(aside, saved, limit)
+        finish(aside, target, saved, arrays)
     except (OSError, safetensors.SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
         kept = "earlier checkpoints are intact" if newest(folder) else "there is no earlier one"
@@ -74,25 +123,44 @@ def save(
     return target
 
 
-def _write_files(
-    aside: Path, model: ModelConfig, params: Params, tokenizer: CharTokenizer, rest: TrainingState
-) -> None:
-    moments = {name: np.asarray(value) for name, value in flatten(rest.optimizer).items()}
-    trainer = {"step": rest.step, "config": config_file.to_dict(rest.config), "rng": rest.rng}
-    safetensors.numpy.save_file(hf.to_tensors(params), aside / MODEL, {"format": "pt"})
-    safetensors.numpy.save_file(moments, aside / OPTIMIZER)
-    _write_json(aside / CONFIG, hf_config.to_config(model))
+def write_arrays(
+    aside: Path, saved: Snapshot, limit: int, rank: int | None = None
+) -> dict[str, tensors.Index]:
+    """Write what this process has of all arrays; returns where they are.
+
+    Several processes name their files by `rank`, and one of them calls `finish` with their merged
+    answers once all have returned.
+    """
+    suffix = "" if rank is None else f"-rank{rank:05d}"
+    groups = ((MODEL, saved.params), (STATE, saved.state))
+    return {
+        stem: tensors.write(aside, f"{stem}{suffix}", arrays, limit, whole=rank is None)
+        for stem, arrays in groups
+    }
+
+
+def finish(aside: Path, target: Path, saved: Snapshot, arrays: Mapping[str, tensors.Index]) -> None:
+    """Write what is not an array, the manifest last, and let the folder appear as `target`."""
+    rest = saved.rest
+    trainer = {
+        "step": rest.step,
+        "batches": rest.batches,
+        "validation_loss": rest.validation_loss,
+        "config": config_file.to_dict(rest.config),
+    }
+    _write_json(aside / CONFIG, hf_config.to_config(saved.model))
     _write_json(aside / TRAINER, trainer)
-    tokenizer.save(aside / TOKENIZER)
+    saved.tokenizer.save(aside / TOKENIZER)
     digests = {path.name: _digest(path) for path in sorted(aside.iterdir())}
-    _write_json(aside / MANIFEST, {"sha256": digests})
+    _write_json(aside / MANIFEST, {"sha256": digests, "arrays": arrays})
     for path in (*aside.iterdir(), aside):
         _flush(path)
+    _replace(aside, target)
 
 
 def _replace(aside: Path, target: Path) -> None:
     # A folder cannot be renamed over a full one: the old one steps aside first.
-    old = target.with_name(f".old-{target.name}")
+    old = target.with_name(f"{OLD}{target.name}")
     if target.exists():
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
@@ -101,19 +169,8 @@ def _replace(aside: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints, and what a killed save left behind."""
-    for path in (*saved(folder)[:-keep], *folder.glob(".saving-*"), *folder.glob(".old-*")):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def saved(folder: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
-    return sorted(path for path in folder.glob("step-*") if path.is_dir())
-
-
-def newest(folder: Path) -> Path | None:
-    return next(reversed(saved(folder)), None)
+def name_of(step: int) -> str:
+    return f"step-{step:06d}"
 
 
 def _write_json(path: Path, data: Any) -> None:
@@ -140,27 +197,132 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or text
 
 
+# -- the folder of checkpoints -------------------------------------------------------------------
+
+
+def sweep(folder: Path) -> None:
+    """Undo what a killed save left: half a checkpoint goes, one that was replaced comes back."""
+    for path in folder.glob(f"{ASIDE}*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(f"{OLD}*"):
+        target = folder / path.name.removeprefix(OLD)
+        if target.exists():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.rename(target)
+
+
+def prune(folder: Path, keep: int, also: Path | None = None) -> None:
+    """Remove all but the newest `keep` checkpoints and `also`."""
+    for path in saved(folder)[:-keep]:
+        if path != also:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def saved(folder: Path) -> list[Path]:
+    """Complete checkpoints of a run, oldest first."""
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+
+
+def newest(folder: Path) -> Path | None:
+    return next(reversed(saved(folder)), None)
+
+
+def newest_valid(folder: Path) -> Path | None:
+    """The newest checkpoint whose files are what was saved; warns of newer, damaged ones.
+
+    Raises CheckpointError if there are checkpoints and all are damaged.
+    """
+    damage: list[str] = []
+    for path in reversed(saved(folder)):
+        damage = problems(path)
+        if not damage:
+            return path
+        warnings.warn(f"{damage[0]}; looking for an earlier checkpoint", stacklevel=1)
+    if damage:
+        raise CheckpointError(damage[0])
+    return None
+
+
+def set_damaged_aside(folder: Path, after: int) -> None:
+    """Rename damaged checkpoints of later steps, so that a run that went back may write anew."""
+    for path in saved(folder):
+        if path.name > name_of(after) and problems(path):
+            path.rename(folder / f"damaged-{path.name}")
+
+
+def best(folder: Path) -> Path | None:
+    """The checkpoint of the lowest validation loss among those that know theirs."""
+    known = [(loss, path) for path in saved(folder) if (loss := _validation(path)) is not None]
+    return min(known, key=lambda pair: pair[0])[1] if known else None
+
+
+def lowest_validation(folder: Path) -> float:
+    """The lowest known validation loss of the checkpoints; infinity if none is known."""
+    known = (_validation(path) for path in saved(folder))
+    return min((loss for loss in known if loss is not None), default=math.inf)
+
+
+def _validation(path: Path) -> float | None:
+    try:
+        return _read_json(path / TRAINER).get("validation_loss")
+    except CheckpointError:
+        return None
+
+
 # -- reading -----------------------------------------------------------------------------------
 
 
 def resolve(path: Path) -> Path:
     """The checkpoint that `path` means: itself, or the newest one of a run folder."""
-    if (path / MODEL).exists():
+    if (path / f"{MODEL}.safetensors").exists() or any(path.glob(f"{MODEL}*.safetensors")):
         return path
     found = newest(path / "checkpoints") or newest(path)
     if found:
         return found
     if not path.exists():
         raise CheckpointError(f"there is no checkpoint folder {path}")
-    raise CheckpointError(f"{path} holds no checkpoint ({MODEL} with {CONFIG} and {TOKENIZER})")
+    files = f"{MODEL}.safetensors with {CONFIG} and {TOKENIZER}"
+    raise CheckpointError(f"{path} holds no checkpoint ({files})")
 
 
 def load(path: Path) -> Checkpoint:
     """Model, weights and tokenizer of a checkpoint or run folder; raises CheckpointError."""
     path = resolve(path)
     _verify(path)
+    return _load_model(path)
+
+
+def load_training(path: Path) -> TrainingState:
+    """Everything but the weights; raises CheckpointError."""
+    path = resolve(path)
+    if not (path / TRAINER).exists():
+        raise CheckpointError(f"{path} can generate but not be resumed: it has no {TRAINER}")
+    _verify(path)
+    return _load_rest(path)
+
+
+def load_run(path: Path) -> tuple[Checkpoint, TrainingState]:
+    """All of a checkpoint, its files compared with their digests once; raises CheckpointError."""
+    rest = load_training(path)
+    return _load_model(resolve(path)), rest
+
+
+def load_config(path: Path) -> tuple[int, Config]:
+    """Step and configuration of a checkpoint, without reading its arrays."""
+    path = resolve(path) / TRAINER
+    data = _read_json(path)
+    try:
+        return int(data["step"]), config_file.from_dict(data["config"], source=str(path))
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def _load_model(path: Path) -> Checkpoint:
     model = hf_config.from_config(_read_json(path / CONFIG), path / CONFIG)
-    params = hf.from_tensors(_read_tensors(path / MODEL), model, path / MODEL)
+    arrays = _arrays(path, MODEL)
+    weights = {name: arrays.read(name).astype(np.float32, copy=False) for name in arrays}
+    params = hf.from_tensors(weights, model, path / f"{MODEL}.safetensors")
     tokenizer = CharTokenizer.load(path / TOKENIZER)
     if tokenizer.vocab_size > model.vocab_size:
         raise CheckpointError(
@@ -170,37 +332,45 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(path, model, params, tokenizer)
 
 
-def load_training(path: Path) -> TrainingState:
-    """The training state of a checkpoint folder; raises CheckpointError if it has none."""
-    path = resolve(path)
-    trainer, config = load_config(path)
-    optimizer = unflatten(_read_tensors(path / OPTIMIZER, keep_dtype=True))
-    rng = trainer.get("rng")
-    return TrainingState(trainer["step"], optimizer, config, None if rng is None else tuple(rng))
+def _load_rest(path: Path) -> TrainingState:
+    step, config = load_config(path)
+    data, arrays = _read_json(path / TRAINER), _arrays(path, STATE)
+    state = {name: arrays.read(name) for name in arrays}
+    return TrainingState(step, config, state, data.get("batches", step), data["validation_loss"])
 
 
-def load_config(path: Path) -> tuple[dict[str, Any], Config]:
-    """The trainer's record and the configuration that a checkpoint was made with."""
-    path = resolve(path)
-    if not (path / TRAINER).exists():
-        raise CheckpointError(f"{path} holds a model but no training state to continue from")
-    trainer = _read_json(path / TRAINER)
+def _arrays(path: Path, stem: str) -> Arrays:
+    """Where the arrays are, from the manifest; a folder from elsewhere has none."""
+    if not (path / MANIFEST).exists():
+        return Arrays(path, tensors.index_of(path, stem))
+    arrays = _read_json(path / MANIFEST).get("arrays")
+    if not isinstance(arrays, dict) or stem not in arrays:
+        raise CheckpointError(f"{path / MANIFEST} is damaged: it does not say where {stem} is")
+    return Arrays(path, arrays[stem])
+
+
+def problems(path: Path) -> list[str]:
+    """What is wrong with the files of a checkpoint, each named, compared with its manifest."""
     try:
-        return trainer, config_file.from_dict(trainer["config"], source=str(path / TRAINER))
-    except (KeyError, ConfigError) as error:
-        raise CheckpointError(f"{path / TRAINER} is damaged: {error}") from error
+        digests = _read_json(path / MANIFEST)["sha256"]
+        names = [tensors.plain_name(name) for name in digests]
+    except CheckpointError as error:
+        return [str(error)]
+    except (KeyError, TypeError) as error:
+        return [f"{path / MANIFEST} is damaged: {error}"]
+    missing = [f"{path} is incomplete: {n} is missing" for n in names if not (path / n).exists()]
+    present = (name for name in names if (path / name).exists())
+    return missing + [
+        f"{path / name} is damaged: its contents changed since it was saved"
+        for name in present
+        if _digest(path / name) != digests[name]
+    ]
 
 
 def _verify(path: Path) -> None:
-    """Compare each file with the manifest; a folder from elsewhere has none."""
-    if not (path / MANIFEST).exists():
-        return
-    for name, digest in _read_json(path / MANIFEST).get("sha256", {}).items():
-        file = path / Path(name).name
-        if not file.exists():
-            raise CheckpointError(f"{path} is incomplete: {name} is missing")
-        if _digest(file) != digest:
-            raise CheckpointError(f"{file} is damaged: its contents changed since it was saved")
+    if (path / MANIFEST).exists():
+        for problem in problems(path):
+            raise CheckpointError(problem)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -213,26 +383,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise CheckpointError(f"{path} is damaged: it holds no object")
     return data
-
-
-def _read_tensors(path: Path, keep_dtype: bool = False) -> dict[str, np.ndarray]:
-    try:
-        entries = safetensors.deserialize(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
-    arrays = {name: _array(entry, path, name) for name, entry in entries}
-    return arrays if keep_dtype else {n: a.astype(np.float32) for n, a in arrays.items()}
-
-
-_DTYPES = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": "u2", "I64": "i8", "I32": "i4"}
-
-
-def _array(entry: dict[str, Any], path: Path, name: str) -> np.ndarray:
-    if entry["dtype"] not in _DTYPES:
-        raise CheckpointError(f"{path}: {name} has the unsupported type {entry['dtype']}")
-    array = np.frombuffer(entry["data"], f"<{_DTYPES[entry['dtype']]}").reshape(entry["shape"])
-    if entry["dtype"] == "BF16":  # the upper half of a float32
-        array = (array.astype(np.uint32) << 16).view(np.float32)
-    return array

@@ -104,6 +104,9 @@ class TrainingConfig:
     """Of sgd."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this global norm; 0 leaves them alone."""
+    nan_policy: Literal["stop", "skip", "rollback"] = "stop"
+    """If a loss or gradient is no number: end the run, leave the step out, or go back to the last
+    checkpoint and leave out the batches since then."""
 
     @property
     def tokens_per_step(self) -> int:

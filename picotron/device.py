@@ -54,3 +54,10 @@ def device_errors() -> tuple[type[BaseException], ...]:
         runtime.DeviceLostError,
         runtime.KernelCompileError,
     )
+
+
+def destroy() -> None:
+    """Lose the device of this process, as a driver might."""
+    import runtime
+
+    runtime.default_device().raw.destroy()

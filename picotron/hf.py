@@ -13,6 +13,7 @@ import numpy as np
 from picotron.config import ModelConfig
 from picotron.errors import CheckpointError
 from picotron.model import Params, flatten, parameter_shapes, unflatten
+from picotron.tensors import GlobalArray
 
 
 def to_tensors(params: Params) -> dict[str, np.ndarray]:
@@ -38,6 +39,14 @@ def from_tensors(tensors: dict[str, np.ndarray], config: ModelConfig, source: Pa
     return unflatten({n: np.ascontiguousarray(w, np.float32) for n, w in flat.items()})
 
 
+def on_disk(name: str, weight: GlobalArray) -> GlobalArray:
+    """A weight as it lies in a file; of a sharded one, each part."""
+    return weight.transposed() if _is_projection(name, weight.shape) else weight
+
+
 def _turn(name: str, weight: np.ndarray) -> np.ndarray:
-    is_projection = weight.ndim == 2 and not name.endswith("embed_tokens.weight")
-    return weight.T if is_projection else weight
+    return weight.T if _is_projection(name, weight.shape) else weight
+
+
+def _is_projection(name: str, shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 and not name.endswith("embed_tokens.weight")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,20 @@ from picotron.checkpoint import TrainingState
 from picotron.config import Config, ModelConfig
 from picotron.device import check_fits
 from picotron.errors import CheckpointError, DataError
-from picotron.step import State, initial_state, make_train_step
+from picotron.step import State, initial_state, make_train_step, skipping
 from picotron.validate import raise_problems
 from tracer import ShapeDtypeStruct, eval_shape, jit, tree
 from tracer import numpy as jnp
+
+AUTO = "auto"  # as load_path: wherever an earlier run of the same name got to
 
 
 @dataclass(frozen=True)
 class Run:
     """What a trainer needs: configuration with a known vocabulary, text, state, first step.
 
-    `compiled` tells people about the compiled step.
+    `compiled` tells people about the compiled step; `skipped` batches were drawn besides those of
+    the steps done.
     """
 
     config: Config
@@ -38,6 +42,7 @@ class Run:
     compiled: str = ""
     step: int = 0
     folder: Path | None = None
+    skipped: int = 0
 
 
 def prepare(config: Config) -> Run:
@@ -59,9 +64,9 @@ def prepare(config: Config) -> Run:
     _check_same_model(config.model, found.model)
     compiled = compile_step(config)
     state = state_of(found, previous, config)
-    _check_same_optimizer(state, config)
     folder = _run_folder(config, found.path)
-    return Run(config, corpus, state, compiled, previous.step, folder)
+    skipped = previous.batches - previous.step
+    return Run(config, corpus, state, compiled, previous.step, folder, skipped)
 
 
 def new_state(config: Config) -> State:
@@ -71,16 +76,40 @@ def new_state(config: Config) -> State:
     return initial_state(params, optimizer.init(params), config.model, config.training.seed)
 
 
-def state_of(found: checkpoint.Checkpoint, previous: TrainingState, config: Config) -> State:
-    """What a checkpoint says, as a train step takes it.
+def state_of(found: checkpoint.Checkpoint, rest: TrainingState, config: Config) -> State:
+    """What a checkpoint says, as a train step takes it; raises ConfigError if it cannot.
 
-    A run that drops something for the first time gets the key of its seed.
+    What the checkpoint knows nothing of is fresh, such as the key of a run that drops something
+    for the first time.
     """
-    params, moments = on_device(found.params), on_device(previous.optimizer)
-    state = initial_state(params, moments, config.model, config.training.seed)
-    if "rng" in state and previous.rng is not None:
-        state["rng"] = jnp.asarray(np.array(previous.rng, np.uint32))
-    return state
+    optimizer, _ = optim.from_config(config.training)
+    params, seed = on_device(found.params), config.training.seed
+    fresh = initial_state(params, optimizer.init(params), config.model, seed)
+    others = {name: part for name, part in fresh.items() if name != "params"}
+    _check_same_optimizer(checkpoint.by_path(others), rest.state, config)
+
+    def take(path: Any, leaf: Any) -> Any:
+        saved = rest.state.get(checkpoint.dotted(path))
+        return leaf if saved is None else jnp.asarray(saved)
+
+    return {"params": params, **tree.map_with_path(take, others)}
+
+
+def _check_same_optimizer(fresh: dict[str, Any], saved: dict[str, Any], config: Config) -> None:
+    shapes = [
+        {n: tuple(v.shape) for n, v in values.items() if n.startswith("optimizer.")}
+        for values in (fresh, saved)
+    ]
+    if shapes[0] != shapes[1]:
+        raise_problems([f"the checkpoint was not trained with {config.training.optimizer}"])
+
+
+def train_step_of(config: Config) -> Any:
+    """The jitted step of a run, its state donated."""
+    training = config.training
+    optimizer, schedule = optim.from_config(training)
+    step = make_train_step(config.model, optimizer, schedule, training.max_grad_norm)
+    return jit(skipping(step) if training.nan_policy == "skip" else step, donate_argnums=(0,))
 
 
 def compile_step(config: Config) -> str:
@@ -93,13 +122,11 @@ def compile_step(config: Config) -> str:
     training = config.training
     shapes = model.parameter_shapes(config.model)
     params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
-    optimizer, schedule = optim.from_config(training)
-    step = make_train_step(config.model, optimizer, schedule, training.max_grad_norm)
-    moments = eval_shape(optimizer.init, params)
+    moments = eval_shape(optim.from_config(training)[0].init, params)
     state = initial_state(params, moments, config.model, training.seed)
     accumulation, rows = training.gradient_accumulation_steps, training.micro_batch_size
     tokens = ShapeDtypeStruct((accumulation, rows, training.seq_length), np.int32)
-    lowered = jit(step, donate_argnums=(0,)).lower(state, {"inputs": tokens, "targets": tokens})
+    lowered = train_step_of(config).lower(state, {"inputs": tokens, "targets": tokens})
     program = lowered.compile().program
     if program is None:
         return "evaluated by numpy"
@@ -112,16 +139,28 @@ def compile_step(config: Config) -> str:
 
 
 def _load_previous(config: Config) -> tuple[checkpoint.Checkpoint, TrainingState] | None:
-    if config.checkpoint.load_path is None:
+    path = _previous(config)
+    if path is None:
         return None
-    path = Path(config.checkpoint.load_path)
-    previous = checkpoint.load_training(path)
-    if previous.step >= config.training.total_train_steps:
+    found, rest = checkpoint.load_run(path)
+    total = config.training.total_train_steps
+    if rest.step >= total and config.checkpoint.load_path != AUTO:
         raise CheckpointError(
-            f"{checkpoint.resolve(path)} is already at step {previous.step} of "
-            f"{config.training.total_train_steps}; ask for more with --steps"
+            f"{found.path} is already at step {rest.step} of {total}; ask for more with --steps"
         )
-    return checkpoint.load(path), previous
+    return found, rest
+
+
+def _previous(config: Config) -> Path | None:
+    """The checkpoint to continue: that of the configuration, or the newest one that is intact."""
+    asked = config.checkpoint.load_path
+    if asked is None:
+        return None
+    if asked != AUTO:
+        return checkpoint.newest_valid(Path(asked) / "checkpoints") or Path(asked)
+    runs = reversed(existing_runs(config))
+    found = (checkpoint.newest_valid(run / "checkpoints") for run in runs)
+    return next(filter(None, found), None)
 
 
 def with_vocabulary(config: Config, size: int) -> Config:
@@ -147,16 +186,18 @@ def _check_same_model(asked: ModelConfig, found: ModelConfig) -> None:
     )
 
 
-def _check_same_optimizer(state: State, config: Config) -> None:
-    optimizer, _ = optim.from_config(config.training)
-    if set(optimizer.init(state["params"])) != set(state["optimizer"]):
-        raise_problems([f"the checkpoint was not trained with {config.training.optimizer}"])
-
-
 def _run_folder(config: Config, loaded: Path) -> Path | None:
     """A run folder is continued in place; one checkpoint of it starts a run of its own."""
-    asked = Path(config.checkpoint.load_path or "")
-    return asked if loaded != asked and loaded.parent == asked / "checkpoints" else None
+    run = loaded.parent.parent
+    asked = config.checkpoint.load_path
+    return run if asked == AUTO or Path(asked or "") == run else None
+
+
+def existing_runs(config: Config) -> list[Path]:
+    """The run folders of this name, oldest first."""
+    base = Path(config.checkpoint.save_dir)
+    folders = takewhile(Path.is_dir, (base / name for name in _numbered(config.logging.run_name)))
+    return list(folders)
 
 
 def make_run_folder(config: Config) -> Path:

@@ -47,6 +47,20 @@ def make_train_step(
     return train_step
 
 
+def skipping(
+    train_step: Callable[[State, Any], tuple[State, Any]],
+) -> Callable[[State, Any], tuple[State, Any]]:
+    """A train step that leaves the state as it was if loss or gradient are no numbers."""
+
+    def step(state: State, batch: Any) -> tuple[State, dict[str, Any]]:
+        changed, metrics = train_step(state, batch)
+        good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
+        kept = tree.map(lambda new, old: jnp.where(good, new, old), changed, state)
+        return kept, metrics
+
+    return step
+
+
 def initial_state(params: Any, moments: Any, config: ModelConfig, seed: int) -> State:
     """The state before the first step: `rng`, the key of a run, only where something is dropped."""
     state = {"params": params, "optimizer": moments}

@@ -6,23 +6,25 @@ checkpoint is written before every loss that led to it has been seen to be finit
 
 from __future__ import annotations
 
-import math
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from picotron import checkpoint, dataset, diverge, model, optim
+from picotron import checkpoint, dataset, diverge, faults, model
 from picotron.checkpoint import TrainingState
 from picotron.device import adapter_name
+from picotron.diverge import NotFinite
 from picotron.errors import CheckpointError, DivergedError
 from picotron.folder import claimed
 from picotron.generate import Generator
 from picotron.interrupt import Interrupt
-from picotron.prepare import Run
+from picotron.prepare import Run, new_state, state_of, train_step_of
 from picotron.report import Clock, Reporter, plot_losses, readable
-from picotron.step import make_eval_loss, make_train_step
+from picotron.saver import Saver
+from picotron.step import make_eval_loss
 from tracer import jit, tree
 
 LAG = 2
@@ -34,11 +36,9 @@ class Trainer:
     def __init__(self, run: Run, reporter: Reporter) -> None:
         self.config, self.corpus, self.reporter = run.config, run.corpus, reporter
         self.state, self.step, self.folder = run.state, run.step, run.folder
-        self.compiled = run.compiled
+        self.compiled, self.skipped = run.compiled, run.skipped
         training = run.config.training
-        optimizer, schedule = optim.from_config(training)
-        step = make_train_step(run.config.model, optimizer, schedule, training.max_grad_norm)
-        self.train_step = jit(step, donate_argnums=(0,))
+        self.train_step = train_step_of(run.config)
         self.eval_loss = jit(make_eval_loss(run.config.model))
         self.batches = dataset.Batches(
             run.corpus.train,
@@ -48,35 +48,39 @@ class Trainer:
             training.seed,
         )
         self.clock = Clock()
+        self.patience = diverge.Patience(training.nan_policy)
         self._pending: deque[tuple[int, dict[str, Any]]] = deque()
-        self._saved_step = run.step if run.folder else -1
+        self._started = self._good = run.step
+        self._validation: tuple[int, float] | None = None
 
     def run(self) -> int:
-        """Train to the end or to a signal, then save; returns 0, 130 or 143.
+        """Train to the end or to a signal, validate unless it was a signal, then save.
 
-        Raises DivergedError for a loss that is not finite, CheckpointError if the last save fails,
-        RunInUseError if another trainer is at work in the folder.
+        Returns 0, 130 or 143. Raises DivergedError for a loss that is not finite if that is the
+        policy, CheckpointError if the last save fails, RunInUseError if another trainer is at work
+        in the folder.
         """
         adapter = adapter_name()  # fails, if it does, before anything is written
         with Interrupt() as interrupt, claimed(self.folder, self.config) as self.folder:
+            checkpoint.sweep(self._checkpoints)
             self._check_current()
+            self.saver = Saver(self._checkpoints, self.config, self.corpus.tokenizer)
+            self.saver.done = self.step if checkpoint.saved(self._checkpoints) else -1
             self.reporter.log_to(self.folder / "log.jsonl")
             self._introduce(adapter)
-            for step in range(self.step, self.config.training.total_train_steps):
-                self._advance(step)
-                if interrupt.signal:
-                    break
-                self._on_schedule()
-            self._drain()
-            self.save()
+            try:
+                self._loop(interrupt)
+            finally:
+                self.saver.close()
             if interrupt.signal:
                 self.reporter.note(f"stopped and saved at step {self.step}")
             return interrupt.exit_code
 
     def _check_current(self) -> None:
         """Between reading the checkpoint and getting the folder another trainer may have ended."""
+        checkpoint.set_damaged_aside(self._checkpoints, self._started)
         newest = checkpoint.newest(self._checkpoints)
-        if newest and newest.name != f"step-{self._saved_step:06d}":
+        if newest and newest.name != checkpoint.name_of(self._started):
             raise CheckpointError(
                 f"another trainer went on to {newest} while this one was starting; start it again"
             )
@@ -90,28 +94,57 @@ class Trainer:
         )
         self.reporter.note(self.compiled)
 
-    def _advance(self, step: int) -> None:
-        self.state, metrics = self.train_step(self.state, self.batches(step))
-        self.step = step + 1
+    # -- steps -------------------------------------------------------------------------------------
+
+    def _loop(self, interrupt: Interrupt) -> None:
+        while True:
+            try:
+                while self.step < self.config.training.total_train_steps and not interrupt.signal:
+                    self._advance()
+                    self._on_schedule()
+                self._drain()
+                if not interrupt.signal:
+                    self.validate()
+                self.save()
+                return
+            except NotFinite as found:
+                self._on_not_finite(found)
+
+    def _advance(self) -> None:
+        self.state = faults.strike(self.step + 1, self.state)
+        self.state, metrics = self.train_step(self.state, self.batch(self.step))
+        self.step += 1
         for name in ("loss", "grad_norm"):
             metrics[name].copy_to_host_async()
         self._pending.append((self.step, metrics))
         if len(self._pending) > LAG:
             self._settle()
 
+    def batch(self, step: int) -> dataset.Batch:
+        """What the step after `step` is trained on."""
+        return self.batches(step + self.skipped)
+
     def _on_schedule(self) -> None:
         logging, saving = self.config.logging, self.config.checkpoint
         if self.step == self.config.training.total_train_steps:
             return  # the end validates and saves anyway
+        improved = False
         if logging.eval_frequency and self.step % logging.eval_frequency == 0:
             self._drain()
-            self.validate()
-        if saving.save_frequency and self.step % saving.save_frequency == 0:
-            self._drain()
-            try:
-                self.save()
-            except CheckpointError as error:
-                self.reporter.note(f"{error}; training goes on")
+            lowest = checkpoint.lowest_validation(self._checkpoints)
+            improved = self.validate() < lowest
+        every = saving.save_frequency
+        if every and (improved or self.step % every == 0):
+            if self.saver.reading:
+                self._drain()
+            self._tolerating(lambda: self.saver.start(self.state, self._rest()))
+
+    def _tolerating(self, save: Callable[[], None]) -> None:
+        """A checkpoint that cannot be written on the way costs a note."""
+        try:
+            save()
+        except CheckpointError as error:
+            self.reporter.note(f"{error}; training goes on")
 
     def _drain(self) -> None:
         while self._pending:
@@ -119,19 +152,26 @@ class Trainer:
         self.clock.skip()
 
     def _settle(self) -> None:
-        """Read the oldest outstanding metrics, report them, and stop if they are not finite."""
+        """Read the oldest outstanding metrics and report them; raises NotFinite."""
         step, metrics = self._pending.popleft()
-        loss, norm = float(metrics["loss"]), float(metrics["grad_norm"])
-        for what, value in (("loss", loss), ("gradient norm", norm)):
-            if not math.isfinite(value):
-                told = f"the {what} is {value} at step {step}"
-                raise DivergedError(self._divergence(told, step))
+        values = {name: float(metrics[name]) for name in ("loss", "grad_norm")}
+        try:
+            diverge.check_finite(step, *values.values())
+        except NotFinite as found:
+            if self.config.training.nan_policy != "skip":
+                raise
+            self._skipped(found)
+            return
+        self._good = step
+        self._tolerating(lambda: self.saver.poll(step))
+        self._report(step, values, metrics)
+
+    def _report(self, step: int, values: dict[str, float], metrics: dict[str, Any]) -> None:
         self.clock.tick()
         per_step = self.config.training.tokens_per_step
         record = {
             "step": step,
-            "loss": loss,
-            "grad_norm": norm,
+            **values,
             "tokens_per_step": per_step,
             "tokens": step * per_step,
             "tokens_per_second": per_step / self.clock.seconds_per_step,
@@ -140,52 +180,83 @@ class Trainer:
             record["learning_rate"] = float(metrics["learning_rate"])
         self.reporter.step(record, (self.reporter.total - step) * self.clock.seconds_per_step)
 
-    def _divergence(self, what: str, step: int) -> str:
+    # -- numbers that are none ---------------------------------------------------------------------
+
+    def _skipped(self, found: NotFinite) -> None:
+        """The step itself has left the state alone."""
+        first = self.patience.acted == 0
+        self.patience.act(found, since=self._good)
+        self.reporter.note(f"{found}; the step was left out")
+        if first:
+            kept = tree.map(np.asarray, self.state)  # the step would take the state's memory
+            batch = self.batch(found.step - 1)
+            operation = diverge.bad_operation(self.train_step, kept, batch)
+            self.reporter.note(operation or "the same step with the weights of now is good")
+
+    def _on_not_finite(self, found: NotFinite) -> None:
+        self._pending.clear()
+        self._tolerating(lambda: self.saver.drop(found.step))
+        if self.config.training.nan_policy != "rollback":
+            raise DivergedError(self._divergence(found)) from None
+        self._roll_back(found)
+
+    def _roll_back(self, found: NotFinite) -> None:
+        """Go on from the last checkpoint, or the start, with the batches after the bad one."""
+        self.reporter.note(self._operation_at_fault(found) or "repeating it did not fail")
+        path = checkpoint.newest_valid(self._checkpoints)
+        if path is None:
+            done, self.state = 0, new_state(self.config)
+        else:
+            loaded, rest = checkpoint.load_run(path)
+            done, self.state = rest.step, state_of(loaded, rest, self.config)
+        self.patience.act(found, since=done)
+        self.skipped += found.step - done
+        self.step = done
+        self.reporter.note(f"{found}; went back to step {done}, leaving out the batches since then")
+
+    def _divergence(self, found: NotFinite) -> str:
         """The message, with the operation at fault if the step fails again when it is repeated."""
         kept = checkpoint.newest(self._checkpoints)
         last = f"the last good checkpoint is {kept}" if kept else "no checkpoint was saved before"
-        text = f"{what}; {last}; try a smaller --training.learning-rate"
-        self.reporter.note(f"{what}; looking for the operation at fault")
+        text = f"{found}; {last}; try a smaller --training.learning-rate"
+        operation = self._operation_at_fault(found)
+        return f"{text}\n{operation}" if operation else text
+
+    def _operation_at_fault(self, found: NotFinite) -> str | None:
+        self.reporter.note(f"{found}; looking for the operation at fault")
         self.state = {}  # its memory may be needed
-        found = diverge.first_bad_operation(
-            self.config, self._checkpoints, step, self.train_step, self.batches
+        return diverge.first_bad_operation(
+            self.config, self._checkpoints, found.step, self.train_step, self.batch
         )
-        return f"{text}\n{found}" if found else text
 
     @property
     def _checkpoints(self) -> Path:
         return self.folder / "checkpoints"
+
+    # -- what a run leaves behind ------------------------------------------------------------------
 
     def validate(self) -> float:
         """Mean loss over the validation windows; reported."""
         batches = dataset.validation_batches(self.corpus.validation, self.config)
         losses = [self.eval_loss(self.state["params"], batch) for batch in batches]
         mean = float(np.mean([float(loss) for loss in losses]))
+        self._validation = self.step, mean
         self.reporter.validation(self.step, mean)
         self.clock.skip()
         return mean
 
     def save(self) -> Path:
-        """Write a checkpoint of the current step unless there is one; old ones are pruned."""
-        if self._saved_step == self.step:
-            return self._checkpoints / f"step-{self.step:06d}"
-        params = tree.map(np.asarray, self.state["params"])
-        self._check_finite(params)
-        moments = tree.map(np.asarray, self.state["optimizer"])
-        key = np.asarray(self.state["rng"]).tolist() if "rng" in self.state else None
-        rest = TrainingState(self.step, moments, self.config, key and tuple(key))
-        path = checkpoint.save(
-            self._checkpoints, self.config.model, params, self.corpus.tokenizer, rest
-        )
-        self._saved_step = self.step
-        checkpoint.prune(self._checkpoints, self.config.checkpoint.save_total_limit)
-        return path
+        """The checkpoint of the current step, written and complete."""
+        self.saver.wait()
+        if self.saver.done != self.step:
+            self.saver.start(self.state, self._rest())
+            self.saver.wait()
+        return self.saver.path()
 
-    def _check_finite(self, params: Any) -> None:
-        for name, weight in model.flatten(params).items():
-            if not np.isfinite(weight).all():
-                what = f"{name} is no longer finite after step {self.step}"
-                raise DivergedError(self._divergence(what, self.step))
+    def _rest(self) -> TrainingState:
+        known = self._validation is not None and self._validation[0] == self.step
+        loss = self._validation[1] if known else None
+        return TrainingState(self.step, self.config, {}, self.step + self.skipped, loss)
 
     def sample(self) -> str:
         """Text that the model writes after the configured prompt."""

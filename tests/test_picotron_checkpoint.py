@@ -29,11 +29,11 @@ SHAPE = ModelConfig(
 )
 
 
-def save(folder, step=1, shape=SHAPE, seed=0):
+def save(folder, step=1, shape=SHAPE, seed=0, loss=None, limit=checkpoint.SHARD_BYTES):
     params = model.init(shape, seed)
     moments = {"count": np.array(step, np.int32), "mu": params}
-    rest = TrainingState(step, moments, Config(model=shape))
-    return params, checkpoint.save(folder, shape, params, TOKENIZER, rest)
+    rest = TrainingState(step, Config(model=shape), {"optimizer": moments}, step, loss)
+    return params, checkpoint.save(folder, checkpoint.snapshot(params, TOKENIZER, rest), limit)
 
 
 def assert_equal(first, second):
@@ -118,7 +118,7 @@ def test_half_precision_is_widened(tmp_path):
         np.testing.assert_allclose(loaded[name], value, rtol=2**-7)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "config.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "config.json"])
 def test_damage_is_named(tmp_path, name):
     _, path = save(tmp_path)
     data = bytearray((path / name).read_bytes())
@@ -158,10 +158,80 @@ def test_the_newest_is_found_and_old_ones_go(tmp_path):
     folder = tmp_path / "checkpoints"
     for step in (9, 10, 100):
         save(folder, step)
-    (folder / ".saving-step-000200").mkdir()
     assert checkpoint.resolve(tmp_path).name == "step-000100"
-    checkpoint.prune(folder, keep=2)
-    assert sorted(p.name for p in folder.iterdir()) == ["step-000010", "step-000100"]
+    checkpoint.prune(folder, keep=1, also=folder / "step-000009")
+    assert sorted(p.name for p in folder.iterdir()) == ["step-000009", "step-000100"]
+
+
+def test_what_a_killed_save_left_is_swept(tmp_path):
+    """Half a checkpoint goes; one that had stepped aside for a new one comes back."""
+    for step in (1, 2, 3):
+        save(tmp_path, step)
+    (tmp_path / "step-000003").rename(tmp_path / ".old-step-000003")
+    (tmp_path / ".saving-step-000003").mkdir()
+    (tmp_path / ".old-step-000001").mkdir()
+    checkpoint.sweep(tmp_path)
+    kept = sorted(p.name for p in tmp_path.iterdir())
+    assert kept == ["step-000001", "step-000002", "step-000003"]
+    assert checkpoint.load_training(tmp_path).step == 3
+
+
+def test_the_best_is_the_lowest_known_validation_loss(tmp_path):
+    for step, loss in ((1, 2.0), (2, 1.5), (3, None), (4, 1.7)):
+        save(tmp_path, step, loss=loss)
+    assert checkpoint.best(tmp_path).name == "step-000002"
+    assert checkpoint.lowest_validation(tmp_path) == 1.5
+    assert checkpoint.lowest_validation(tmp_path / "none") == float("inf")
+
+
+def test_the_newest_that_is_intact(tmp_path):
+    for step in (1, 2, 3):
+        save(tmp_path, step)
+    (tmp_path / "step-000003" / "manifest.json").unlink()
+    (tmp_path / "step-000002" / "state.safetensors").write_bytes(b"x")
+    with pytest.warns(UserWarning, match=r"manifest|state.safetensors is damaged.*an earlier"):
+        assert checkpoint.newest_valid(tmp_path).name == "step-000001"
+    checkpoint.set_damaged_aside(tmp_path, after=1)
+    names = ["damaged-step-000002", "damaged-step-000003", "step-000001"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+    (tmp_path / "step-000001" / "config.json").unlink()
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(CheckpointError, match=r"config.json is missing"),
+    ):
+        checkpoint.newest_valid(tmp_path)
+
+
+def test_every_damaged_file_is_named(tmp_path):
+    _, path = save(tmp_path)
+    assert checkpoint.problems(path) == []
+    for name in ("model.safetensors", "config.json"):
+        (path / name).write_bytes(b"")
+    (path / "state.safetensors").unlink()
+    missing, *damaged = checkpoint.problems(path)
+    assert missing.endswith("state.safetensors is missing")
+    assert [line.split(" is ")[0] for line in damaged] == [
+        str(path / "config.json"),
+        str(path / "model.safetensors"),
+    ]
+
+
+def test_shards_of_bounded_size(tmp_path):
+    """Hugging Face's layout: numbered files and an index; ours says the same in the manifest."""
+    params, path = save(tmp_path, limit=4000)
+    shards = sorted(p.name for p in path.glob("model-*.safetensors"))
+    assert len(shards) > 2
+    assert shards[0] == f"model-00001-of-{len(shards):05d}.safetensors"
+    listed = json.loads((path / "model.safetensors.index.json").read_text())
+    assert set(listed["weight_map"].values()) == set(shards)
+    assert listed["metadata"]["total_size"] == 4 * model.parameter_count(SHAPE)
+    assert all((path / name).stat().st_size < 6000 for name in shards)
+    assert_equal(checkpoint.load(path).params, params)
+    (path / "manifest.json").unlink()  # as in a folder of transformers
+    assert_equal(checkpoint.load(path).params, params)
+    (path / shards[1]).unlink()
+    with pytest.raises(CheckpointError, match=shards[1]):
+        checkpoint.load(path)
 
 
 def test_saving_a_step_again_replaces_it(tmp_path):

@@ -6,6 +6,7 @@ value never changes, and once donated it can only say that it is gone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -149,7 +150,8 @@ class Typed(Methods):
             raise located(TypeError, "iteration over a 0-d array")
 
 
-_CONCRETE_ONLY = ("block_until_ready", "copy_to_host_async", "delete", "is_deleted", "numpy")
+_CONCRETE_ONLY = ("block_until_ready", "copy_to_host_async", "delete", "is_deleted")
+_CONCRETE_ONLY += ("numpy", "start_read")
 
 
 class Tracer(Typed):
@@ -347,6 +349,15 @@ class Array(Typed):
             from .jit import start_read
 
             self._read = start_read(self._buffer, self.aval)
+
+    def start_read(self) -> Callable[[], np.ndarray]:
+        """Start a copy to the host that outlives the array: its value now, even if donated next."""
+        self.check_alive()
+        if self._host is not None:
+            return lambda host=self._host: host
+        from .jit import start_read
+
+        return start_read(self._buffer, self.aval)
 
     def numpy(self) -> np.ndarray:
         """The value as a read-only numpy array, waiting for it if need be."""

@@ -37,7 +37,7 @@ class Train(Config, OnAdapter):
     steps: int | None = None
     """Short for --training.total-train-steps."""
     resume: str | None = None
-    """Short for --checkpoint.load-path: the run or checkpoint folder to continue."""
+    """Short for --checkpoint.load-path: the run or checkpoint folder to continue, or auto."""
     out: str | None = None
     """Short for --checkpoint.save-dir: where run folders go."""
     print_config: bool = False
@@ -52,7 +52,7 @@ class Train(Config, OnAdapter):
         seen = vars(peek.parse_known_args(list(arguments))[0])
         base = PRESETS.get(seen["preset"] or "novel", Config())
         resumed = seen["resume"] or seen["checkpoint.load-path"]
-        if resumed:
+        if resumed and resumed != "auto":
             from picotron import checkpoint
 
             base = checkpoint.load_config(Path(resumed))[1]
@@ -78,8 +78,6 @@ class Train(Config, OnAdapter):
         with Reporter(console, prepared.step, total, frequency) as reporter:
             trainer = Trainer(prepared, reporter)
             code = trainer.run()
-            if code == 0:
-                trainer.validate()
         if code == 0:
             _finish(trainer, console)
         return code

@@ -125,7 +125,6 @@ def test_what_is_not_a_number_is_left_out_of_the_log(tmp_path):
 def test_every_line_of_a_run_is_strict_json(place):
     trainer = trainer_of(small())
     assert trainer.run() == 0
-    trainer.validate()
     records = strict_records(trainer.folder / "log.jsonl")
     assert [r["step"] for r in records if "loss" in r] == [1, 2, 3, 4]
     assert "tokens_per_second" not in records[0], "one step has no duration yet"
@@ -191,8 +190,8 @@ def test_a_trainer_that_was_overtaken_while_it_started_is_refused(place):
     assert trainer_of(resumed(small(steps=4), "outputs/tiny")).run() == 0
     with pytest.raises(CheckpointError, match=r"went on to outputs/tiny/checkpoints/step-000004"):
         late.run()
-    steps = [r["step"] for r in strict_records(Path("outputs/tiny/log.jsonl"))]
-    assert steps == [1, 2, 3, 4]
+    records = strict_records(Path("outputs/tiny/log.jsonl"))
+    assert [r["step"] for r in records if "loss" in r] == [1, 2, 3, 4]
 
 
 # Failures
