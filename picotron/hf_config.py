@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from picotron import config_file
-from picotron.config import Config, ModelConfig, TrainingConfig, check
+from picotron.config import Config, ModelConfig, TrainingConfig
 from picotron.errors import CheckpointError, ConfigError
 from picotron.rope import FIELDS, RopeScaling
 from picotron.tokenizer import END, PAD, START
+from picotron.validate import check
 
 MOST_LAYERS = 4096
 
