@@ -64,25 +64,41 @@ class Builder:
         return self.captured[value]
 
     def emit(self, prim: Any, ins: Sequence[Value], params: dict[str, Any]) -> tuple[Var, ...]:
-        ins = tuple([v if type(v) is Lit or v in self.owned else self.resolve(v) for v in ins])
+        ins = self._resolved(ins)
         src = self.src or user_src()
         try:
             types = prim.typeof(*[v.aval for v in ins], **params)
         except TypeError as error:
             raise TypeError(f"{error}{describe_src(src)}") from None
-        outs = tuple([Var(a) for a in (types if isinstance(types, tuple) else (types,))])
-        return self._append(prim, ins, outs, params, src, self.scope)
+        outs = tuple(map(Var, types)) if isinstance(types, tuple) else (Var(types),)
+        return self._append(Eqn(prim, ins, outs, params, src, self.scope))
 
     def repeat(self, eqn: Eqn, ins: Sequence[Value]) -> tuple[Var, ...]:
         """Emit `eqn`, line and scope included, on other operands of the same types."""
-        ins = tuple([v if type(v) is Lit or v in self.owned else self.resolve(v) for v in ins])
         outs = tuple([Var(v.aval, spec=v.spec) for v in eqn.outs])
-        return self._append(eqn.prim, ins, outs, eqn.params, eqn.src, eqn.scope)
+        ins = self._resolved(ins)
+        return self._append(Eqn(eqn.prim, ins, outs, eqn.params, eqn.src, eqn.scope))
 
-    def _append(self, prim, ins, outs, params, src, scope) -> tuple[Var, ...]:
-        self.owned.update(outs)
-        self.eqns.append(Eqn(prim, ins, outs, params, src, scope))
-        return outs
+    def adopt(self, eqn: Eqn, renamed: dict[Var, Value]) -> None:
+        """Append `eqn` and keep its results: those of a graph that no other use is made of."""
+        for v in eqn.ins:
+            if type(v) is Var and v in renamed:
+                ins = tuple([read(renamed, v) for v in eqn.ins])
+                eqn = Eqn(eqn.prim, ins, eqn.outs, eqn.params, eqn.src, eqn.scope)
+                break
+        self._append(eqn)
+
+    def _resolved(self, ins: Sequence[Value]) -> tuple[Value, ...]:
+        owned = self.owned
+        for v in ins:
+            if type(v) is not Lit and v not in owned:
+                return tuple(map(self.resolve, ins))
+        return tuple(ins)
+
+    def _append(self, eqn: Eqn) -> tuple[Var, ...]:
+        self.owned.update(eqn.outs)
+        self.eqns.append(eqn)
+        return eqn.outs
 
     def close(self, outs: Sequence[Value]) -> Graph:
         outs = tuple(self.resolve(v) for v in outs)
@@ -195,8 +211,18 @@ def inline(graph: Graph, args: Sequence[Value], attribute: bool = True) -> list[
     return [read(env, v) for v in graph.outs]
 
 
+def splice(graph: Graph, args: Sequence[Value]) -> list[Value]:
+    """`inline` of a graph that no other use is made of: its equations become the builder's own."""
+    builder = current()
+    env: dict[Var, Value] = dict(zip(graph.ins, map(builder.resolve, args), strict=True))
+    for eqn in graph.eqns:
+        builder.adopt(eqn, env)
+    return [read(env, v) for v in graph.outs]
+
+
 def read(env: dict[Var, Value], value: Value) -> Value:
-    return env[value] if isinstance(value, Var) else value
+    """What `env` has in place of a value; a Var that it does not know stands for itself."""
+    return env.get(value, value) if type(value) is Var else value
 
 
 def lit(value: float | int | bool, dtype: DType, shape: tuple[int, ...] = ()) -> Lit:
@@ -235,7 +261,7 @@ def is_ours(file: str) -> bool:
 
 def user_src() -> Src | None:
     """The nearest caller outside of this library."""
-    frame = sys._getframe(1)
+    frame = sys._getframe(2)  # who called us is ours; each frame looked at is an object to make
     while frame is not None:
         file = frame.f_code.co_filename
         if not (_is_ours.get(file) or is_ours(file)):  # a look-up for each frame, mostly no call

@@ -8,7 +8,7 @@ object. There is no promotion between dtypes in the IR: mixing two is an error i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import ml_dtypes
 import numpy as np
@@ -33,11 +33,11 @@ class DType:
     def __reduce__(self):  # copies and pickles stay singletons
         return dtype, (self.name,)
 
-    @property
+    @cached_property
     def is_float(self) -> bool:
         return self.np.kind == "f" or self.np == _BF16
 
-    @property
+    @cached_property
     def is_integer(self) -> bool:
         return self.np.kind in "iu"
 

@@ -9,7 +9,7 @@ all `value`. Nothing is mutated; params are hashable, and a graph, or a tuple of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from .sharding import Spec
 
 if TYPE_CHECKING:
     from .prim import Primitive
+
+HOLDERS = ("control", "composite")  # the kinds of primitive whose parameters may hold graphs
 
 
 @dataclass(frozen=True)
@@ -129,16 +131,32 @@ class Src:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, eq=False)
-class Eqn:
+class _Open:
+    """An equation while it is made: a frozen class takes four times as long to fill in, and a
+    trace makes thousands."""
+
+    __slots__ = ("ins", "outs", "params", "prim", "scope", "src")
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Eqn(_Open):
     """`outs = prim[params](ins)`. `src` and `scope` explain; they never change meaning."""
 
+    __slots__ = ()
     prim: Primitive
     ins: tuple[Value, ...]
     outs: tuple[Var, ...]
-    params: dict[str, Any] = field(default_factory=dict)  # read-only by convention
-    src: Src | None = None
-    scope: str = ""
+    params: dict[str, Any]  # read-only by convention
+    src: Src | None
+    scope: str
+
+    def __new__(cls, prim, ins, outs, params=None, src=None, scope="") -> Eqn:
+        eqn = object.__new__(_Open)
+        eqn.prim, eqn.ins, eqn.outs = prim, ins, outs
+        eqn.params = {} if params is None else params
+        eqn.src, eqn.scope = src, scope
+        eqn.__class__ = cls
+        return eqn
 
     @property
     def out(self) -> Var:
@@ -159,7 +177,8 @@ class Eqn:
     @property
     def effectful(self) -> bool:
         """Whether it, or an equation among its parameters, calls the host."""
-        return self.prim.kind == "effect" or any(g.effectful for g in self.subgraphs())
+        kind = self.prim.kind
+        return kind == "effect" or (kind in HOLDERS and any(g.effectful for g in self.subgraphs()))
 
     def param_key(self) -> tuple:
         return tuple((n, _key(self.params[n])) for n in sorted(self.params))

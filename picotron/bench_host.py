@@ -1,8 +1,10 @@
 """`picotron bench host`: what the host spends on tracing, on eager operations and on calls.
 
 Invariant: a time is the least of several repeats, since other work can only add to it, and caches
-are warm. Growth is what stays behind after many more calls: memory blocks of Python, programs held
-by the caches, and bytes of device buffers.
+are warm. What the host spends is processor time of the calling thread, which does not count waiting
+for the device; an eager operation alone is timed by the wall clock. Growth is what stays behind
+after many more calls: memory blocks of Python, programs held by the caches, and bytes of device
+buffers.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ import numpy as np
 from picotron import reference
 from picotron.device import adapter_name, bytes_in_use
 from picotron.prepare import on_device
-from tracer import Array, block_until_ready, graph_of, jit
+from tracer import Array, block_until_ready, graph_of, jit, nn
 from tracer import numpy as jnp
 from tracer.jit import cached_programs
 
-REPEATS, LINKS, LEAVES = 7, 100, 200
+REPEATS, LINKS, LEAVES, CALLS, DISPATCHES = 9, 100, 200, 50, 400
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def figures(calls: int) -> list[Figure]:
         Figure("trace, one equation of a train step", 1e6 * trace_equation(), "us", 10),
         Figure("eager operation", 1e3 * eager_operation(), "ms", 1),
         Figure(f"call of a jitted function of {LEAVES} arrays", 1e6 * repeated_call(), "us", 100),
+        Figure("replay, one dispatch", 1e6 * replayed_dispatch(), "us", 3),
         *(
             # The interpreter itself keeps a few; a leak would show at every call.
             Figure(f"growth over {calls} calls, {n}", v, n, calls // 100 if "Python" in n else 0)
@@ -76,19 +79,41 @@ def eager_operation() -> float:
     x, y = (_made(n) for n in (1.0, 2.0))
 
     def several() -> None:
-        block_until_ready([x + y for _ in range(50)])
+        block_until_ready([x + y for _ in range(CALLS)])
 
-    return least(several) / 50
+    return least(several, time.perf_counter) / CALLS
 
 
 def repeated_call() -> float:
     """Seconds for a call that finds its program, of which the device has next to nothing to do."""
     function, arrays = _function(), [_made(n) for n in range(LEAVES)]
+    return _each_call(lambda: function(arrays))
+
+
+def replayed_dispatch() -> float:
+    """Seconds for one dispatch of a program of many tiny ones: encoded, finished and submitted."""
+
+    def chain(x: Any, w: Any) -> Any:
+        for _ in range(DISPATCHES // 2):
+            x = nn.softmax(x @ w)
+        return x
+
+    function = jit(chain)
+    x, w = (_made(n, (16, 16)) for n in (1.0, 2.0))
+    spent = _each_call(lambda: function(x, w))
+    return spent / function.stats()["kernels_per_step"]
+
+
+def _each_call(call: Callable[[], Any]) -> float:
+    """Seconds for a call whose result is dropped when the next one is there."""
+
+    last = []
 
     def several() -> None:
-        block_until_ready([function(arrays) for _ in range(50)])
+        for _ in range(CALLS):
+            last[:] = [call()]
 
-    return least(several) / 50
+    return least(several, after=lambda: block_until_ready(last)) / CALLS
 
 
 def growth(calls: int) -> dict[str, float]:
@@ -117,20 +142,27 @@ def _function() -> Callable:
     return jit(lambda arrays: arrays[0] + 1.0)
 
 
-def _made(value: float) -> Array:
+def _made(value: float, shape: tuple[int, ...] = (4,)) -> Array:
     """An array that is on the device."""
-    return block_until_ready(on_device(np.full((4,), value, np.float32)) + 0.0)
+    return block_until_ready(on_device(np.full(shape, value, np.float32)) + 0.0)
 
 
-def least(work: Callable[[], Any]) -> float:
-    """Seconds of the fastest of several runs, after one that warms the caches."""
-    work()
+def least(
+    work: Callable[[], Any],
+    clock: Callable[[], float] = time.thread_time,
+    after: Callable[[], Any] = lambda: None,
+) -> float:
+    """Seconds of the fastest of several runs, after one that warms the caches.
+
+    `after` follows each run and is not timed.
+    """
     spent = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
+    for _ in range(1 + REPEATS):
+        start = clock()
         work()
-        spent.append(time.perf_counter() - start)
-    return min(spent)
+        spent.append(clock() - start)
+        after()
+    return min(spent[1:])
 
 
 def run_host(calls: int) -> dict[str, Any]:

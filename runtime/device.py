@@ -19,7 +19,7 @@ from codegen.program import Binding, KernelCode
 
 from .adapter import AdapterInfo, adapters, choose, matches, profile_of
 from .buffer import Buffer, BufferPool, PendingRead, StagingRing
-from .driver import TRUSTED, unchecked_module, wgpu
+from .driver import TRUSTED, RawEncoder, unchecked_module, wgpu
 from .errors import KernelCompileError, NoAdapterError, translate
 from .settings import settings
 
@@ -134,7 +134,7 @@ class Device:
         encoder = self.raw.create_command_encoder()
         compute = encoder.begin_compute_pass()
         compute.set_pipeline(probe.raw)
-        compute.set_bind_group(0, self.bind(probe, [(seen, seen.nbytes)]))
+        compute.set_bind_group(0, self.bind(probe, [(seen.raw, seen.nbytes)]))
         compute.dispatch_workgroups(1)
         compute.end()
         self.submit(encoder)
@@ -143,15 +143,17 @@ class Device:
 
     # Commands
 
-    def bind(self, pipeline: Pipeline, parts: Sequence[tuple[Buffer, int]]) -> wgpu.GPUBindGroup:
+    def bind(
+        self, pipeline: Pipeline, parts: Sequence[tuple[wgpu.GPUBuffer, int]]
+    ) -> wgpu.GPUBindGroup:
         """A bind group of the first bytes of each buffer, in binding order."""
         entries = [
-            {"binding": i, "resource": {"buffer": buffer.raw, "offset": 0, "size": size}}
+            {"binding": i, "resource": {"buffer": buffer, "offset": 0, "size": size}}
             for i, (buffer, size) in enumerate(parts)
         ]
         return self.raw.create_bind_group(layout=pipeline.layout, entries=entries)
 
-    def submit(self, encoder: wgpu.GPUCommandEncoder) -> None:
+    def submit(self, encoder: wgpu.GPUCommandEncoder | RawEncoder) -> None:
         """Finish the encoder and submit it. Raises DeviceLostError, GPUValidationError."""
         try:
             commands = encoder.finish()

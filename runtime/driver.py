@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from . import lavapipe
 
@@ -22,9 +24,12 @@ from wgpu.backends.wgpu_native._ffi import ffi, lib  # noqa: E402
 TRUSTED = hasattr(lib, "wgpuDeviceCreateShaderModuleTrusted")
 NATIVE_BACKENDS = ("Vulkan", "Metal", "DX12")
 
-set_pipeline = lib.wgpuComputePassEncoderSetPipeline
-set_bind_group = lib.wgpuComputePassEncoderSetBindGroup
-dispatch_workgroups = lib.wgpuComputePassEncoderDispatchWorkgroups
+_begin_pass = lib.wgpuCommandEncoderBeginComputePass
+_set_pipeline = lib.wgpuComputePassEncoderSetPipeline
+_set_bind_group = lib.wgpuComputePassEncoderSetBindGroup
+_dispatch_workgroups = lib.wgpuComputePassEncoderDispatchWorkgroups
+_end_pass = lib.wgpuComputePassEncoderEnd
+_release_pass = lib.wgpuComputePassEncoderRelease
 NULL = ffi.NULL
 
 
@@ -68,3 +73,67 @@ def unchecked_module(device: wgpu.GPUDevice, code: str, label: str) -> wgpu.GPUS
 def timestamp_period(device: wgpu.GPUDevice) -> float:
     """Nanoseconds per tick of the device's timestamp queries."""
     return float(lib.wgpuQueueGetTimestampPeriod(device.queue._internal))
+
+
+class RawCommand(NamedTuple):
+    """One dispatch in native pointers; `pipeline` is None where it is set already."""
+
+    pipeline: object | None
+    group: object
+    x: int
+    y: int
+    z: int
+
+
+class RawEncoder:
+    """A command encoder of native calls, in which commands at fault are found by `finish`.
+
+    It stands in for wgpu-py's, whose objects and checks cost more than the commands themselves.
+    """
+
+    __slots__ = ("_handle",)
+
+    def __init__(self, device: wgpu.GPUDevice) -> None:
+        self._handle = _api.libf.wgpuDeviceCreateCommandEncoder(device._internal, NULL)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_handle"):
+            lib.wgpuCommandEncoderRelease(self._handle)
+
+    def dispatch(self, commands: Sequence[RawCommand], times: int) -> None:
+        """A compute pass that runs the commands a number of times."""
+        target, null = _begin_pass(self._handle, NULL), NULL
+        set_pipeline, set_group, run = _set_pipeline, _set_bind_group, _dispatch_workgroups
+        for _ in range(times):
+            for pipeline, group, x, y, z in commands:
+                if pipeline is not None:
+                    set_pipeline(target, pipeline)
+                set_group(target, 0, group, 0, null)
+                run(target, x, y, z)
+        _end_pass(target)
+        _release_pass(target)
+
+    def clear_buffer(self, buffer: wgpu.GPUBuffer, offset: int, size: int) -> None:
+        lib.wgpuCommandEncoderClearBuffer(self._handle, buffer._internal, offset, size)
+
+    def copy_buffer_to_buffer(
+        self, source: wgpu.GPUBuffer, at: int, target: wgpu.GPUBuffer, to: int, size: int
+    ) -> None:
+        handles = source._internal, at, target._internal, to
+        lib.wgpuCommandEncoderCopyBufferToBuffer(self._handle, *handles, size)
+
+    def finish(self) -> RawCommands:
+        """Raises GPUValidationError, or what a lost device gives."""
+        return RawCommands(_api.libf.wgpuCommandEncoderFinish(self._handle, NULL))
+
+
+class RawCommands:
+    """What `finish` makes; a queue takes it like wgpu-py's own."""
+
+    __slots__ = ("_internal",)
+
+    def __init__(self, handle: object) -> None:
+        self._internal = handle
+
+    def __del__(self) -> None:
+        lib.wgpuCommandBufferRelease(self._internal)

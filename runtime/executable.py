@@ -2,6 +2,8 @@
 
 Invariant: what a run does is a flat list of commands. It changes only where a buffer handed in or
 out is another one than in the last run; then the dispatches that bind it get another bind group.
+Buffers are compared by serial, which names one piece of memory for ever, so inputs that were bound
+last time are neither checked nor bound again. Native handles of the last run are kept, Buffers not.
 Temporaries and constants belong to the executable, inputs to the caller, results to nobody but the
 caller: they are fresh each run while older ones live, or the donor's buffer if donated.
 """
@@ -9,7 +11,7 @@ caller: they are fresh each run while older ones live, or the donor's buffer if 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
 import numpy as np
@@ -18,19 +20,18 @@ from codegen.program import Collective, Program, Slot
 
 from .buffer import ALIGN, BIND_ALIGN, Buffer, pad
 from .device import Device
-from .driver import wgpu
+from .driver import RawCommand, RawEncoder, wgpu
 from .errors import ProgramError, translate
 from .memory import breakdown, check_memory, free_ram
 from .replay import (
     Choose,
     Command,
-    RawCommand,
     Until,
+    checked_pass,
     encode,
-    encode_checked,
-    encode_raw,
     looks_at_data,
     raw,
+    raw_pass,
     spans,
     switches,
 )
@@ -62,14 +63,16 @@ class Executable:
         self._pipelines = device.pipelines(program.kernels)
         self._dispatches = program.dispatches
         self._spans, self._switch = spans(program), switches(program)
+        self._straight = not any(map(looks_at_data, self._spans))
         ins, outs = set(program.in_slots), set(program.out_slots)
         self._donated, self._fresh = ins & outs, sorted(outs - ins)
-        self._external = sorted(ins | outs)
+        places = {slot: at for at, slot in enumerate([*program.in_slots, *self._fresh])}
+        self._results = [places[slot] for slot in program.out_slots]
         self._units = [pad(slot.nbytes, ALIGN) for slot in program.slots]
         self._wanted = [program.slots[slot].nbytes for slot in program.in_slots]
         self._users = _users(program)
         self._owned: list[Buffer | None] = [None] * len(program.slots)
-        self._bound: list[Buffer] = []  # of the latest run, by slot
+        self._lent: dict[int, Buffer] = {}  # inputs and results by slot, during a run
         self._uploads: dict[int, Buffer] = {}
         self._ready = self._validated = False
         self._forget()
@@ -87,26 +90,27 @@ class Executable:
         """
         try:
             buffers = self._bind(inputs)
-            self._bound = buffers
-            self._submit([buffer.raw for buffer in buffers])
+            if self._exchange is not None:
+                self._lent = dict(zip([*self.program.in_slots, *self._fresh], buffers, strict=True))
+            self._submit()
+            self._lent = {}
         except wgpu.GPUError as error:
             raise translate(error, breakdown(self.program)) from error
-        return [buffers[slot] for slot in self.program.out_slots]
+        return [buffers[at] for at in self._results]
 
     # Binding
 
     def _bind(self, inputs: Sequence[Buffer | np.ndarray]) -> list[Buffer]:
-        """The buffer of each slot for this run, with the commands brought up to date."""
+        """The buffers of the inputs, then the fresh ones, with the commands brought up to date."""
         if not self._ready:
             self._allocate(inputs)
         if self._epoch != self.device.pool.epoch:
             self._forget()  # the pool let memory go that cached bind groups would keep alive
-        buffers = list(self._owned)
-        self._place_inputs(inputs, buffers)
-        for slot in self._fresh:
-            buffers[slot] = Buffer(self.device, self.program.slots[slot].nbytes)
-        self._refresh(buffers)
-        return buffers
+        given, serials = self._given(inputs)
+        slots = self.program.slots
+        fresh = [Buffer(self.device, slots[slot].nbytes) for slot in self._fresh]
+        self._refresh(given, serials, fresh)
+        return [*given, *fresh]
 
     def _allocate(self, inputs: Sequence[Buffer | np.ndarray]) -> None:
         """Make temporaries and constants, if the whole program fits; once."""
@@ -116,6 +120,7 @@ class Executable:
             if slot.kind in ("temp", "constant"):
                 self._owned[index] = self._new(slot)
         self._ready = True
+        self._forget()
 
     def _available(self, inputs: Sequence[Buffer | np.ndarray]) -> int | None:
         """Host memory the program may use, what its inputs already hold included.
@@ -135,29 +140,32 @@ class Executable:
             self.device.write(buffer, np.frombuffer(bytes.fromhex(slot.data), np.uint8))
         return buffer
 
-    def _place_inputs(
-        self, inputs: Sequence[Buffer | np.ndarray], buffers: list[Buffer | None]
-    ) -> None:
+    def _given(self, inputs: Sequence[Buffer | np.ndarray]) -> tuple[Sequence[Buffer], list[int]]:
+        """The inputs as buffers, checked unless they are those of the last run; their serials."""
+        # Hundreds of arrays pass here at every step: whole lists, no calls for each of them.
+        try:
+            serials = list(map(_SERIAL, inputs))
+            if serials == self._bound:
+                return inputs, serials
+        except AttributeError:
+            pass  # there are host arrays among them
+        self._check_sizes(inputs)
+        given = [
+            value if isinstance(value, Buffer) else self._upload(slot, value)
+            for slot, value in zip(self.program.in_slots, inputs, strict=True)
+        ]
+        self._check_buffers(given)
+        return given, list(map(_SERIAL, given))
+
+    def _check_sizes(self, inputs: Sequence[Buffer | np.ndarray]) -> None:
         slots = self.program.in_slots
         if len(inputs) != len(slots):
             text = f"{self.program.name} takes {len(slots)} arrays, {len(inputs)} were given"
             raise ProgramError(text)
-        # Hundreds of arrays pass here at every step: whole lists, no calls for each of them.
-        if list(map(_NBYTES, inputs)) != self._wanted:
-            self._check_sizes(inputs)
-        given = list(inputs)
-        if set(map(type, inputs)) != {Buffer}:
-            given = [
-                value if isinstance(value, Buffer) else self._upload(slot, value)
-                for slot, value in zip(slots, inputs, strict=True)
-            ]
-        for slot, buffer in zip(slots, given, strict=True):
-            buffers[slot] = buffer
-        self._check_buffers(given)
-
-    def _check_sizes(self, inputs: Sequence[Buffer | np.ndarray]) -> None:
-        """A buffer may be longer than its array by what fills up its last words."""
-        for place, (slot, value) in enumerate(zip(self.program.in_slots, inputs, strict=True)):
+        if list(map(_NBYTES, inputs)) == self._wanted:
+            return
+        # A buffer may be longer than its array by what fills up its last words.
+        for place, (slot, value) in enumerate(zip(slots, inputs, strict=True)):
             if pad(value.nbytes, ALIGN) != self._units[slot]:
                 self._reject_size(place, slot, value.nbytes)
 
@@ -197,31 +205,41 @@ class Executable:
         """Drop all bind groups; the next run makes them anew."""
         count = len(self._dispatches)
         self._epoch, self._complete = self.device.pool.epoch, False
-        self._serials = [0] * len(self.program.slots)
+        self._bound: list[int] | None = None  # serials of the inputs that commands are made for
+        self._serials = [buffer.serial if buffer else 0 for buffer in self._owned]
+        self._raws = [buffer.raw if buffer else None for buffer in self._owned]
         self._groups: list[OrderedDict[tuple[int, ...], wgpu.GPUBindGroup]]
         self._groups = [OrderedDict() for _ in range(count)]
         self._commands: list[Command | None] = [None] * count
         self._raw: list[RawCommand | None] = [None] * count
 
-    def _refresh(self, buffers: list[Buffer]) -> None:
+    def _refresh(
+        self, given: Sequence[Buffer], serials: list[int], fresh: Sequence[Buffer]
+    ) -> None:
         """Renew the commands of dispatches that bind another buffer than last time."""
         stale = set() if self._complete else set(range(len(self._commands)))
-        serials = self._serials
-        for slot in self._external:
-            if serials[slot] != buffers[slot].serial:
-                serials[slot] = buffers[slot].serial
-                stale.update(self._users[slot])
+        if serials != self._bound:
+            self._place(zip(self.program.in_slots, given, strict=True), stale)
+            self._bound = serials
+        self._place(zip(self._fresh, fresh, strict=True), stale)
         self._complete = not stale  # an error below must not leave commands half renewed
         for index in stale:
-            self._renew(index, buffers)
+            self._renew(index)
         self._complete = True
 
-    def _renew(self, index: int, buffers: list[Buffer]) -> None:
+    def _place(self, buffers: Iterable[tuple[int, Buffer]], stale: set[int]) -> None:
+        """Put buffers in their slots; dispatches that bound others before become stale."""
+        for slot, buffer in buffers:
+            if self._serials[slot] != buffer.serial:
+                self._serials[slot], self._raws[slot] = buffer.serial, buffer.raw
+                stale.update(self._users[slot])
+
+    def _renew(self, index: int) -> None:
         step = self._dispatches[index]
         pipeline, cache = self._pipelines[step.kernel], self._groups[index]
-        key = tuple(buffers[slot].serial for slot in step.slots)
+        key = tuple([self._serials[slot] for slot in step.slots])
         if key not in cache:
-            parts = [(buffers[slot], self._bind_size(slot)) for slot in step.slots]
+            parts = [(self._raws[slot], self._bind_size(slot)) for slot in step.slots]
             cache[key] = self.device.bind(pipeline, parts)
             self.bind_groups_created += 1
             if len(cache) > GROUPS_KEPT:
@@ -234,14 +252,13 @@ class Executable:
         limit = self.device.limits["max-storage-buffer-binding-size"]
         return min(pad(self.program.slots[slot].nbytes, BIND_ALIGN), limit // 4 * 4)
 
-    def _submit(self, buffers: list[wgpu.GPUBuffer]) -> None:
+    def _submit(self) -> None:
         """Encode and submit: the first run through checked calls, later ones raw."""
-        checked = self.device.check or not self._validated
-        write, commands = (encode_checked, self._commands) if checked else (encode_raw, self._raw)
-        self._run(self._spans, write, commands, buffers)
+        self._checked = self.device.check or not self._validated
+        (self._encode if self._straight else self._run)(self._spans)
         self._validated = True
 
-    def _run(self, plan: list, write, commands: Sequence, buffers: list) -> None:
+    def _run(self, plan: list) -> None:
         """Submit a plan, stopping for collectives and to look at what loops and switches need."""
         straight: list = []
         for step in plan:
@@ -249,38 +266,45 @@ class Executable:
                 straight.append(step)
                 continue
             if straight:
-                self._encode(straight, write, commands, buffers)
+                self._encode(straight)
             straight = []
             if isinstance(step, Collective):
-                self._exchange(step, self._bound[step.src], self._bound[step.dst])
+                self._exchange(step, self._buffer(step.src), self._buffer(step.dst))
             elif isinstance(step, Until):
-                self._run_until(step, write, commands, buffers)
+                self._run_until(step)
             elif isinstance(step, Choose):
-                at = min(max(self._word(buffers[step.slot]), 0), len(step.cases) - 1)
-                self._run(step.cases[at], write, commands, buffers)
+                self._run(step.cases[min(max(self._word(step.slot), 0), len(step.cases) - 1)])
             else:
                 for _ in range(step.count):
-                    self._run(step.body, write, commands, buffers)
+                    self._run(step.body)
         if straight:
-            self._encode(straight, write, commands, buffers)
+            self._encode(straight)
 
-    def _run_until(self, loop: Until, write, commands: Sequence, buffers: list) -> None:
+    def _run_until(self, loop: Until) -> None:
         # An inner while loop might not end on the stale state of a finished outer one.
         burst = 1 if any(map(looks_at_data, loop.body)) else BURST
-        while self._word(buffers[loop.slot]):
-            self._run(loop.body * burst, write, commands, buffers)
+        while self._word(loop.slot):
+            self._run(loop.body * burst)
 
-    def _encode(self, plan: list, write, commands: Sequence, buffers: list) -> None:
+    def _encode(self, plan: list) -> None:
         """Encode and submit one stretch without a while loop."""
-        encoder = self.device.raw.create_command_encoder(label=self.program.name)
-        encode(encoder, plan, write, commands, buffers)
+        if self._checked:
+            encoder = self.device.raw.create_command_encoder(label=self.program.name)
+            encode(encoder, plan, checked_pass, self._commands, self._raws)
+        else:
+            encoder = RawEncoder(self.device.raw)
+            encode(encoder, plan, raw_pass, self._raw, self._raws)
         self.device.submit(encoder)
 
-    def _word(self, buffer: wgpu.GPUBuffer) -> int:
-        """Wait for the device and read the first word of a buffer, an i32."""
+    def _buffer(self, slot: int) -> Buffer:
+        """The buffer of a slot while a program with collectives runs."""
+        return self._owned[slot] or self._lent[slot]
+
+    def _word(self, slot: int) -> int:
+        """Wait for the device and read the first word of a slot, an i32."""
         encoder = self.device.raw.create_command_encoder()
         word = Buffer(self.device, 4)
-        encoder.copy_buffer_to_buffer(buffer, 0, word.raw, 0, 4)
+        encoder.copy_buffer_to_buffer(self._raws[slot], 0, word.raw, 0, 4)
         self.device.submit(encoder)
         return int.from_bytes(self.device.download(word, 4), "little", signed=True)
 
@@ -294,8 +318,9 @@ class Executable:
         """
         try:
             buffers = self._bind(inputs)
-            raws = [buffer.raw for buffer in buffers]
-            return time_steps(self.device, self.program, self._commands, raws)
+            times = time_steps(self.device, self.program, self._commands, self._raws)
+            del buffers  # until here their memory must not go to others
+            return times
         except wgpu.GPUError as error:
             raise translate(error, breakdown(self.program)) from error
 

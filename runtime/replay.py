@@ -7,7 +7,7 @@ way costs a few microseconds less per dispatch and reports errors only when the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from codegen.program import (
     NESTED,
@@ -25,7 +25,7 @@ from codegen.program import (
 
 from .buffer import pad
 from .device import Pipeline
-from .driver import NULL, dispatch_workgroups, set_bind_group, set_pipeline, wgpu
+from .driver import RawCommand, RawEncoder, wgpu
 from .errors import ProgramError
 
 
@@ -36,16 +36,6 @@ class Command(NamedTuple):
     group: wgpu.GPUBindGroup
     grid: tuple[int, int, int]
     switch: bool
-
-
-class RawCommand(NamedTuple):
-    """The native pointers of a Command; `pipeline` is None where no switch is needed."""
-
-    pipeline: object | None
-    group: object
-    x: int
-    y: int
-    z: int
 
 
 class Span(NamedTuple):
@@ -169,30 +159,31 @@ def encode_checked(compute: wgpu.GPUComputePassEncoder, commands: Sequence[Comma
         compute.dispatch_workgroups(*command.grid)
 
 
-def encode_raw(compute: wgpu.GPUComputePassEncoder, commands: Sequence[RawCommand]) -> None:
-    """Encode by native calls; errors surface when the encoder is finished."""
-    target = compute._internal
-    for pipeline, group, x, y, z in commands:
-        if pipeline is not None:
-            set_pipeline(target, pipeline)
-        set_bind_group(target, 0, group, 0, NULL)
-        dispatch_workgroups(target, x, y, z)
+def checked_pass(encoder: wgpu.GPUCommandEncoder, commands: Sequence[Command], times: int) -> None:
+    """A compute pass that runs the commands a number of times."""
+    compute = encoder.begin_compute_pass()
+    for _ in range(times):
+        encode_checked(compute, commands)
+    compute.end()
+
+
+raw_pass = RawEncoder.dispatch  # the same in native calls
 
 
 def encode(
-    encoder: wgpu.GPUCommandEncoder,
+    encoder: wgpu.GPUCommandEncoder | RawEncoder,
     plan: Sequence[Part],
-    write: Callable[[wgpu.GPUComputePassEncoder, Sequence], None],
+    write: Callable[[Any, Sequence, int], None],
     commands: Sequence,
     buffers: Sequence[wgpu.GPUBuffer],
 ) -> None:
-    """Encode a plan; `write` encodes dispatches. A loop of dispatches alone is one pass."""
+    """Encode a plan; `write` encodes a pass. A loop of dispatches alone is one pass."""
     for step in plan:
         match step:
             case Span(start, stop):
-                _in_pass(encoder, write, commands[start:stop], 1)
+                write(encoder, commands[start:stop], 1)
             case Repeat(count, [Span(start, stop)]):
-                _in_pass(encoder, write, commands[start:stop], count)
+                write(encoder, commands[start:stop], count)
             case Repeat(count, body):
                 for _ in range(count):
                     encode(encoder, body, write, commands, buffers)
@@ -200,17 +191,10 @@ def encode(
                 encode_transfer(encoder, step, buffers)
 
 
-def _in_pass(
-    encoder: wgpu.GPUCommandEncoder, write: Callable, commands: Sequence, count: int
-) -> None:
-    compute = encoder.begin_compute_pass()
-    for _ in range(count):
-        write(compute, commands)
-    compute.end()
-
-
 def encode_transfer(
-    encoder: wgpu.GPUCommandEncoder, step: Copy | Fill, buffers: Sequence[wgpu.GPUBuffer]
+    encoder: wgpu.GPUCommandEncoder | RawEncoder,
+    step: Copy | Fill,
+    buffers: Sequence[wgpu.GPUBuffer],
 ) -> None:
     """Encode a Copy or Fill; `buffers` are by slot. A copy of a buffer to itself is no work."""
     if isinstance(step, Fill):

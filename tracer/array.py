@@ -159,10 +159,10 @@ class Tracer(Typed):
 
     __slots__ = ("__weakref__", "builder", "value", "weak_type")
 
-    def __init__(self, value: Value, weak_type: bool = False) -> None:
+    def __init__(self, value: Value, weak_type: bool = False, builder: Any = None) -> None:
         self.value = value
         self.weak_type = weak_type
-        self.builder = current()  # where it was made: a value that leaks can say so
+        self.builder = builder or current()  # where it was made: a value that leaks can say so
 
     @property
     def aval(self) -> Aval:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,8 @@ from .array import Array, interned
 from .errors import located
 from .staging import Traced
 
-_NONE = id(None)
+_NONES = repeat(None)
+_BUFFER = attrgetter("_buffer")
 
 
 def as_stored(aval: Aval, host: np.ndarray) -> np.ndarray:
@@ -103,13 +106,15 @@ class Compiled:
     def _run(self, leaves: Sequence[Any]) -> list[Array]:
         """The leaves of the result."""
         # Hundreds of leaves pass here at every step: whole lists, no calls for each leaf.
-        inputs = [getattr(leaf, "_buffer", None) for leaf in leaves]
+        try:
+            inputs = list(map(_BUFFER, leaves))
+        except AttributeError:  # there are numbers or numpy arrays among them
+            inputs = [getattr(leaf, "_buffer", None) for leaf in leaves]
         if self.constants:
             inputs = [c._buffer for c in self.constants] + inputs
-        distinct = set(map(id, inputs))
-        if _NONE in distinct:
+        if any(map(is_, inputs, _NONES)):
             self._upload(leaves, inputs)
-        if len(distinct) != len(inputs) and self.donated:
+        if self.donated and len(set(map(id, inputs))) != len(inputs):
             self._check_shared(inputs)
         outs = self.executable.run(inputs) if self.out_avals else []
         arrays = list(map(Array, self.out_avals, outs))

@@ -12,6 +12,7 @@ from string import ascii_letters
 from typing import Any
 
 from ir.dtypes import bool_
+from ir.prims.contract import mistake
 
 from . import elementwise as ew
 from . import shaping
@@ -178,6 +179,8 @@ def einsum(
         xs = [astype(x, preferred_element_type) for x in xs]
     letters, result = _parse(subscripts, tuple(aval_of(x).ndim for x in xs))
     sizes = _sizes(letters, xs)
+    if (spec := _one_dot(letters, result)) and _is_plain(xs, letters, sizes):
+        return bind("dot", *same_dtype("dot", *xs), spec=spec)
     terms = [_prepare(x, t, sizes) for x, t in zip(xs, letters, strict=True)]
     x, term = terms[0]
     for i, (y, other) in enumerate(terms[1:], 1):
@@ -245,6 +248,26 @@ def _sizes(letters: Sequence[str], xs: list) -> dict[str, int]:
                 )
             sizes[c] = n if held == 1 else held
     return sizes
+
+
+@lru_cache(maxsize=1024)
+def _one_dot(letters: tuple[str, ...], result: str) -> str:
+    """The spec of the one `dot` that a product is, or nothing."""
+    if len(letters) != 2:
+        return ""
+    a, b = letters
+    spec = f"{a},{b}->{result}"
+    order = "".join(c for c in a + b.translate({ord(c): "" for c in a}) if c in result)
+    return "" if order != result or mistake(spec) else spec
+
+
+def _is_plain(xs: list, letters: Sequence[str], sizes: dict[str, int]) -> bool:
+    """Whether all operands are floats and none has an axis to repeat."""
+    avals = list(map(aval_of, xs))
+    pairs = zip(avals, letters, strict=True)
+    return all(a.dtype.is_float for a in avals) and all(
+        a.shape == tuple([sizes[c] for c in term]) for a, term in pairs
+    )
 
 
 def _prepare(x: Any, term: str, sizes: dict[str, int]) -> tuple[Any, str]:

@@ -91,7 +91,7 @@ class _Gradient:
         traced = trace(self.body, [type_of(x) for x in self.inputs], origin=Origin(fun, "grad"))
         first = len(traced.captured)
         joint = grad_graph(traced.graph, [first + i for i in float_places(self.inputs)])
-        outs = inline_traced(traced, joint, self.inputs)
+        outs = inline_traced(traced, joint, self.inputs, once=True)
         smooth = (x for x in self.inputs if aval_of(x).dtype.is_float)
         pairs = zip(outs[self.body.total :], smooth, strict=True)
         return [*outs[: self.body.total], *(marked(ct, is_weak(x)) for ct, x in pairs)]

@@ -21,21 +21,14 @@ def _jnp():
     return numpy
 
 
-_BESIDE = (bool, int, float, np.ndarray, np.generic)  # what an operator takes besides our arrays
-
-
-def _takes(other: Any) -> bool:
-    return isinstance(other, (Methods, *_BESIDE))
-
-
 def _operator(name: str) -> tuple[Callable, Callable]:
     """An operator and its reflection."""
 
     def forward(self: Any, other: Any) -> Any:
-        return getattr(_jnp(), name)(self, other) if _takes(other) else NotImplemented
+        return getattr(_jnp(), name)(self, other) if isinstance(other, _TAKEN) else NotImplemented
 
     def backward(self: Any, other: Any) -> Any:
-        return getattr(_jnp(), name)(other, self) if _takes(other) else NotImplemented
+        return getattr(_jnp(), name)(other, self) if isinstance(other, _TAKEN) else NotImplemented
 
     return forward, backward
 
@@ -195,3 +188,7 @@ class Methods:
 def _unpack(args: tuple) -> Any:
     """reshape(2, 3) and reshape((2, 3)) are the same."""
     return args[0] if len(args) == 1 else args
+
+
+# What an operator takes beside an array.
+_TAKEN = (Methods, bool, int, float, np.ndarray, np.generic)

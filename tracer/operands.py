@@ -24,11 +24,10 @@ from .staging import SCALARS, bind, filled, marked, operand, scalar, spread, vis
 
 def promote(name: str, *xs: Any) -> list:
     """The operands with one dtype and one shape."""
-    ready = _ready(*xs) if len(xs) == 2 else None
-    return broadcast(name, *(ready or same_dtype(name, *xs)))
+    return (len(xs) == 2 and _ready(name, *xs)) or broadcast(name, *same_dtype(name, *xs))
 
 
-def _ready(x: Any, y: Any) -> list | None:
+def _ready(name: str, x: Any, y: Any) -> list | None:
     """Traced arrays of one dtype, or one of floats with a number: what nearly all operands are."""
     if type(y) is not Tracer:
         number = _beside(x, y)
@@ -36,8 +35,10 @@ def _ready(x: Any, y: Any) -> list | None:
     if type(x) is not Tracer:
         number = _beside(y, x)
         return number and [number, y]
-    same = x.value.aval.dtype is y.value.aval.dtype and x.weak_type == y.weak_type
-    return [x, y] if same else None
+    first, second = x.value.aval, y.value.aval
+    if first.dtype is not second.dtype or x.weak_type != y.weak_type:
+        return None
+    return [x, y] if first.shape == second.shape else broadcast(name, x, y)
 
 
 def _beside(x: Any, number: Any) -> Lit | None:
@@ -51,6 +52,9 @@ def _beside(x: Any, number: Any) -> Lit | None:
 
 def promote_floats(name: str, *xs: Any) -> list:
     """The operands with one float dtype, float32 for integers, and one shape."""
+    ready = _ready(name, *xs) if len(xs) == 2 else None
+    if ready and aval_of(ready[0]).dtype.is_float:
+        return ready
     return broadcast(name, *same_floats(name, *xs))
 
 

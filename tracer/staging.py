@@ -14,8 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from ir.build import Builder, LeakedTracerError, building, current, lit, outermost
-from ir.dtypes import DType, bool_
+from ir.build import (
+    Builder,
+    LeakedTracerError,
+    building,
+    current,
+    inline,
+    lit,
+    outermost,
+    splice,
+)
+from ir.dtypes import DType, bool_, highest
 from ir.graph import Aval, Graph, Lit, Value, Var
 from ir.passes.effects import Record, lift
 from ir.passes.keys import Chain, Use, key_uses
@@ -212,16 +221,11 @@ def scalar(value: Any, dtype: DType | None = None, shape: tuple[int, ...] = ()) 
     """A Python or numpy number as an operand of `bind`, every element equal."""
     dtype = dtype or aval_of(value).dtype
     fixed = lit(value, dtype, shape)
-    if current() is None or not dtype.is_float or _is_finite(fixed.value, dtype):
+    if current() is None or not dtype.is_float or abs(fixed.value) <= highest(dtype):
         return fixed
     # Device languages have no infinite or NaN constants: such values travel as data.
     held = Array.from_host(np.full((), fixed.value, dtype.np))
     return spread(held, shape)
-
-
-def _is_finite(value: float, dtype: DType) -> bool:
-    with np.errstate(over="ignore"):
-        return bool(np.isfinite(dtype.np.type(value)))
 
 
 def type_like(x: Any, shape: tuple[int, ...]) -> Aval:
@@ -275,7 +279,7 @@ def bind(prim: Primitive | str, *operands: Any, **params: Any) -> Any:
         raise leaked(_foreign(operands)) from None
     if prim.multi:
         return tuple(map(Tracer, outs))
-    return Tracer(outs[0], _stays_weak(prim, outs[0].aval, operands))
+    return Tracer(outs[0], _stays_weak(prim, outs[0].aval, operands), builder)
 
 
 # Conversions are to a dtype that was asked for; sums and extrema are weak in no case.
@@ -327,12 +331,12 @@ def run_now(fun: Callable[[], Any]) -> Any:
     return run_traced(trace(fun, ()))
 
 
-def inline_traced(traced: Traced, graph: Graph, args: Sequence[Any]) -> list[Tracer]:
+def inline_traced(
+    traced: Traced, graph: Graph, args: Sequence[Any], once: bool = False
+) -> list[Tracer]:
     """The outputs of `graph`, made from `traced.graph`, on `args` in the open graph.
 
-    Those that `traced` has come first.
+    Those that `traced` has come first. `once` promises that neither graph is used again.
     """
-    from ir.build import inline
-
-    outs = inline(graph, [*traced.captured, *map(staged, args)])
+    outs = (splice if once else inline)(graph, [*traced.captured, *map(staged, args)])
     return [Tracer(v, i < len(traced.weak) and traced.weak[i]) for i, v in enumerate(outs)]

@@ -1,6 +1,7 @@
 """Reverse mode as Graph -> Graph.
 
-Invariant: the result is one ordinary graph. Whatever forward value a rule mentions is a residual by
+Invariant: the result is one ordinary graph, which begins with the very equations of the one given.
+Whatever forward value a rule mentions is a residual by
 definition, so there is no residual bookkeeping, and since rules emit ordinary equations the pass
 applies to its own output (higher order).
 """
@@ -38,9 +39,11 @@ def _differentiated(
 ) -> Graph:
     """(ins..., inputs that `seed` makes) -> (outs..., cotangents of ins[i] for i in wrt)."""
     with building() as builder:
-        env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
-        saved: dict[Eqn, tuple[Value, ...]] = {}
-        active = _replay(graph, env, {graph.ins[i] for i in wrt}, saved)
+        builder.inputs += graph.ins
+        builder.owned.update(graph.ins)
+        env: Env = {}
+        saved: Saved = {}
+        active = _repeat(graph, env, {graph.ins[i] for i in wrt}, saved)
         cts_in = [seed(builder, v, place) for place, v in enumerate(graph.outs[:seeds])]
         cts = _seed(graph, env, cts_in, active)
         for eqn in reversed(graph.eqns):
@@ -51,22 +54,33 @@ def _differentiated(
         return dce(builder.close([*outs, *found]))
 
 
-def _replay(graph: Graph, env: Env, wrt: set[Var], saved: Saved) -> set[Var]:
-    """Re-emit the forward equations; returns the Vars that depend on `wrt`."""
+def _repeat(graph: Graph, env: Env, wrt: set[Var], saved: Saved) -> set[Var]:
+    """Take the forward equations over; returns the Vars that depend on `wrt`.
+
+    `env` receives the results of those that are computed in another way, for the backward pass.
+    """
     active = set(wrt)
     builder = current()
     for eqn in graph.eqns:
-        ins = [read(env, v) for v in eqn.ins]
-        needed = any(type(v) is Var and v in active for v in eqn.ins)
+        needed = _reads(eqn, active)
         if needed and eqn.prim.forward:
+            ins = _operands(eqn, env)
             with attributed(eqn.src, eqn.scope), located(eqn):
                 outs, saved[eqn] = eqn.prim.forward(*ins, **eqn.params)
+            env.update(zip(eqn.outs, outs, strict=True))
         else:
-            outs = builder.repeat(eqn, ins)
-        env.update(zip(eqn.outs, outs, strict=True))
+            builder.adopt(eqn, env)
         if needed:
-            active.update(v for v in eqn.outs if v.aval.dtype.is_float)
+            active.update([v for v in eqn.outs if v.aval.dtype.is_float])
     return active
+
+
+def _reads(eqn: Eqn, active: set[Var]) -> bool:
+    return any(type(v) is Var and v in active for v in eqn.ins)
+
+
+def _operands(eqn: Eqn, env: Env) -> Sequence[Value]:
+    return [read(env, v) for v in eqn.ins] if env else eqn.ins
 
 
 def _seed(graph: Graph, env, cts_in: list[Value], active: set[Var]) -> dict[Var, Value]:
@@ -79,7 +93,7 @@ def _seed(graph: Graph, env, cts_in: list[Value], active: set[Var]) -> dict[Var,
 
 def _pull_back(eqn: Eqn, env: Env, cts: Env, active: set[Var], saved: Saved) -> None:
     """Turn the cotangents of an equation's results into cotangents of its operands."""
-    if not any(v in active for v in eqn.ins):
+    if not _reads(eqn, active):
         return
     ct_outs = tuple(cts.pop(v, None) for v in eqn.outs)
     scope = f"grad({eqn.scope})" if eqn.scope else "grad"
@@ -102,11 +116,10 @@ def _refuse_closed_over(eqn: Eqn, v: Value, active: set[Var]) -> None:
 
 
 def _cotangents(eqn: Eqn, cts: tuple[Value | None, ...], env: Env, saved: Saved) -> tuple:
-    ins = [read(env, v) for v in eqn.ins]
+    ins = _operands(eqn, env)
     if eqn in saved:
         return eqn.prim.backward(cts, saved[eqn], *ins, **eqn.params)
-    outs = tuple(env[v] for v in eqn.outs)
-    ct, out = (cts, outs) if eqn.prim.multi else (cts[0], outs[0])
+    ct, out = (cts, eqn.outs) if eqn.prim.multi else (cts[0], eqn.out)
     return eqn.prim.vjp(ct, out, *ins, **eqn.params)
 
 

@@ -20,10 +20,11 @@ def dce(graph: Graph) -> Graph:
     live = {v for v in graph.outs if isinstance(v, Var)}
     kept: list[Eqn] = []
     for eqn in reversed(graph.eqns):
-        if any(v in live for v in eqn.outs) or eqn.effectful:
-            eqn = eqn if eqn.effectful else eqn.prim.trimmed(eqn, live)
+        tells = eqn.effectful
+        if tells or not live.isdisjoint(eqn.outs):
+            eqn = eqn if tells else eqn.prim.trimmed(eqn, live)
             kept.append(eqn)
-            live.update(v for v in eqn.ins if isinstance(v, Var))
+            live.update([v for v in eqn.ins if type(v) is Var])
     return Graph(graph.ins, tuple(reversed(kept)), graph.outs)
 
 

@@ -37,6 +37,17 @@ def roles(spec: str) -> tuple[str, str, str, str]:
     return batch, m, n, k
 
 
+@lru_cache(maxsize=4096)
+def mistake(spec: str) -> str:
+    """What is wrong with the letters of a spec, or nothing."""
+    a, b, out = parse(spec)
+    if any(len(set(part)) != len(part) for part in (a, b, out)) or set(out) - set(a + b):
+        return "a letter is repeated or from nowhere"
+    if set(a + b) - set(out) - set(roles(spec)[3]):
+        return "every axis of one operand alone must be in the result"
+    return ""
+
+
 def batched_spec(spec: str, mask: tuple[bool, ...]) -> str:
     """`spec` with a new leading axis of the operands in `mask` and of the result."""
     new = next(c for c in ascii_letters if c not in spec)
@@ -62,13 +73,9 @@ class dot(Primitive):
                     "dot_general requires contracting dimensions to have the same shape, "
                     f"got {x} and {y} (axis `{letter}` of {spec})"
                 )
-        if any(len(set(part)) != len(part) for part in (a, b, out)) or set(out) - set(a + b):
-            raise TypeError(f"dot {spec} of {x} and {y}: a letter is repeated or from nowhere")
-        if set(a + b) - set(out) - set(roles(spec)[3]):
-            raise TypeError(
-                f"dot {spec} of {x} and {y}: every axis of one operand alone must be in the result"
-            )
-        return Aval(tuple(sizes[c] for c in out), x.dtype)
+        if wrong := mistake(spec):
+            raise TypeError(f"dot {spec} of {x} and {y}: {wrong}")
+        return Aval(tuple([sizes[c] for c in out]), x.dtype)
 
     def eval(self, x, y, *, spec):
         wide = [v.astype(np.float32) if v.dtype.itemsize == 2 else v for v in (x, y)]

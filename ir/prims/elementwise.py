@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 
 from ..build import emit, lit_like
-from ..dtypes import DType, bool_, u32
+from ..dtypes import DTYPES, DType, bool_, half, u32
 from ..graph import Aval, Value
 from ..prim import Primitive, register
 from .lead import lead_all
 
 FLOAT, NUMBER, LOGIC, ANY = "float", "number", "bool or integer", "any"
+_ALL = frozenset({*DTYPES.values(), half})
 _ACCEPTS = {
-    FLOAT: lambda d: d.is_float,
-    NUMBER: lambda d: d is not bool_,
-    LOGIC: lambda d: not d.is_float,
-    ANY: lambda d: True,
+    FLOAT: frozenset(d for d in _ALL if d.is_float),
+    NUMBER: _ALL - {bool_},
+    LOGIC: frozenset(d for d in _ALL if not d.is_float),
+    ANY: _ALL,
 }
 
 
@@ -44,7 +45,7 @@ class Elementwise(Primitive):
                     f"{self.name} requires equal dtypes, got {_list(avals)}; "
                     f"convert one with .astype({first.dtype.np.name!r})"
                 )
-        if not _ACCEPTS[self.accepts](first.dtype):
+        if first.dtype not in _ACCEPTS[self.accepts]:
             raise TypeError(
                 f"{self.name} does not accept dtype {first.dtype.np.name}, got {_list(avals)}; "
                 f"it takes {self.accepts} values"

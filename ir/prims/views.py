@@ -50,10 +50,9 @@ class broadcast(View):
     name = "broadcast"
 
     def typeof(self, x: Aval, *, shape: tuple[int, ...], dims: tuple[int, ...]) -> Aval:
-        fits = len(dims) == x.ndim and list(dims) == sorted(set(dims))
-        fits = fits and all(0 <= d < len(shape) for d in dims)
-        fits = fits and all(n in (1, shape[d]) for n, d in zip(x.shape, dims, strict=True))
-        if not fits:
+        fits = len(dims) == len(x.shape) and list(dims) == sorted(set(dims))
+        fits = fits and (not dims or (dims[0] >= 0 and dims[-1] < len(shape)))
+        if not fits or any(n not in (1, shape[d]) for n, d in zip(x.shape, dims, strict=True)):
             raise TypeError(f"cannot broadcast {x} to shape {shape} along axes {dims}")
         return Aval(tuple(shape), x.dtype)
 
