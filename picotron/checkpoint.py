@@ -19,10 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
 
-from picotron import config_file, hf, hf_config, tensors
+from picotron import config_file, hf, hf_config, json_file, tensors
 from picotron.config import Config, ModelConfig
 from picotron.errors import CheckpointError, ConfigError
 from picotron.model import Params, flatten, unflatten
@@ -265,7 +264,7 @@ def lowest_validation(folder: Path) -> float:
 
 def _validation(path: Path) -> float | None:
     try:
-        return _read_json(path / TRAINER).get("validation_loss")
+        return read_json(path / TRAINER).get("validation_loss")
     except CheckpointError:
         return None
 
@@ -289,7 +288,7 @@ def resolve(path: Path) -> Path:
 def load(path: Path) -> Checkpoint:
     """Model, weights and tokenizer of a checkpoint or run folder; raises CheckpointError."""
     path = resolve(path)
-    _verify(path)
+    verify(path)
     return _load_model(path)
 
 
@@ -298,7 +297,7 @@ def load_training(path: Path) -> TrainingState:
     path = resolve(path)
     if not (path / TRAINER).exists():
         raise CheckpointError(f"{path} can generate but not be resumed: it has no {TRAINER}")
-    _verify(path)
+    verify(path)
     return _load_rest(path)
 
 
@@ -311,7 +310,7 @@ def load_run(path: Path) -> tuple[Checkpoint, TrainingState]:
 def load_config(path: Path) -> tuple[int, Config]:
     """Step and configuration of a checkpoint, without reading its arrays."""
     path = resolve(path) / TRAINER
-    data = _read_json(path)
+    data = read_json(path)
     try:
         return int(data["step"]), config_file.from_dict(data["config"], source=str(path))
     except (KeyError, TypeError, ValueError, ConfigError) as error:
@@ -319,10 +318,8 @@ def load_config(path: Path) -> tuple[int, Config]:
 
 
 def _load_model(path: Path) -> Checkpoint:
-    model = hf_config.from_config(_read_json(path / CONFIG), path / CONFIG)
-    arrays = _arrays(path, MODEL)
-    weights = {name: arrays.read(name).astype(np.float32, copy=False) for name in arrays}
-    params = hf.from_tensors(weights, model, path / f"{MODEL}.safetensors")
+    model = hf_config.from_config(read_json(path / CONFIG), path / CONFIG)
+    params = hf.read(arrays_of(path, MODEL), model, path)
     tokenizer = CharTokenizer.load(path / TOKENIZER)
     if tokenizer.vocab_size > model.vocab_size:
         raise CheckpointError(
@@ -334,16 +331,16 @@ def _load_model(path: Path) -> Checkpoint:
 
 def _load_rest(path: Path) -> TrainingState:
     step, config = load_config(path)
-    data, arrays = _read_json(path / TRAINER), _arrays(path, STATE)
+    data, arrays = read_json(path / TRAINER), arrays_of(path, STATE)
     state = {name: arrays.read(name) for name in arrays}
     return TrainingState(step, config, state, data.get("batches", step), data["validation_loss"])
 
 
-def _arrays(path: Path, stem: str) -> Arrays:
+def arrays_of(path: Path, stem: str) -> Arrays:
     """Where the arrays are, from the manifest; a folder from elsewhere has none."""
     if not (path / MANIFEST).exists():
         return Arrays(path, tensors.index_of(path, stem))
-    arrays = _read_json(path / MANIFEST).get("arrays")
+    arrays = read_json(path / MANIFEST).get("arrays")
     if not isinstance(arrays, dict) or stem not in arrays:
         raise CheckpointError(f"{path / MANIFEST} is damaged: it does not say where {stem} is")
     return Arrays(path, arrays[stem])
@@ -352,7 +349,7 @@ def _arrays(path: Path, stem: str) -> Arrays:
 def problems(path: Path) -> list[str]:
     """What is wrong with the files of a checkpoint, each named, compared with its manifest."""
     try:
-        digests = _read_json(path / MANIFEST)["sha256"]
+        digests = read_json(path / MANIFEST)["sha256"]
         names = [tensors.plain_name(name) for name in digests]
     except CheckpointError as error:
         return [str(error)]
@@ -367,19 +364,18 @@ def problems(path: Path) -> list[str]:
     ]
 
 
-def _verify(path: Path) -> None:
+def verify(path: Path) -> None:
+    """Raises CheckpointError unless the files are those of the manifest; without one, they are."""
     if (path / MANIFEST).exists():
         for problem in problems(path):
             raise CheckpointError(problem)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object of a JSON file; raises CheckpointError."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return json_file.read_object(path)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path} is damaged: it holds no object")
-    return data

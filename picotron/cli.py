@@ -23,6 +23,9 @@ from picotron.errors import ConfigError, PicotronError
 VERBS = {
     "train": "train:Train",
     "generate": "generate:Generate",
+    "eval": "eval:Eval",
+    "logits": "logits:Logits",
+    "export": "export:Export",
     "bench": "bench:Bench",
     "doctor": "doctor:Doctor",
 }

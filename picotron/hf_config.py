@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from picotron import config_file
 from picotron.config import Config, ModelConfig, TrainingConfig
@@ -20,6 +20,7 @@ from picotron.rope import FIELDS, RopeScaling
 from picotron.tokenizer import END, PAD, START
 from picotron.validate import check
 
+Dtype = Literal["float32", "bfloat16", "float16"]
 MOST_LAYERS = 4096
 
 _MODEL_FIELDS = tuple(
@@ -36,6 +37,8 @@ _DEFAULTS = {
     "rms_norm_eps": 1e-6,
 }
 """Where transformers' LlamaConfig has other defaults than a run of ours."""
+
+SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 HARMLESS = frozenset(
     """

@@ -38,7 +38,7 @@ def hidden_states(params: Params, tokens: Any, config: ModelConfig, drops: Drops
     for index in range(config.num_hidden_layers):
         own = drops.of_layer(index)
         x = layer(body["layers"][index], x, rope, config, own.attend, own)
-    return final_norm(params, x, config)
+    return norm(body["norm"], x, config)
 
 
 def embed(params: Params, tokens: Any) -> Any:
@@ -51,11 +51,10 @@ def layer(
     weights: Params, x: Any, rope: Rope, config: ModelConfig, attend: Attend, drops: Drops = KEEP
 ) -> Any:
     """One block, pre-normalised: x + attention, then x + gated feed-forward."""
-    eps = config.rms_norm_eps
-    normed = nn.rms_norm(x, weights["input_layernorm"]["weight"], eps)
+    normed = norm(weights["input_layernorm"], x, config)
     mixed = attention(weights["self_attn"], normed, rope, config, attend)
     x = x + drops.hidden(mixed, "attention")
-    normed = nn.rms_norm(x, weights["post_attention_layernorm"]["weight"], eps)
+    normed = norm(weights["post_attention_layernorm"], x, config)
     return x + drops.hidden(feed_forward(weights["mlp"], normed), "feed forward")
 
 
@@ -87,8 +86,9 @@ def linear(weights: Params, x: Any) -> Any:
     return out + weights["bias"] if "bias" in weights else out
 
 
-def final_norm(params: Params, x: Any, config: ModelConfig) -> Any:
-    return nn.rms_norm(x, params["model"]["norm"]["weight"], config.rms_norm_eps)
+def norm(weights: Params, x: Any, config: ModelConfig) -> Any:
+    """x over its root mean square, scaled; in the dtype of x."""
+    return nn.rms_norm(x, weights["weight"].astype(x.dtype), config.rms_norm_eps)
 
 
 def head(params: Params, x: Any, config: ModelConfig) -> Any:

@@ -19,6 +19,7 @@ import ml_dtypes
 import numpy as np
 import safetensors
 
+from picotron import json_file
 from picotron.errors import CheckpointError
 
 DTYPES = {
@@ -182,6 +183,8 @@ class TensorFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path} is not a file")
         try:
             with safetensors.safe_open(path, framework="np"):
                 pass  # the library's own check of header, types and offsets
@@ -272,7 +275,7 @@ def index_of(folder: Path, stem: str) -> Index:
     if not listed.exists():
         return _index_of_file(TensorFile(folder / f"{stem}.safetensors"))
     try:
-        where = json.loads(listed.read_text(encoding="utf-8"))["weight_map"]
+        where = json_file.read_object(listed)["weight_map"]
         names = {plain_name(file) for file in where.values()}
     except OSError as error:
         raise CheckpointError(f"cannot read {listed}: {error.strerror}") from error

@@ -1,5 +1,6 @@
 """Checkpoints: bit-equal, complete or absent, and damage is named."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from picotron import checkpoint, hf, hf_config, model
 from picotron.checkpoint import TrainingState
 from picotron.config import Config, ModelConfig
 from picotron.errors import CheckpointError
+from picotron.tensors import Arrays, index_of
 from picotron.tokenizer import CharTokenizer
 
 TOKENIZER = CharTokenizer.train("\n")
@@ -141,17 +143,33 @@ def test_foreign_folders_without_a_manifest(tmp_path):
 
 
 def test_weights_that_do_not_fit(tmp_path):
-    params = model.init(SHAPE, 0)
-    tensors = hf.to_tensors(params)
-    other = ModelConfig(**{**vars(SHAPE), "intermediate_size": 32})
-    with pytest.raises(CheckpointError, match=r"gate_proj.weight is \(24, 16\).*\(32, 16\)"):
-        hf.from_tensors(tensors, other, tmp_path)
-    head = tensors.pop("lm_head.weight")
-    with pytest.raises(CheckpointError, match=r"lacks lm_head.weight"):
-        hf.from_tensors(tensors, SHAPE, tmp_path)
+    tensors = hf.to_tensors(model.init(SHAPE, 0))
+
+    def message(config, change):
+        kept = {**tensors, **change}
+        safetensors.numpy.save_file(
+            {n: a for n, a in kept.items() if a is not None}, tmp_path / "model.safetensors"
+        )
+        arrays = Arrays(tmp_path, index_of(tmp_path, "model"))
+        with pytest.raises(CheckpointError) as caught:
+            hf.read(arrays, config, tmp_path)
+        return str(caught.value)
+
+    other = dataclasses.replace(SHAPE, intermediate_size=32)
+    ids = np.zeros((16,), np.int32)
+    found = message(other, {"lm_head.weight": None, "x": ids, "model.norm.weight": ids})
+    for part in (
+        "model.layers.1.mlp.gate_proj.weight is [24, 16], config.json asks for [32, 16]",
+        "lm_head.weight is missing",
+        "x is no weight of this model",
+        "model.norm.weight is int32, weights are float32, float16 or bfloat16",
+    ):
+        assert f"\n  - {part}" in found
+    head = tensors["lm_head.weight"].copy()
     head[0, 0] = np.nan
-    with pytest.raises(CheckpointError, match=r"lm_head.weight holds values that are not finite"):
-        hf.from_tensors({**tensors, "lm_head.weight": head}, SHAPE, tmp_path)
+    assert "lm_head.weight holds values that are not finite" in message(
+        SHAPE, {"lm_head.weight": head}
+    )
 
 
 def test_the_newest_is_found_and_old_ones_go(tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from picotron.errors import ConfigError
+from picotron.hf_config import Dtype
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,14 @@ class OnAdapter:
 
     adapter: str | None = None
     """Part of the adapter's name, its backend, or its number in `picotron doctor`."""
+
+
+@dataclass(frozen=True)
+class WithWeights(OnAdapter):
+    """A command that uses a model and leaves it as it is."""
+
+    dtype: Dtype = "float32"
+    """How weights are stored on the device; computing is in float32."""
 
 
 def newest_run(folder: Path = Path("outputs")) -> Path:

@@ -18,6 +18,9 @@ NEEDS = {
     "test_array_api.py": ("array_api_strict",),
     "test_import_swap.py": ("jax",),
     "test_opinfo.py": ("torch", "expecttest"),
+    "test_transformers.py": ("torch", "transformers"),
+    "test_transformers_export.py": ("torch", "transformers"),
+    "test_transformers_training.py": ("torch", "transformers"),
 }
 _sections = pytest.StashKey[dict]()
 

@@ -1,0 +1,145 @@
+"""A model as the folder that Hugging Face's transformers loads.
+
+Invariant: the folder appears complete or not at all; weights are copied file by file, so memory
+holds no more than one of the files that are written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from picotron import hf_config, json_file, tensors
+from picotron.errors import CheckpointError, ConfigError
+from picotron.model import parameter_shapes
+from picotron.pretrained import Folder
+from picotron.tensors import DTYPES, Arrays, GlobalArray, Part
+from tracer import numpy as jnp
+
+KEPT = ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "merges.txt")
+"""Files that are copied as they are, where there are any."""
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A tensor that is read, and cast, when it is written; numpy sees an array in it."""
+
+    arrays: Arrays
+    name: str
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.arrays.shape(self.name)
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        with np.errstate(over="ignore"):  # told below
+            cast = self.arrays.read(self.name).astype(dtype or self.dtype)
+        if not np.isfinite(cast).all():
+            raise CheckpointError(
+                f"{self.name} holds values that {self.dtype.name} cannot; export as bfloat16"
+            )
+        return cast
+
+
+def export(folder: Folder, target: Path, dtype: str | None, limit: int) -> list[Path]:
+    """Write `target`, a new folder, and return its files; `dtype` None keeps what is stored.
+
+    Files of weights have at most `limit` bytes, except for a single larger tensor.
+    Raises CheckpointError, and then leaves nothing behind.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigError(f"{target} exists and is not empty; name a new folder")
+    aside = target.with_name(f".exporting-{target.name}")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        _write(folder, aside, dtype, limit)
+        if target.exists():
+            target.rmdir()
+        aside.rename(target)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return sorted(target.iterdir())
+
+
+def _write(folder: Folder, aside: Path, dtype: str | None, limit: int) -> None:
+    names = parameter_shapes(folder.model)  # without what older files hold beside them
+    arrays = {name: _whole(folder.arrays, name, dtype) for name in names}
+    stored = {part.data.dtype.name for array in arrays.values() for part in array.parts}
+    main = stored.pop() if len(stored) == 1 else "float32"
+    tensors.write(aside, "model", arrays, limit)
+    config = hf_config.to_config(folder.model, main, folder.special)
+    _write_json(aside / "config.json", config)
+    _write_json(aside / "generation_config.json", _generation(folder))
+    if (folder.path / "tokenizer.json").exists():
+        shutil.copyfile(folder.path / "tokenizer.json", aside / "tokenizer.json")
+        _write_json(aside / "tokenizer_config.json", _tokenizer_config(folder))
+    for name in KEPT:
+        if (folder.path / name).is_file():
+            shutil.copyfile(folder.path / name, aside / name)
+
+
+def _whole(arrays: Arrays, name: str, dtype: str | None) -> GlobalArray:
+    kept = DTYPES[arrays.index[name]["dtype"]]
+    data = _Stored(arrays, name, kept if dtype is None else np.dtype(jnp.dtype(dtype)))
+    return GlobalArray(data.shape, (Part((0,) * len(data.shape), data),))
+
+
+def _generation(folder: Folder) -> dict[str, Any]:
+    path = folder.path / "generation_config.json"
+    try:
+        return json_file.read_object(path)
+    except (OSError, ValueError):
+        return {"_from_model_config": True, **folder.special}
+
+
+def _tokenizer_config(folder: Folder) -> dict[str, Any]:
+    """What transformers needs beside tokenizer.json: which tokens are special, and for what."""
+    tokens = dict(_added_tokens(folder.path / "tokenizer.json"))
+    named = {name.removesuffix("_id"): tokens.get(i) for name, i in _single(folder.special)}
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": folder.model.max_position_embeddings,
+        "clean_up_tokenization_spaces": False,
+        **{name: token for name, token in named.items() if token is not None},
+    }
+
+
+def _single(special: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Several ids that end a text have one token for a tokenizer: the first."""
+    for name, ids in special.items():
+        yield name, ids[0] if isinstance(ids, list) and ids else ids
+
+
+def _added_tokens(path: Path) -> Iterator[tuple[int, str]]:
+    for token in json_file.read_object(path).get("added_tokens") or []:
+        yield token["id"], token["content"]
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+
+def size_in_bytes(text: str) -> int:
+    """Bytes of `5GB`, `200MiB` or a number, as transformers reads them; raises ConfigError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?B|)", text.strip().upper())
+    size = int(float(found[1]) * _UNITS[found[2]]) if found else 0
+    if size < 1:
+        raise ConfigError(f"--max-shard-size must be a size such as 5GB or 200MiB, not {text!r}")
+    return size
