@@ -2,7 +2,7 @@
 
 import sys
 
-from picotron.cli import main
+from picotron.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(entry())

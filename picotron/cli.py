@@ -16,6 +16,7 @@ from typing import Annotated, Protocol, Union
 
 import tyro
 
+from picotron import supervisor
 from picotron.config_file import suggest
 from picotron.device import device_errors
 from picotron.errors import ConfigError, PicotronError
@@ -28,6 +29,7 @@ VERBS = {
     "export": "export:Export",
     "bench": "bench:Bench",
     "doctor": "doctor:Doctor",
+    "verify-checkpoint": "verify_checkpoint:VerifyCheckpoint",
 }
 """Verb -> module in picotron.commands and the command's class there, in the order of the help."""
 
@@ -38,6 +40,14 @@ class Command(Protocol):
 
     def run(self) -> int:
         """Do it and return the exit code."""
+
+
+def entry() -> int:
+    """The console's `picotron`: a training run gets a supervisor, which calls this once more."""
+    supervisor.follow()
+    arguments = sys.argv[1:]
+    limit = supervisor.restarts(arguments)
+    return supervisor.supervise(arguments, limit) if limit else main(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,6 +6,8 @@ stderr and an exit code; any other exception is a defect of the program and keep
 
 from __future__ import annotations
 
+DEVICE_LOST = 75  # exit code, sysexits' "try again": a new process can go on
+
 
 class PicotronError(Exception):
     """A failure at run time that the user can act upon."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from picotron import checkpoint, dataset, diverge, faults, model
+from picotron import checkpoint, dataset, diverge, faults, model, supervisor
 from picotron.checkpoint import TrainingState
 from picotron.device import adapter_name
 from picotron.diverge import NotFinite
@@ -68,6 +68,7 @@ class Trainer:
             self.saver.done = self.step if checkpoint.saved(self._checkpoints) else -1
             self.reporter.log_to(self.folder / "log.jsonl")
             self._introduce(adapter)
+            supervisor.tell(self.folder, self.step)
             try:
                 self._loop(interrupt)
             finally:

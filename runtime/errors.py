@@ -25,6 +25,8 @@ class UnknownAdapterError(NoAdapterError):
 class DeviceLostError(RuntimeError):
     """The device is gone; only a new process can go on, from the last checkpoint."""
 
+    exit_code = 75  # a command line's: "try again", in sysexits.h
+
 
 class OutOfMemoryError(MemoryError):
     """A program or buffer needs more than the adapter or the machine has."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from picotron import config_file
+from picotron import config_file, supervisor
 from picotron.commands.options import OnAdapter
 from picotron.config import Config
 from picotron.device import use_adapter
@@ -40,6 +40,9 @@ class Train(Config, OnAdapter):
     """Short for --checkpoint.load-path: the run or checkpoint folder to continue, or auto."""
     out: str | None = None
     """Short for --checkpoint.save-dir: where run folders go."""
+    max_restarts: int = supervisor.MAX_RESTARTS
+    """How often a run whose process or device was lost is started again from its last checkpoint;
+    it must have saved one since it was started. 0 runs without a second process that watches."""
     print_config: bool = False
     """Print the resulting configuration as JSON and stop."""
 
@@ -88,7 +91,7 @@ class Train(Config, OnAdapter):
         shortcuts = (
             ("dataset", "path", self.data),
             ("training", "total_train_steps", self.steps),
-            ("checkpoint", "load_path", self.resume),
+            ("checkpoint", "load_path", supervisor.resumed_folder() or self.resume),
             ("checkpoint", "save_dir", self.out),
         )
         for section, key, value in shortcuts:
