@@ -340,21 +340,20 @@ def arrays_of(path: Path, stem: str) -> Arrays:
     """Where the arrays are, from the manifest; a folder from elsewhere has none."""
     if not (path / MANIFEST).exists():
         return Arrays(path, tensors.index_of(path, stem))
-    arrays = read_json(path / MANIFEST).get("arrays")
-    if not isinstance(arrays, dict) or stem not in arrays:
-        raise CheckpointError(f"{path / MANIFEST} is damaged: it does not say where {stem} is")
-    return Arrays(path, arrays[stem])
+    listed = read_json(path / MANIFEST).get("arrays")
+    index = listed.get(stem) if isinstance(listed, dict) else None
+    return Arrays(path, tensors.checked(index, path / MANIFEST))
 
 
 def problems(path: Path) -> list[str]:
     """What is wrong with the files of a checkpoint, each named, compared with its manifest."""
     try:
-        digests = read_json(path / MANIFEST)["sha256"]
+        digests = read_json(path / MANIFEST).get("sha256")
+        if not isinstance(digests, dict):
+            return [f"{path / MANIFEST} is damaged: it has no digests"]
         names = [tensors.plain_name(name) for name in digests]
     except CheckpointError as error:
         return [str(error)]
-    except (KeyError, TypeError) as error:
-        return [f"{path / MANIFEST} is damaged: {error}"]
     missing = [f"{path} is incomplete: {n} is missing" for n in names if not (path / n).exists()]
     present = (name for name in names if (path / name).exists())
     return missing + [

@@ -7,6 +7,7 @@ whole has its own name in its file, as Hugging Face expects; a part is `name[0:8
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -246,7 +247,8 @@ class Arrays:
         blocks = [(part, block) for part, block in blocks if block is not None]
         size = math.prod(stop - start for start, stop in wanted)
         seen = sum(self._size(part, block, name) for part, block in blocks)
-        if seen != size:  # before anything of that size is allocated
+        disjoint = all(_disjoint(a, b) for (_, a), (_, b) in itertools.combinations(blocks, 2))
+        if seen != size or not disjoint:  # before anything of that size is allocated
             raise CheckpointError(f"{self.folder} holds {seen} of the {size} elements of {name}")
         out = np.empty([stop - start for start, stop in wanted], DTYPES[record["dtype"]])
         for part, block in blocks:
@@ -275,12 +277,14 @@ def index_of(folder: Path, stem: str) -> Index:
     if not listed.exists():
         return _index_of_file(TensorFile(folder / f"{stem}.safetensors"))
     try:
-        where = json_file.read_object(listed)["weight_map"]
-        names = {plain_name(file) for file in where.values()}
+        where = json_file.read_object(listed).get("weight_map")
     except OSError as error:
         raise CheckpointError(f"cannot read {listed}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{listed} is damaged: it holds no weight_map") from error
+    except ValueError as error:
+        raise CheckpointError(f"{listed} is damaged: {error}") from error
+    if not isinstance(where, dict):
+        raise CheckpointError(f"{listed} is damaged: it holds no weight_map")
+    names = {plain_name(file) for file in where.values()}
     found = merge(_index_of_file(TensorFile(folder / name)) for name in sorted(names))
     wrong = (name for name, file in where.items() if file not in _files_of(found, name))
     for name in wrong:
@@ -301,11 +305,40 @@ def _files_of(index: Index, name: str) -> list[str]:
     return [part["file"] for part in index.get(name, {"parts": []})["parts"]]
 
 
-def plain_name(file: str) -> str:
+def plain_name(file: Any) -> str:
     """The name itself; raises CheckpointError if it could lead out of its folder."""
-    if not re.fullmatch(r"[\w.-]+", str(file)) or str(file).startswith("."):
-        raise CheckpointError(f"{file!r} is no name of a file in a checkpoint")
+    if not isinstance(file, str) or not re.fullmatch(r"[\w-][\w.-]{,199}", file):
+        raise CheckpointError(f"{str(file)[:200]!r} is no name of a file in a checkpoint")
     return file
+
+
+def checked(index: Any, source: Path) -> Index:
+    """An index from a file; raises CheckpointError unless it has the form that `write` gives it."""
+    if not isinstance(index, dict) or not all(map(_is_record, index.values())):
+        raise CheckpointError(f"{source} is damaged: it does not say where arrays are")
+    for record in index.values():
+        for part in record["parts"]:
+            plain_name(part["file"])
+    return index
+
+
+def _is_record(record: Any) -> bool:
+    if not isinstance(record, dict) or not isinstance(record.get("parts"), list):
+        return False
+    parts, shape = record["parts"], record.get("shape")
+    spans = [p.get(name) for p in parts if isinstance(p, dict) for name in ("start", "shape")]
+    return (
+        isinstance(record.get("dtype"), str)
+        and record["dtype"] in DTYPES
+        and all(isinstance(p, dict) and {"file", "key"} <= p.keys() for p in parts)
+        and all(isinstance(p["key"], str) for p in parts)
+        and _are_sizes(shape)
+        and all(_are_sizes(span) and len(span) == len(shape) for span in spans)
+    )
+
+
+def _are_sizes(value: Any) -> bool:
+    return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)
 
 
 def _bounds(at: Slices, shape: Sequence[int]) -> list[tuple[int, int]]:
@@ -319,6 +352,10 @@ def _overlap(
     pairs = zip(wanted, start, shape, strict=True)
     block = [(max(a, s), min(b, s + n)) for (a, b), s, n in pairs]
     return block if all(a < b for a, b in block) else None
+
+
+def _disjoint(first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]]) -> bool:
+    return any(b <= c or d <= a for (a, b), (c, d) in zip(first, second, strict=True))
 
 
 def _shifted(block: Sequence[tuple[int, int]], origin: Sequence[int]) -> Slices:

@@ -104,7 +104,7 @@ class CharTokenizer:
             ids = sorted(vocabulary.values())
         except OSError as error:
             raise DataError(f"cannot read the tokenizer {path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{path} is not a character-level tokenizer.json") from error
         characters = tokens[len(SPECIALS) :]
         proper = tuple(tokens[: len(SPECIALS)]) == SPECIALS and ids == list(range(len(ids)))
