@@ -17,9 +17,9 @@ from ir.dtypes import DType, dtype, f32
 from ir.graph import Aval, Graph, Value
 from ir.prims.elementwise import add, cast, max, min
 from ir.prims.views import reshape_to, slice
+from ir.sharding import MeshShape
 
 from .compile import compile_graph
-from .mesh import Mesh
 from .profile import Profile
 from .program import (
     NESTED,
@@ -40,26 +40,26 @@ from .program import (
 _COMBINE = {"psum": add, "pmax": max, "pmin": min, "reduce_scatter": add}
 
 
-def spread(program: Program, mesh: Mesh, profile: Profile) -> Program:
+def spread(program: Program, mesh: MeshShape, profile: Profile) -> Program:
     """`program`, which every device of the mesh runs, as one program for all of them.
 
     Arguments and results are those of device 0, then those of device 1, and so on. Raises
     ValueError if a collective names an axis that the mesh lacks, or another size.
     """
-    if mesh.size == 1 and not any(isinstance(s, Collective) for s in walk(program.steps)):
+    if mesh.count == 1 and not any(isinstance(s, Collective) for s in walk(program.steps)):
         return placed(program, mesh, 0)
     return _Spreader(program, mesh, profile).result()
 
 
-def placed(program: Program, mesh: Mesh, device: int) -> Program:
+def placed(program: Program, mesh: MeshShape, device: int) -> Program:
     """`program` as one device of the mesh runs it: its numbers along the axes are constants."""
     return replace(program, slots=tuple(_placed(s, mesh, device) for s in program.slots))
 
 
-def _placed(slot: Slot, mesh: Mesh, device: int) -> Slot:
+def _placed(slot: Slot, mesh: MeshShape, device: int) -> Slot:
     if slot.kind != "member":
         return slot
-    number = mesh.coordinates(device)[slot.label]
+    number = mesh.coords[device][slot.label]
     return Slot(4, "constant", slot.label, number.to_bytes(4, "little").hex())
 
 
@@ -81,9 +81,9 @@ class _Group:
 class _Spreader:
     """Collects the kernels, slots and steps of the whole mesh."""
 
-    def __init__(self, program: Program, mesh: Mesh, profile: Profile) -> None:
+    def __init__(self, program: Program, mesh: MeshShape, profile: Profile) -> None:
         self.program, self.mesh, self.profile = program, mesh, profile
-        self.devices = range(mesh.size)
+        self.devices = range(mesh.count)
         self.kernels: dict[tuple, int] = {}
         self.codes: list[KernelCode] = []
         self.slots: list[Slot] = []
@@ -155,8 +155,7 @@ class _Spreader:
     # --- collectives ---
 
     def _collective(self, step: Collective) -> Iterator[Step]:
-        sizes = dict(zip(self.mesh.names, self.mesh.sizes, strict=True))
-        if tuple(sizes.get(a) for a in step.axes) != step.sizes:
+        if tuple(self.mesh.size_of.get(a) for a in step.axes) != step.sizes:
             wanted = ", ".join(f"{a}={s}" for a, s in zip(step.axes, step.sizes, strict=True))
             raise ValueError(f"{self.program.name} has a {step.kind} over {wanted}; the mesh is "
                              f"{self.mesh}")  # fmt: skip

@@ -13,15 +13,15 @@ from typing import Protocol
 
 import numpy as np
 
-from codegen.mesh import Mesh
 from codegen.program import Program
 from codegen.spread import spread
+from ir.sharding import MeshShape
 
 from .buffer import Buffer
 from .device import Device
 from .errors import ProgramError
 from .executable import Executable
-from .shards import Layout, Shards, cut
+from .shards import Layout, Shards
 from .timing import KernelTime
 
 Traffic = dict[str, dict[str, list[int]]]  # axes -> kind -> [count, bytes]
@@ -30,7 +30,7 @@ Traffic = dict[str, dict[str, list[int]]]  # axes -> kind -> [count, bytes]
 class Team(Protocol):
     """The devices of a mesh as this process sees them."""
 
-    mesh: Mesh
+    mesh: MeshShape
     device: Device
     here: tuple[int, ...]  # the devices that this process drives
 
@@ -44,12 +44,12 @@ class Team(Protocol):
 class VirtualTeam:
     """All devices of a mesh, on one adapter: collectives are kernels and copies on it."""
 
-    def __init__(self, mesh: Mesh, device: Device) -> None:
+    def __init__(self, mesh: MeshShape, device: Device) -> None:
         self.mesh, self.device = mesh, device
-        self.here = tuple(range(mesh.size))
+        self.here = tuple(range(mesh.count))
 
     def __repr__(self) -> str:
-        return f"{self.mesh.size} virtual devices on {self.device.info.name}"
+        return f"{self.mesh.count} virtual devices on {self.device.info.name}"
 
     def executable(self, program: Program) -> Executable:
         return Executable(self.device, spread(program, self.mesh, self.device.profile))
@@ -110,7 +110,7 @@ class MeshExecutable:
     def upload(self, array: np.ndarray, layout: Layout) -> Shards:
         """A host array in pieces on the devices here."""
         device = self.team.device
-        pieces = cut(array, layout, self.team.here)
+        pieces = layout.cut(array, self.team.here)
         return Shards(layout, {d: device.upload(x) for d, x in pieces.items()}, self.team)
 
     def _flat(self, inputs: Sequence[Shards | Buffer | np.ndarray]) -> list[Buffer | np.ndarray]:
@@ -134,7 +134,7 @@ class MeshExecutable:
         host = on_host(value, layout)
         if given:  # the result keeps the memory, so it must not be one that is used again
             return self.upload(host, layout).parts
-        return cut(host, layout, self.team.here)
+        return layout.cut(host, self.team.here)
 
 
 def on_host(value: Shards | Buffer | np.ndarray, layout: Layout) -> np.ndarray:
@@ -142,9 +142,9 @@ def on_host(value: Shards | Buffer | np.ndarray, layout: Layout) -> np.ndarray:
     if isinstance(value, np.ndarray):
         return value
     if value.nbytes < layout.nbytes:
-        raise ProgramError(f"an array of {value.nbytes} bytes was given for {layout}")
+        raise ProgramError(f"an array of {value.nbytes} bytes was given for {layout.aval}")
     raw = value.start_read(layout.nbytes).result()
-    return np.frombuffer(raw, f"u{layout.itemsize}").reshape(layout.shape)
+    return np.frombuffer(raw, layout.stored).reshape(layout.aval.shape)
 
 
 def _check_pieces(

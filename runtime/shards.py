@@ -1,7 +1,7 @@
 """Arrays in pieces: which device of a mesh holds which part, and the buffers of the parts.
 
 Invariant: a piece is contiguous and has the same shape on every device; devices that differ only
-along axes that no dimension names hold equal pieces. To whoever reads it, `Shards` is a buffer
+along axes that the Spec does not name hold equal pieces. To whoever reads it, `Shards` is a buffer
 that holds the whole array.
 """
 
@@ -14,74 +14,85 @@ from math import prod
 
 import numpy as np
 
-from codegen.mesh import Mesh
+from ir.dtypes import bool_
+from ir.graph import Aval
+from ir.sharding import MeshShape, Spec, local_shape, positions, problems
 
 from .buffer import Buffer, PendingRead
 from .device import Device
 from .errors import ProgramError
 
-Dims = tuple[tuple[str, ...], ...]  # for each dimension the axes that cut it, major first
-
 
 @dataclass(frozen=True)
 class Layout:
-    """An array of `shape`, with elements of `itemsize` bytes, cut over `mesh` as `dims` say.
+    """How an array of type `aval` lies on `mesh`: as `spec` says.
 
-    Raises ProgramError where a dimension cannot be cut into equal parts.
+    Raises ProgramError, with every reason, where it cannot lie so.
     """
 
-    mesh: Mesh
-    shape: tuple[int, ...]
-    itemsize: int
-    dims: Dims = ()
+    mesh: MeshShape
+    aval: Aval
+    spec: Spec
 
     def __post_init__(self) -> None:
-        if len(self.dims) > len(self.shape):
-            raise ProgramError(f"{len(self.dims)} dimensions of an array of shape {self.shape}")
-        object.__setattr__(self, "dims", self.dims + ((),) * (len(self.shape) - len(self.dims)))
-        for size, parts, axes in zip(self.shape, self.parts, self.dims, strict=True):
-            if size % parts:
-                text = f"an axis of {size} elements cannot be cut into {parts} equal parts"
-                raise ProgramError(f"{text} over {','.join(axes)} of the mesh {self.mesh}")
-
-    @cached_property
-    def parts(self) -> tuple[int, ...]:
-        """How many parts each dimension is cut into."""
-        sizes = dict(zip(self.mesh.names, self.mesh.sizes, strict=True))
-        return tuple(prod(sizes[a] for a in axes) for axes in self.dims)
+        if wrong := list(problems("an array", self.aval.shape, self.spec, self.mesh)):
+            raise ProgramError("; ".join(wrong))
 
     @cached_property
     def local(self) -> tuple[int, ...]:
         """The shape of one piece."""
-        return tuple(n // p for n, p in zip(self.shape, self.parts, strict=True))
+        return local_shape(self.aval.shape, self.spec, self.mesh)
+
+    @cached_property
+    def stored(self) -> np.dtype:
+        """The numpy dtype of what is in memory; bools are words."""
+        return np.dtype(np.uint32) if self.aval.dtype is bool_ else self.aval.dtype.np
 
     @property
     def nbytes(self) -> int:
-        return prod(self.shape) * self.itemsize
+        return self.aval.size * self.stored.itemsize
 
     @property
     def local_nbytes(self) -> int:
-        return prod(self.local) * self.itemsize
+        return prod(self.local) * self.stored.itemsize
 
-    def slices(self, device: int) -> tuple[slice, ...]:
+    def place(self, device: int) -> tuple[np.ndarray, ...]:
         """Where the piece of a device lies in the whole array."""
-        at, found = self.mesh.coordinates(device), []
-        sizes = dict(zip(self.mesh.names, self.mesh.sizes, strict=True))
-        for axes, size in zip(self.dims, self.local, strict=True):
-            number = 0
-            for axis in axes:
-                number = number * sizes[axis] + at[axis]
-            found.append(slice(number * size, (number + 1) * size))
-        return tuple(found)
+        at, pairs = self.mesh.coords[device], zip(self.aval.shape, self.spec.dims, strict=True)
+        return np.ix_(*(positions(n, axes or (), self.mesh, at) for n, axes in pairs))
 
     @cached_property
     def holders(self) -> tuple[int, ...]:
-        """The first device that holds each distinct piece."""
-        found: dict[tuple, int] = {}
-        for device in range(self.mesh.size):
-            key = tuple(s.start for s in self.slices(device))
-            found.setdefault(key, device)
-        return tuple(found.values())
+        """One device for each distinct piece, and for each part of a sum: the first."""
+        kept = self.spec.axes | self.spec.unreduced
+        every = enumerate(self.mesh.coords)
+        return tuple(d for d, at in every if not any(i for a, i in at.items() if a not in kept))
+
+    def cut(self, array: np.ndarray, devices: Sequence[int]) -> dict[int, np.ndarray]:
+        """The pieces of a host array; devices with equal pieces get the same array."""
+        found: dict[tuple, np.ndarray] = {}
+        pieces = {}
+        for device in devices:
+            at = self.mesh.coords[device]
+            key = tuple(at[a] for a in self.mesh.names if a in self.spec.axes)
+            spare = any(at[a] for a in self.spec.unreduced)
+            if (key, spare) not in found:
+                part = np.ascontiguousarray(array[self.place(device)] if array.ndim else array)
+                found[key, spare] = np.zeros_like(part) if spare else part
+            pieces[device] = found[key, spare]
+        return pieces
+
+    def join(self, pieces: dict[int, bytes]) -> bytearray:
+        """The whole array from the pieces of all `holders`; sums are carried out."""
+        if len(self.holders) == 1:
+            return bytearray(next(iter(pieces.values())))
+        out = bytearray(self.nbytes)
+        whole = np.frombuffer(out, self.stored).reshape(self.aval.shape)
+        for device, raw in pieces.items():
+            piece = np.frombuffer(raw, self.stored).reshape(self.local)
+            where = self.place(device) if self.local else ()
+            whole[where] = whole[where] + piece if self.spec.unreduced else piece
+        return out
 
 
 class Shards:
@@ -94,8 +105,7 @@ class Shards:
         self.device: Device = next(iter(parts.values())).device
 
     def __repr__(self) -> str:
-        cut = ", ".join("+".join(axes) or "whole" for axes in self.layout.dims)
-        return f"Shards({self.layout.shape} cut as ({cut}) over {self.layout.mesh})"
+        return f"Shards({self.layout.aval} as {self.layout.spec} over {self.layout.mesh})"
 
     @property
     def nbytes(self) -> int:
@@ -109,9 +119,9 @@ class Shards:
         return PendingArray(self)
 
     def numpy(self) -> np.ndarray:
-        """The whole array as words of its item size."""
-        raw = np.frombuffer(self.start_read().result(), f"u{self.layout.itemsize}")
-        return raw.reshape(self.layout.shape)
+        """The whole array as it is in memory."""
+        raw = np.frombuffer(self.start_read().result(), self.layout.stored)
+        return raw.reshape(self.layout.aval.shape)
 
 
 class PendingArray:
@@ -138,25 +148,7 @@ class PendingArray:
         pieces = {device: read.result() for device, read in self._pending.items()}
         if len(self.layout.holders) > len(pieces):
             pieces = self.team.gather(pieces, self.layout)
-        out = bytearray(self.nbytes)
-        whole = np.frombuffer(out, f"u{self.layout.itemsize}").reshape(self.layout.shape)
-        for device, raw in pieces.items():
-            piece = np.frombuffer(raw, whole.dtype).reshape(self.layout.local)
-            whole[self.layout.slices(device)] = piece
-        return out
+        return self.layout.join(pieces)
 
 
-def cut(array: np.ndarray, layout: Layout, devices: Sequence[int]) -> dict[int, np.ndarray]:
-    """The pieces of a host array; devices with equal pieces get the same view."""
-    found: dict[tuple, np.ndarray] = {}
-    pieces = {}
-    for device in devices:
-        where = layout.slices(device)
-        key = tuple(s.start for s in where)
-        if key not in found:
-            found[key] = np.ascontiguousarray(array[where])
-        pieces[device] = found[key]
-    return pieces
-
-
-__all__ = ["Layout", "PendingArray", "Shards", "cut"]
+__all__ = ["Layout", "PendingArray", "Shards"]

@@ -7,7 +7,6 @@ import pytest
 
 import runtime
 from codegen.compile import compile_graph
-from codegen.mesh import Mesh
 from codegen.profile import WEBGPU_DEFAULT
 from codegen.program import Collective, Program
 from codegen.spread import spread
@@ -17,22 +16,22 @@ from ir.build import lit
 from ir.prims.elementwise import cast
 from ir.prims.scan import scan
 from ir.prims.while_loop import while_loop
+from ir.sharding import MeshShape, Spec
 from runtime.executable import Executable
 
 from . import harness
 
 RNG = np.random.default_rng(3)
-LINE, SQUARE = Mesh(("x",), (4,)), Mesh(("dp", "tp"), (2, 3))
+LINE, SQUARE = MeshShape(("x",), (4,)), MeshShape(("dp", "tp"), (2, 3))
 
 
 def collective(name, axes, mesh, **params):
-    sizes = dict(zip(mesh.names, mesh.sizes, strict=True))
-    over = {"axes": axes, "sizes": tuple(sizes[a] for a in axes), **params}
+    over = {"axes": axes, "sizes": tuple(mesh.size_of[a] for a in axes), **params}
     return lambda *xs: emit(PRIMITIVES[name], *xs, **over)
 
 
 def data(mesh, shape, dtype=f32):
-    values = RNG.standard_normal((mesh.size, *shape)) * 4
+    values = RNG.standard_normal((mesh.count, *shape)) * 4
     return values.astype(dtype.np)
 
 
@@ -91,7 +90,7 @@ def test_dtypes(case, dtype):
 
 
 def test_an_axis_of_one_is_silent():
-    mesh = Mesh(("a", "b"), (1, 2))
+    mesh = MeshShape(("a", "b"), (1, 2))
     for case, (params, shape) in MOVES.items():
         fun = collective(PRIMS.get(case.split()[0], case), ("a",), mesh, **params)
         graph = build(fun, Aval(shape, f32))
@@ -193,7 +192,7 @@ def test_the_plan_shows_collectives_and_survives_json():
 
 def test_narrow_profiles_sum_in_stages():
     """Nine operands do not fit eight bindings."""
-    mesh = Mesh(("x",), (9,))
+    mesh = MeshShape(("x",), (9,))
     program = compile_graph(
         build(collective("psum", ("x",), mesh), Aval((5,), f32)), WEBGPU_DEFAULT
     )
@@ -213,18 +212,28 @@ def test_a_program_of_a_mesh_needs_the_mesh():
     with pytest.raises(runtime.ProgramError, match="psum over tp; run it on a mesh"):
         Executable(device, program)
     with pytest.raises(ValueError, match=r"psum over tp=3; the mesh is tp=2"):
-        spread(program, Mesh(("tp",), (2,)), device.profile)
-    with pytest.raises(ValueError, match="no axis"):
-        SQUARE.groups(("pp",))
+        spread(program, MeshShape(("tp",), (2,)), device.profile)
     index = build(collective("axis_index", ("tp",), SQUARE))
     with pytest.raises(runtime.ProgramError, match="its number along the axis 'tp'"):
         Executable(device, compile_graph(index, device.profile))
 
 
 def test_pieces_of_an_array():
-    mesh = Mesh(("dp", "cp", "tp"), (2, 2, 2))
-    layout = runtime.Layout(mesh, (8, 6), 4, (("tp", "dp"), ()))
-    assert layout.local == (2, 6) and layout.slices(mesh.device({"dp": 1, "tp": 1}))[0].start == 6
-    assert len(layout.holders) == 4
-    with pytest.raises(runtime.ProgramError, match="6 elements cannot be cut into 4 equal parts"):
-        runtime.Layout(mesh, (8, 6), 4, ((), ("dp", "tp")))
+    mesh = MeshShape(("dp", "cp", "tp"), (2, 2, 2))
+    layout = runtime.Layout(mesh, Aval((8, 6), f32), Spec((("tp", "dp"), ())))
+    assert layout.local == (2, 6) and len(layout.holders) == 4
+    x = np.arange(48, dtype=np.float32).reshape(8, 6)
+    pieces = layout.cut(x, range(8))
+    assert pieces[1][0, 0] == 24 and pieces[4][0, 0] == 12 and pieces[2] is pieces[0]
+    raw = layout.join({d: pieces[d].tobytes() for d in layout.holders})
+    assert np.frombuffer(raw, np.float32).tolist() == x.ravel().tolist()
+    with pytest.raises(runtime.ProgramError, match="axis 1 of 6 is cut by dp"):
+        runtime.Layout(mesh, Aval((8, 6), f32), Spec(((), ("dp", "tp"))))
+
+
+def test_sums_that_are_yet_to_be_carried_out():
+    layout = runtime.Layout(LINE, Aval((3,), f32), Spec(((),), frozenset("x")))
+    pieces = layout.cut(np.ones(3, np.float32), range(4))
+    assert [pieces[d].sum() for d in range(4)] == [3, 0, 0, 0]
+    ones = {d: np.ones(3, np.float32).tobytes() for d in layout.holders}
+    assert np.frombuffer(layout.join(ones), np.float32).tolist() == [4, 4, 4]
