@@ -1,0 +1,287 @@
+"""One process per device, over MPI: who there is, and how they tell each other things.
+
+Invariant: all processes call the same collectives in the same order. Within a node data passes
+through memory that its processes share: each writes its own part, waits, and reads what it needs;
+two windows take turns, so that nothing is overwritten while someone still reads. Every sum is added
+up in the order of the members, so all get the same bits.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from codegen.program import Collective, Program
+from codegen.spread import placed
+from ir.dtypes import dtype
+from ir.sharding import MeshShape
+
+from .buffer import Buffer, pad
+from .device import Device
+from .errors import ProgramError
+from .executable import Executable
+from .shards import Layout
+from .watchdog import Watchdog
+
+COMBINE = {"psum": np.add, "pmax": np.maximum, "pmin": np.minimum, "reduce_scatter": np.add}
+BLOCK = 1 << 15  # elements
+GROW = 1 << 20  # windows grow by whole MiB
+PER_NODE = "PICOTRON_RANKS_PER_NODE"
+
+
+def mpi() -> ModuleType:
+    """mpi4py's MPI, initialised by its first use. Raises ProgramError where it is not installed."""
+    try:
+        return importlib.import_module("mpi4py.MPI")
+    except (ImportError, RuntimeError) as error:
+        text = f"several processes need MPI: pip install 'picotron-webgpu[mpi]' ({str(error).splitlines()[0]})"
+        raise ProgramError(text) from error
+
+
+class World:
+    """All processes of a job. `node` are those that share this one's memory.
+
+    PICOTRON_RANKS_PER_NODE makes believe that so many share a node, and no more.
+    """
+
+    def __init__(self, timeout: float = 600.0) -> None:
+        self.mpi = mpi()
+        self.comm = self.mpi.COMM_WORLD
+        self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
+        self.node = self.comm.Split_type(self.mpi.COMM_TYPE_SHARED, self.rank)
+        if per_node := int(os.environ.get(PER_NODE, "0")):
+            self.node = self.node.Split(self.node.Get_rank() // per_node, self.rank)
+        self.local_rank = self.node.Get_rank()
+        self.nodes: list[int] = self.comm.allgather(self.comm.Get_rank() - self.local_rank)
+        self.watchdog = Watchdog(self, timeout)
+
+    def abort(self, code: int = 1) -> None:
+        """End all processes of the job, now."""
+        self.comm.Abort(code)
+
+    def agree(self, what: str, value: Any) -> list[tuple[int, Any]]:
+        """The processes that have another `value` than process 0, with theirs."""
+        with self.watchdog.waiting(f"agreement on {what}"):
+            values = self.comm.allgather(value)
+        return [(rank, other) for rank, other in enumerate(values) if other != values[0]]
+
+
+class Channel:
+    """The processes of one group, in the order of its members."""
+
+    def __init__(self, world: World, members: Sequence[int]) -> None:
+        self.world, self.members = world, tuple(members)
+        self.count, self.number = len(members), self.members.index(world.rank)
+        group = world.comm.Get_group().Incl(self.members)
+        self.comm = world.comm.Create_group(group)
+        by_node: dict[int, list[int]] = {}
+        for n, rank in enumerate(self.members):
+            by_node.setdefault(world.nodes[rank], []).append(n)
+        self.near = by_node[world.nodes[world.rank]]  # members on this node
+        self.place = self.near.index(self.number)
+        self.sides = len(by_node)
+        color = list(by_node).index(world.nodes[world.rank])
+        self.here = self.comm.Split(color, self.number)
+        even = len({len(n) for n in by_node.values()}) == 1
+        # Members at the same place of their nodes: each sums up its own share between nodes.
+        self.across = self.comm.Split(self.place, color) if even and self.sides > 1 else None
+        self._windows: list[Any] = [None, None]
+        self._capacity = [0, 0]
+        self._turn = 0
+
+    # --- shared memory ---
+
+    def stage(self, nbytes: int) -> Slab:
+        """Room for `nbytes` of each member of this node. All of them must ask."""
+        self._turn = 1 - self._turn
+        wanted = pad(nbytes, 64) * len(self.near)
+        if self._capacity[self._turn] < wanted:
+            self._grow(wanted)
+        memory = np.frombuffer(self._windows[self._turn].Shared_query(0)[0], np.uint8)
+        return Slab(memory, nbytes, len(self.near), self.place)
+
+    def _grow(self, wanted: int) -> None:
+        if self._windows[self._turn] is not None:
+            self._windows[self._turn].Free()
+        size = pad(wanted, GROW)
+        own = size if self.place == 0 else 0
+        window = self.world.mpi.Win.Allocate_shared(own, 1, comm=self.here)
+        self._windows[self._turn], self._capacity[self._turn] = window, size
+
+    def meet(self) -> None:
+        """Wait for the members on this node."""
+        if len(self.near) > 1:
+            self.here.Barrier()
+
+    # --- collectives: from what is staged to the result ---
+
+    def reduced(self, slab: Slab, kind: np.dtype, combine: np.ufunc) -> np.ndarray:
+        """Everyone's arrays combined, in memory that all of this node see."""
+        if self.sides > 1 and self.across is None:
+            return self._reduced_flat(slab.mine.view(kind), combine)
+        self.meet()
+        parts = [part.view(kind) for part in slab.parts]
+        low, high = _share(parts[0].size, len(parts), self.place)
+        total = parts[0][low:high]
+        for at in range(low, high, BLOCK):  # what is summed stays in the cache
+            end = min(at + BLOCK, high)
+            _combine(combine, parts[0][at:end], [part[at:end] for part in parts[1:]])
+        if self.across is not None and high > low:
+            total[:] = self._between_nodes(total, combine)
+        self.meet()
+        return parts[0]
+
+    def _between_nodes(self, total: np.ndarray, combine: np.ufunc) -> np.ndarray:
+        everyone = np.empty((self.sides, total.size), total.dtype)
+        self.across.Allgather(_bytes(total), _bytes(everyone))
+        return _combined(combine, everyone)
+
+    def _reduced_flat(self, mine: np.ndarray, combine: np.ufunc) -> np.ndarray:
+        return _combined(combine, self._everyone(mine))
+
+    def _everyone(self, mine: np.ndarray) -> np.ndarray:
+        """[members, ...] by messages."""
+        out = np.empty((self.count, mine.size), mine.dtype)
+        self.comm.Allgather(_bytes(mine), _bytes(out))
+        return out
+
+    def gathered(self, slab: Slab) -> np.ndarray:
+        """The members' bytes, one after another."""
+        if self.sides > 1:
+            return self._everyone(slab.mine).reshape(-1)
+        self.meet()
+        return slab.all
+
+    def scattered(self, slab: Slab, kind: np.dtype, combine: np.ufunc) -> np.ndarray:
+        """This member's chunk of the sum."""
+        if self.sides > 1:
+            return _combined(combine, self.exchanged(slab).view(kind).reshape(self.count, -1))
+        self.meet()
+        chunks = [part.view(kind).reshape(self.count, -1)[self.number] for part in slab.parts]
+        total = chunks[0].copy()
+        _combine(combine, total, chunks[1:])
+        return total
+
+    def exchanged(self, slab: Slab) -> np.ndarray:
+        """The chunk of this member's number from every member."""
+        if self.sides > 1:
+            out = np.empty_like(slab.mine)
+            self.comm.Alltoall(slab.mine, out)
+            return out
+        self.meet()
+        return np.concatenate([p.reshape(self.count, -1)[self.number] for p in slab.parts])
+
+    def permuted(self, slab: Slab, perm: Sequence[tuple[int, int]]) -> np.ndarray | None:
+        """The bytes of the member that sends to this one; None if nobody does."""
+        of = next((source for source, to in perm if to == self.number), None)
+        if self.sides == 1:
+            self.meet()
+            return None if of is None else slab.parts[of]
+        targets = [to for source, to in perm if source == self.number]
+        sends = [self.comm.Isend(slab.mine, dest=to) for to in targets]
+        out = None if of is None else np.empty_like(slab.mine)
+        if out is not None:
+            self.comm.Recv(out, source=of)
+        self.world.mpi.Request.Waitall(sends)
+        return out
+
+
+class Slab:
+    """Equal parts of shared memory, one for each member on this node, one after another."""
+
+    def __init__(self, memory: np.ndarray, nbytes: int, count: int, place: int) -> None:
+        self.all = memory[: nbytes * count]
+        self.parts = list(self.all.reshape(count, nbytes)) if nbytes else []
+        self.mine = self.parts[place]
+
+
+def _share(size: int, count: int, place: int) -> tuple[int, int]:
+    """Elements that one of `count` processes works on, in whole cache lines."""
+    step = pad(-(-size // count), 16)
+    return min(size, place * step), min(size, (place + 1) * step)
+
+
+def _combine(combine: np.ufunc, total: np.ndarray, parts: Sequence[np.ndarray]) -> None:
+    """In place; sums of 16-bit floats are rounded once."""
+    wide = total.astype(np.float32) if total.dtype.itemsize == 2 else total
+    for part in parts:
+        combine(wide, part.astype(wide.dtype, copy=False), out=wide)
+    if wide is not total:
+        total[:] = wide.astype(total.dtype)
+
+
+def _combined(combine: np.ufunc, rows: np.ndarray) -> np.ndarray:
+    total = rows[0].copy()
+    _combine(combine, total, rows[1:])
+    return total
+
+
+def _bytes(x: np.ndarray) -> np.ndarray:
+    return x.view(np.uint8).reshape(-1)
+
+
+class RankTeam:
+    """The devices of a mesh, one in each process."""
+
+    def __init__(self, mesh: MeshShape, device: Device, world: World) -> None:
+        if mesh.count != world.size:
+            text = f"a mesh {mesh} has {mesh.count} devices, and there are {world.size} processes"
+            raise ProgramError(f"{text}; start one for each device")
+        self.mesh, self.device, self.world = mesh, device, world
+        self.here = (world.rank,)
+        self._channels: dict[tuple[str, ...], Channel] = {}
+
+    def __repr__(self) -> str:
+        return f"process {self.world.rank} of {self.world.size} on {self.device.info.name}"
+
+    def executable(self, program: Program) -> Executable:
+        own = placed(program, self.mesh, self.world.rank)
+        return Executable(self.device, own, self._exchange)
+
+    def channel(self, axes: Sequence[str]) -> Channel:
+        """The group of this process along some axes. All its members must ask in the same order."""
+        if tuple(axes) not in self._channels:
+            groups = self.mesh.groups(axes)
+            mine = next(group for group in groups if self.world.rank in group)
+            self._channels[tuple(axes)] = Channel(self.world, mine)
+        return self._channels[tuple(axes)]
+
+    def gather(self, pieces: dict[int, bytes], layout: Layout) -> dict[int, bytes]:
+        with self.world.watchdog.waiting(f"a read of {layout.aval} as {layout.spec}"):
+            found = self.world.comm.allgather({d: bytes(raw) for d, raw in pieces.items()})
+        return {device: raw for part in found for device, raw in part.items()}
+
+    def _exchange(self, step: Collective, source: Buffer, target: Buffer) -> None:
+        """Carry out one collective: from the device, through the host, and back."""
+        kind = dtype(step.dtype)
+        what = f"{step.kind} over {','.join(step.axes)} of {kind}[{step.count}]"
+        size = pad(step.count * kind.itemsize)
+        with self.world.watchdog.waiting(what):
+            channel = self.channel(step.axes)
+            slab = channel.stage(size)
+            source.start_read(size).copy_to(memoryview(slab.mine))
+            result = self._result(channel, step, slab)
+        if result is None:
+            result = np.zeros(size, np.uint8)
+        self.device.write(target, result)
+
+    def _result(self, channel: Channel, step: Collective, slab: Slab) -> np.ndarray | None:
+        kind = np.dtype(np.uint32) if step.dtype == "bool" else dtype(step.dtype).np
+        match step.kind:
+            case "all_gather":
+                return channel.gathered(slab)
+            case "reduce_scatter":
+                return channel.scattered(slab, kind, np.add)
+            case "all_to_all":
+                return channel.exchanged(slab)
+            case "ppermute":
+                return channel.permuted(slab, step.perm)
+        return channel.reduced(slab, kind, COMBINE[step.kind])
+
+
+__all__ = ["Channel", "RankTeam", "World", "mpi"]

@@ -1,0 +1,87 @@
+"""What one of several processes does in the tests of MPI; run by `mpirun`, see test_mpi.py.
+
+Invariant: `python -m tests.parallel.ranks CASE` ends with status 0 in every process if all is well.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+
+import numpy as np
+
+warnings.simplefilter("ignore")
+
+import runtime
+from ir import PRIMITIVES, Aval, bf16, build, emit, f32, i32
+from ir.prims.elementwise import cast
+from ir.sharding import MeshShape, Spec
+from runtime.mpi import RankTeam, World
+from runtime.shards import Layout
+
+from . import harness
+
+MESHES = {2: MeshShape(("x",), (2,)), 4: MeshShape(("dp", "tp"), (2, 2))}
+
+
+def collectives(world: World) -> None:
+    """Every collective, in several dtypes, against `vmap`; then a read of an array in pieces."""
+    mesh = MESHES[world.size]
+    team = RankTeam(mesh, runtime.default_device(), world)
+    for axes in [(n,) for n in mesh.names] + [mesh.names[::-1]]:
+        sizes = tuple(mesh.size_of[a] for a in axes)
+        for dtype in (f32, i32, bf16):
+            _compare(team, axes, sizes, dtype)
+    layout = Layout(mesh, Aval((8, 3), f32), Spec(((mesh.names[-1],), ())))
+    whole = np.arange(24, dtype=np.float32).reshape(8, 3)
+    graph = build(lambda x: x * 2.0, Aval(layout.local, f32))
+    made = harness.executable(graph, mesh, team=team)
+    made.ins, made.outs = (layout,), (layout,)
+    np.testing.assert_array_equal(made.run([whole])[0].numpy(), whole * 2)
+
+
+def _compare(team: RankTeam, axes: tuple, sizes: tuple, dtype) -> None:
+    def every(x):
+        over = {"axes": axes, "sizes": sizes}
+        p = PRIMITIVES
+        mine = [emit(p["axis_index"], axes=(a,), sizes=(s,)) for a, s in zip(*over.values())]
+        perm = tuple((i, (i + 1) % np.prod(sizes).item()) for i in range(np.prod(sizes)))[:-1]
+        return [
+            *(emit(p[name], x, **over) for name in ("psum", "pmax", "pmin")),
+            emit(p["all_gather"], x, **over, axis=1, tiled=True),
+            emit(p["reduce_scatter"], x, **over, axis=0, tiled=True),
+            emit(p["all_to_all"], x, **over, split=0, concat=1, tiled=True),
+            emit(p["ppermute"], x, **over, perm=perm),
+            *(emit(cast, m, dtype=f32) for m in mine),
+        ]
+
+    graph = build(every, Aval((8, 5), dtype))
+    rng = np.random.default_rng(1)
+    x = (rng.standard_normal((team.mesh.count, 8, 5)) * 9).astype(dtype.np)
+    made = harness.executable(graph, team.mesh, team=team)
+    tolerance = 3e-2 if dtype is bf16 else 1e-5  # the oracle rounds every sum of two
+    wanted = harness.by_vmap(graph, team.mesh, x)
+    for _ in range(2):
+        got = [s.parts[team.world.rank] for s in made.run([x])]
+        for buffer, aval, want in zip(got, graph.out_avals, wanted, strict=True):
+            raw = buffer.start_read(aval.nbytes).result()
+            mine = np.frombuffer(raw, aval.dtype.np).reshape(aval.shape).astype(np.float64)
+            want = want[team.world.rank].astype(np.float64)
+            np.testing.assert_allclose(mine, want, rtol=tolerance, atol=tolerance)
+
+
+def hangs(world: World) -> None:
+    """One process never comes."""
+    if world.rank == 1:
+        world.watchdog.tell("a nap")
+        time.sleep(60)
+    world.agree("nothing", 1)
+
+
+CASES = {"collectives": collectives, "hangs": hangs}
+
+
+if __name__ == "__main__":
+    CASES[sys.argv[1]](World(timeout=float(os.environ.get("WATCHDOG", "60"))))
