@@ -1,0 +1,240 @@
+"""Running the parts of a pipeline as a schedule says, on the teams of its stages.
+
+Invariant: what is run, and in which order, is data; a value is handed to another stage once for
+each micro-batch and dropped after its last use. Losses and gradients are sums over the
+micro-batches, unscaled: whoever asked divides them, once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from codegen.compile import compile_graph
+from codegen.program import Fill, Program, Slot
+from ir.build import build, inline
+from ir.graph import Aval, Graph, Var
+from ir.passes.stages import Part, Stages
+from ir.sharding import MeshShape, Spec
+
+from .mesh import MeshExecutable, Team, Traffic, VirtualTeam
+from .shards import Layout, Shards
+
+Actions = Iterable[tuple[str, int, int]]  # (kind, stage, micro-batch), see picotron.schedules
+
+
+class Links(Protocol):
+    """How stages hand values on. The parts of a value keep their places in the team."""
+
+    def send(self, value: Shards, stage: int, key: int) -> None:
+        """Give a value to another stage; `key` names it within the step."""
+
+    def receive(self, layout: Layout, of: int, team: Team, key: int) -> Shards:
+        """A value that stage `of` sent."""
+
+    def finish(self) -> None:
+        """The step is over: everything has been received."""
+
+
+@dataclass
+class Record:
+    """What a step did: the most micro-batches that each stage held at once, the bytes of their
+    values, and what went from stage to stage."""
+
+    live: list[int]
+    live_bytes: list[int]
+    handed_on: dict[str, list[int]] = field(default_factory=dict)  # "F" | "B" -> [count, bytes]
+
+
+def rows(mesh: MeshShape, aval: Aval) -> Layout:
+    """The layout of a value that each device has one of its own of: a row for each."""
+    whole = Aval((mesh.count, *aval.shape), aval.dtype)
+    return Layout(mesh, whole, Spec((mesh.names, *((),) * aval.ndim)))
+
+
+class Pipeline:
+    """A joint graph cut into `stages`, compiled for `teams[stage]`; None where another process
+    has that stage. `graph` is the per-device graph that was cut, with the layouts of its inputs and
+    outputs as whole arrays; inputs in `each` differ between micro-batches.
+    """
+
+    def __init__(
+        self, graph: Graph, stages: Stages, teams: Sequence[Team | None],
+        layouts: tuple[Sequence[Layout], Sequence[Layout]], each: Sequence[int],
+        links: Links | None = None,
+    ) -> None:  # fmt: skip
+        self.graph, self.stages, self.teams, self.links = graph, stages, tuple(teams), links
+        self.ins, self.outs = (tuple(side) for side in layouts)
+        self.each = frozenset(each)
+        self.place = {v: i for i, v in enumerate(graph.ins)}
+        self.made = {v: part for part in stages.parts.values() for v in part.outs}
+        self.readers: dict[Var, list[Part]] = {}
+        for part in stages.parts.values():
+            for v in part.ins:
+                self.readers.setdefault(v, []).append(part)
+        self.number = {v: n for n, v in enumerate(self.made)}
+        here = {key: p for key, p in stages.parts.items() if self.teams[p.stage] is not None}
+        self.executables = {key: self._compiled(part) for key, part in here.items()}
+        self._zeros = [self._zeroed(s) if t else None for s, t in enumerate(self.teams)]
+        self.record = Record([], [])
+
+    def _compiled(self, part: Part) -> MeshExecutable:
+        """A part whose losses and gradients are added to what earlier micro-batches gave."""
+        team, count = self.teams[part.stage], len(part.results)
+        graph = _accumulating(part)
+        first_in, first_out = len(part.ins), len(part.outs)
+        donate = [(first_in + n, first_out + n) for n in range(count)]
+        name = f"{part.kind}_stage_{part.stage}"
+        program = compile_graph(graph, team.device.profile, donate, name)
+        sums = [self.outs[n] for n in part.results]
+        ins = [*(self._layout(v) for v in part.ins), *sums]
+        return MeshExecutable(team, program, ins, [*map(self._layout, part.outs), *sums])
+
+    def _layout(self, v: Var) -> Layout:
+        return self.ins[self.place[v]] if v in self.place else rows(self.ins[0].mesh, v.aval)
+
+    def _zeroed(self, stage: int) -> MeshExecutable:
+        """Gives zeros for what a stage sums up."""
+        wanted = [self.outs[n] for n in self._summed(stage)]
+        slots = tuple(Slot(max(4, -(-x.local_nbytes // 4) * 4), "output") for x in wanted)
+        steps = tuple(Fill(n, slot.nbytes) for n, slot in enumerate(slots))
+        places = tuple(range(len(slots)))
+        program = Program(f"zeros_of_stage_{stage}", (), slots, steps, (), places)
+        return MeshExecutable(self.teams[stage], program, (), wanted)
+
+    def _summed(self, stage: int) -> list[int]:
+        """The joint outputs that parts of a stage give."""
+        return [n for (_, s), part in self.stages.parts.items() if s == stage for n in part.results]
+
+    # --- a step ---
+
+    def run(
+        self, inputs: Sequence[Shards | Sequence[Shards | np.ndarray]], actions: Actions
+    ) -> list[Shards | None]:
+        """One step: sums of the joint outputs over the micro-batches; None for those of stages
+        that other processes have. Inputs in `each` are given as one value a micro-batch."""
+        step = _Step(self, inputs)
+        for kind, stage, micro in actions:
+            if self.teams[stage] is not None:
+                step.act(self.stages.parts[kind, stage], micro)
+        if self.links is not None:
+            self.links.finish()
+        self.record = step.record
+        return [step.sums.get(n) for n in range(len(self.outs))]
+
+    def traffic(self, micros: int) -> Traffic:
+        """[count, bytes] of the collectives and transfers of one step on the busiest stage."""
+        found: Traffic = {}
+        for made in self.executables.values():
+            for axes, kinds in made.traffic.items():
+                for kind, (count, nbytes) in kinds.items():
+                    one = found.setdefault(axes, {}).setdefault(kind, [0, 0])
+                    one[0] += micros * count
+                    one[1] += micros * nbytes
+        return found
+
+
+class _Step:
+    """The values of one step under way."""
+
+    def __init__(self, pipeline: Pipeline, inputs: Sequence) -> None:
+        self.pipeline, self.inputs = pipeline, inputs
+        self.values: dict[tuple[int, int, Var], Shards] = {}  # micro-batch, stage, value
+        self.uses: Counter[tuple[int, int, Var]] = Counter()
+        self.sums: dict[int, Shards] = {}
+        count = pipeline.stages.count
+        self.record = Record([0] * count, [0] * count, {"F": [0, 0], "B": [0, 0]})
+        self._live: list[set[int]] = [set() for _ in range(count)]
+        for stage, zeros in enumerate(pipeline._zeros):
+            if zeros is not None and zeros.outs:
+                places = pipeline._summed(stage)
+                self.sums.update(zip(places, zeros.run([]), strict=True))
+
+    def act(self, part: Part, micro: int) -> None:
+        """Run one part for one micro-batch."""
+        stage = part.stage
+        if part.outs or part.results:
+            made = self.pipeline.executables[part.kind, stage]
+            given = [self._value(v, micro, stage) for v in part.ins]
+            outs = made.run([*given, *(self.sums[n] for n in part.results)])
+            self.sums.update(zip(part.results, outs[len(part.outs) :], strict=True))
+            for v, value in zip(part.outs, outs, strict=False):
+                self._keep(v, value, micro, part)
+        for v in part.ins:
+            self._used(v, micro, stage)
+        self._count(part, micro)
+
+    def _value(self, v: Var, micro: int, stage: int) -> Shards | np.ndarray:
+        p = self.pipeline
+        if v in p.place:
+            given = self.inputs[p.place[v]]
+            return _joined(given[micro] if p.place[v] in p.each else given, p.teams[stage])
+        key = micro, stage, v
+        if key not in self.values:  # another process made it
+            of, number = p.made[v].stage, micro * len(p.number) + p.number[v]
+            self.values[key] = p.links.receive(p._layout(v), of, p.teams[stage], number)
+        return self.values[key]
+
+    def _keep(self, v: Var, value: Shards, micro: int, part: Part) -> None:
+        """For each stage that reads it."""
+        p = self.pipeline
+        for stage in dict.fromkeys(r.stage for r in p.readers.get(v, ())):
+            if stage != part.stage:
+                one = self.record.handed_on["F" if part.kind == "F" else "B"]
+                one[0], one[1] = one[0] + 1, one[1] + value.layout.local_nbytes
+            if p.teams[stage] is None:
+                p.links.send(value, stage, micro * len(p.number) + p.number[v])
+            else:
+                self.values[micro, stage, v] = _joined(value, p.teams[stage])
+
+    def _used(self, v: Var, micro: int, stage: int) -> None:
+        key = micro, stage, v
+        if key in self.values:
+            self.uses[key] += 1
+            if self.uses[key] == sum(r.stage == stage for r in self.pipeline.readers[v]):
+                del self.values[key]
+
+    def _count(self, part: Part, micro: int) -> None:
+        live, record = self._live[part.stage], self.record
+        if part.kind == "F":
+            live.add(micro)
+            record.live[part.stage] = max(record.live[part.stage], len(live))
+            held = {v: x for (_, s, v), x in self.values.items() if s == part.stage}
+            size = sum(
+                x.layout.local_nbytes for (_, s, v), x in self.values.items() if s == part.stage
+            )
+            record.live_bytes[part.stage] = max(record.live_bytes[part.stage], size) if held else 0
+        elif part.kind in "BW":
+            live.discard(micro)
+
+
+def _joined(value: Shards | np.ndarray, team: Team) -> Shards | np.ndarray:
+    """The value as one of another team on the same adapter: nothing moves."""
+    if not isinstance(value, Shards) or value.team is team:
+        return value
+    return Shards(value.layout, value.parts, team)
+
+
+def _accumulating(part: Part) -> Graph:
+    """The part's graph with a sum for each of its results as further inputs."""
+    count, first = len(part.results), len(part.outs)
+    sums = part.graph.out_avals[first:]
+
+    def body(*ins: Var) -> list:
+        outs = inline(part.graph, ins[: len(ins) - count])
+        totals = (a + b for a, b in zip(ins[len(ins) - count :], outs[first:], strict=True))
+        return [*outs[:first], *totals]
+
+    return build(body, *part.graph.in_avals, *sums)
+
+
+def virtual_teams(mesh: MeshShape, count: int, like: VirtualTeam) -> list[VirtualTeam]:
+    """A team of virtual devices for each stage."""
+    return [VirtualTeam(mesh, like.device) for _ in range(count)]
+
+
+__all__ = ["Links", "Pipeline", "Record", "rows", "virtual_teams"]

@@ -1,0 +1,137 @@
+"""Pipelines against one device: the same loss and the same gradients, whatever the schedule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import runtime
+from ir import evaluate, f32
+from ir.graph import Aval
+from ir.passes.grad import grad_graph
+from ir.passes.stages import StageError, assign, cut
+from ir.sharding import MeshShape, whole
+from picotron import model, reference
+from picotron.schedules import order, schedule, split_layers, stages_of
+from runtime.mesh import VirtualTeam
+from runtime.pipeline import Pipeline
+from runtime.shards import Layout
+from tracer import graph_of, nn, tree
+from tracer import numpy as jnp
+
+ONE = MeshShape((), ())
+MICROS = 4
+LAYERS = 4
+SHAPES = reference.Shapes(V=37, H=16, NH=2, NKV=1, L=LAYERS, I=24, S=8, B=2)
+
+
+def joint(config, params, batch, stages):
+    """(joint graph, stage of each weight): the loss of a micro-batch and its gradients."""
+    graph = graph_of(lambda p, b: model.loss(p, b, config))(params, batch)
+    names = list(model.flatten(params))
+    ranges = split_layers(config.num_hidden_layers, stages)
+    owners = [home(name, ranges) for name in names]
+    tags = [*owners, *(None for _ in batch)]
+    return grad_graph(assign(graph, tags), range(len(names))), owners
+
+
+def home(name, ranges):
+    if "layers." in name:
+        layer = int(name.split("layers.")[1].split(".")[0])
+        return next(s for s, r in enumerate(ranges) if layer in r)
+    return 0 if "embed" in name else len(ranges) - 1
+
+
+def setup(stages, tied=False):
+    import dataclasses
+
+    config = dataclasses.replace(SHAPES.model, tie_word_embeddings=tied)
+    params = model.init(config, 1)
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, SHAPES.V, (MICROS, SHAPES.B, SHAPES.S + 1)).astype(np.int32)
+    batches = [{"inputs": t[:, :-1], "targets": t[:, 1:]} for t in tokens]
+    graph, owners = joint(config, params, batches[0], stages)
+    return graph, owners, tree.leaves(params), [tree.leaves(b) for b in batches]
+
+
+def pipeline(graph, owners, name):
+    device = runtime.default_device()
+    parts = cut(graph, 1, owners, split=name == "zb-h1")
+    teams = [VirtualTeam(ONE, device) for _ in range(parts.count)]
+    ins = [Layout(ONE, a, whole(a.ndim)) for a in graph.in_avals]
+    outs = [Layout(ONE, a, whole(a.ndim)) for a in graph.out_avals]
+    each = range(len(owners), len(graph.ins))
+    return Pipeline(graph, parts, teams, (ins, outs), each)
+
+
+def run(made, weights, batches, actions):
+    device, first = made.teams[0].device, made.ins
+    team = made.teams[0]
+    held = [
+        runtime.Shards(first[n], {0: device.upload(np.asarray(w))}, team)
+        for n, w in enumerate(weights)
+    ]
+    columns = [list(column) for column in zip(*batches, strict=True)]
+    sums = made.run([*held, *columns], actions)
+    return [s.numpy() for s in sums]
+
+
+def expected(graph, weights, batches):
+    each = [evaluate(graph, *weights, *b) for b in batches]
+    return [sum(np.asarray(x, np.float64) for x in column) for column in zip(*each, strict=True)]
+
+
+@pytest.mark.parametrize("name", ["afab", "1f1b", "interleaved", "zb-h1"])
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+def test_equals_one_device(name, tied):
+    ranks = 2
+    stages = stages_of(name, ranks)
+    graph, owners, weights, batches = setup(stages, tied)
+    made = pipeline(graph, owners, name)
+    actions = [a for _, a in order(schedule(name, ranks, MICROS))]
+    got = run(made, weights, batches, actions)
+    for x, want in zip(got, expected(graph, weights, batches), strict=True):
+        scale = max(1e-3, np.abs(want).max())
+        np.testing.assert_allclose(x / scale, want / scale, atol=1e-5)
+    forward, backward = made.record.handed_on["F"], made.record.handed_on["B"]
+    boundary = SHAPES.B * SHAPES.S * SHAPES.H * 4
+    assert forward == [MICROS * (stages - 1), MICROS * (stages - 1) * boundary]
+    weight = SHAPES.V * SHAPES.H * 4 if tied else 0
+    assert backward[1] == MICROS * ((stages - 1) * boundary + weight)
+
+
+def test_peak_live_activations():
+    graph, owners, weights, batches = setup(4)
+    made = pipeline(graph, owners, "1f1b")
+    many = batches + batches
+    sums = run(made, weights, many, [a for _, a in order(schedule("1f1b", 4, 8))])
+    assert made.record.live == [4, 3, 2, 1]
+    assert np.isfinite(sums[0])
+    run(made, weights, many, [a for _, a in order(schedule("afab", 4, 8))])
+    assert made.record.live == [8, 8, 8, 8]
+
+
+def test_what_may_pass_between_stages():
+    def skips(a, b, c, x):
+        h = nn.silu(x @ a)
+        g = nn.silu(h @ b)
+        return jnp.sum((g + h) @ c)
+
+    w = Aval((4, 4), f32)
+    zeros = [np.zeros(w.shape, np.float32)] * 4
+    graph = assign(graph_of(skips)(*zeros), [0, 1, 2, None])
+    with pytest.raises(StageError, match="stage 2 reads a value of type f32.* of stage 0"):
+        cut(grad_graph(graph, range(3)), 1, [0, 1, 2])
+
+
+def test_parts_hold_every_equation_once():
+    graph, owners, *_ = setup(2)
+    parts = cut(graph, 1, owners).parts
+    both = cut(graph, 1, owners, split=True).parts
+    assert set(both) == {(k, s) for k in "FIW" for s in range(2)}
+    counted = [e for e in graph.eqns if any(True for _ in e.ins)]
+    assert sum(len(p.graph.eqns) for p in parts.values()) >= len(counted)
+    for s in range(2):
+        results = both["I", s].results + both["W", s].results
+        assert sorted(results) == sorted(parts["B", s].results)
+        assert both["I", 0].outs
