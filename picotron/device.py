@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from codegen.program import Program
+    from runtime.mpi import World
 
 
 def use_adapter(text: str | None) -> None:
@@ -17,6 +18,14 @@ def use_adapter(text: str | None) -> None:
         import runtime
 
         runtime.set_default_adapter(text)
+
+
+def open_world(timeout: float) -> World:
+    """All processes that `mpirun` started; one that waits longer than `timeout` seconds for the
+    others ends the job. Each takes the adapter of its place among those of its machine."""
+    from runtime.mpi import World
+
+    return World(timeout)
 
 
 def adapter_name() -> str:

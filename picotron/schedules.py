@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 
@@ -60,7 +61,7 @@ def _steady(
     done = list(forward[:warm_up])
     for f, b in zip(forward[warm_up:], backward, strict=False):
         done += [f, b]
-    return tuple([*done, *backward[len(forward) - warm_up :]])
+    return (*done, *backward[len(forward) - warm_up :])
 
 
 def interleaved(ranks: int, micros: int, chunks: int = 2) -> Schedule:
@@ -245,4 +246,4 @@ def split_layers(layers: int, stages: int) -> list[range]:
         raise ScheduleError(f"{layers} layers cannot be spread over {stages} pipeline stages")
     base, rest = divmod(layers, stages)
     starts = [s * base + min(s, rest) for s in range(stages + 1)]
-    return [range(a, b) for a, b in zip(starts, starts[1:], strict=False)]
+    return [range(a, b) for a, b in pairwise(starts)]

@@ -39,8 +39,8 @@ def mpi() -> ModuleType:
     try:
         return importlib.import_module("mpi4py.MPI")
     except (ImportError, RuntimeError) as error:
-        text = f"several processes need MPI: pip install 'picotron-webgpu[mpi]' ({str(error).splitlines()[0]})"
-        raise ProgramError(text) from error
+        cure = "several processes need MPI: pip install 'picotron-webgpu[mpi]'"
+        raise ProgramError(f"{cure} ({str(error).splitlines()[0]})") from error
 
 
 class World:

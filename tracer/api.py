@@ -6,7 +6,7 @@ Invariant: nothing here computes anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from typing import Any
 
@@ -52,6 +52,17 @@ def graph_of(fun: Callable) -> Callable[..., Graph]:
     return wrapper
 
 
+def closed(fun: Callable) -> Callable[..., Traced]:
+    """`closed(f)(*args)` is `graph_of(f)(*args)` with the arrays that its leading inputs stand for,
+    `constants`, and the tree of its results."""
+
+    @wraps(fun, updated=())
+    def wrapper(*args: Any, **kwargs: Any) -> Traced:
+        return _traced(fun, args, kwargs)
+
+    return wrapper
+
+
 def make_jaxpr(
     fun: Callable, static_argnums: Nums = None, return_shape: bool = False
 ) -> Callable[..., Any]:
@@ -92,6 +103,11 @@ def named_scope(name: str) -> Iterator[None]:
         yield
     finally:
         builder.scope = saved
+
+
+def stage(number: int) -> AbstractContextManager[None]:
+    """Equations traced inside belong to this stage of a pipeline; see `ir.passes.stages`."""
+    return named_scope(f"stage({number})")
 
 
 def named_call(fun: Callable, *, name: str | None = None) -> Callable:

@@ -1,9 +1,10 @@
 """Cutting a joint graph, forward and backward, into the programs of pipeline stages.
 
-Invariant: every equation of the graph is in exactly one part, save for those that depend on no
-input, which are repeated wherever they are read. An equation's stage stands in its scope, and those
-of the backward pass inherit it from the equation that they differentiate, so the cut must come
-before anything merges equations. Between stages only the values pass that neighbours hand on.
+Invariant: every equation of the graph is in exactly one part, save for those of no stage, which
+depend on constants and data alone and are repeated wherever they are read. An equation's stage
+stands in its scope, and those of the backward pass inherit it from the equation that they
+differentiate, so the cut must come before anything merges equations. Between stages only the values
+pass that neighbours hand on.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ def assign(graph: Graph, stages: Sequence[int | None]) -> Graph:
     """Tag the equations of a forward graph that have no tag yet.
 
     `stages` are those of the inputs, None for what every stage may have; an equation belongs to
-    the last stage of what it reads. Raises StageError where a tag points back to an earlier stage.
+    the last stage of what it reads. Views and casts of weights belong to whoever reads them.
+    Raises StageError where a tag points back to an earlier stage.
     """
+    weights: set[Value] = set(graph.ins)
     known: dict[Value, int | None] = dict(zip(graph.ins, stages, strict=True))
     eqns = []
     for eqn in graph.eqns:
@@ -51,11 +54,20 @@ def assign(graph: Graph, stages: Sequence[int | None]) -> Graph:
                 f"one another{describe_src(eqn.src)}"
             )
         stage = read if own is None else own
+        if all(v in weights for v in eqn.ins) and _only_moves(eqn):
+            weights.update(eqn.outs)
+            known.update((v, read) for v in eqn.outs)
+            eqns.append(eqn)
+            continue
         known.update((v, stage) for v in eqn.outs)
         if own is None and stage is not None:
             eqn = replace(eqn, scope=tagged(eqn.scope, stage))
         eqns.append(eqn)
     return Graph(graph.ins, tuple(eqns), graph.outs)
+
+
+def _only_moves(eqn: Eqn) -> bool:
+    return eqn.prim.kind == "view" or eqn.prim.name == "cast"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +113,7 @@ class _Cutter:
     def __init__(self, graph: Graph, losses: int, owners: Sequence[int]) -> None:
         self.graph, self.losses = graph, losses
         self.made = {v: e for e in graph.eqns for v in e.outs}
-        self.free = _independent(graph)
+        self.free = _of_no_stage(graph)
         needed = _ancestors(graph, graph.outs[:losses])
         self.pass_of: dict[int, str] = {}
         self.stage_of: dict[int, int] = {}
@@ -225,12 +237,13 @@ class _Cutter:
         return self.home[n] == stage and kind == last
 
 
-def _independent(graph: Graph) -> set[int]:
-    """Equations that depend on no input."""
-    made: set[Value] = set()
+def _of_no_stage(graph: Graph) -> set[int]:
+    """Equations that are of no stage and read nothing that is."""
+    made: set[Value] = set(graph.ins)
     found: set[int] = set()
     for eqn in graph.eqns:
-        if all(not isinstance(v, Var) or v in made for v in eqn.ins) and not eqn.effectful:
+        read = all(not isinstance(v, Var) or v in made for v in eqn.ins)
+        if stage_of(eqn) is None and read and not eqn.effectful:
             made.update(eqn.outs)
             found.add(id(eqn))
     return found

@@ -1,0 +1,149 @@
+"""Starting a job of several processes, one for each device of its mesh, and ending it.
+
+Invariant: a process that fails ends the whole job at once, because the others would wait for it for
+ever; nothing is trained before all processes have shown that they are of one version and have one
+configuration.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from picotron.errors import ConfigError
+
+if TYPE_CHECKING:
+    from runtime.mpi import World
+
+_COUNTS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
+PACKAGES = ("ir", "tracer", "codegen", "runtime", "picotron")
+TIMEOUT = "PICOTRON_TIMEOUT"  # seconds that a process waits for others
+_world: World | None = None
+
+
+def process_count() -> int:
+    """How many processes `mpirun` started, this one among them; 0 without it."""
+    return next((int(os.environ[name]) for name in _COUNTS if name in os.environ), 0)
+
+
+def mpirun() -> str | None:
+    """The launcher beside this interpreter, or on the path, if mpi4py can be imported."""
+    if importlib.util.find_spec("mpi4py") is None:
+        return None
+    beside = [Path(sys.executable).parent / name for name in ("mpirun", "mpiexec")]
+    found = next((str(path) for path in beside if path.exists()), None)
+    return found or shutil.which("mpirun") or shutil.which("mpiexec")
+
+
+def launch(
+    devices: int, arguments: Sequence[str], say: Callable[[str], None] = print
+) -> int | None:
+    """Start `picotron arguments` as one process for each device and wait for it: its exit code.
+
+    None if there is nothing to start: for one device, in a process that `mpirun` started, and
+    where there is no MPI; the devices are then virtual ones of this process. Raises ConfigError if
+    there are more or fewer processes than devices.
+    """
+    running = process_count()
+    if running > 1 and running != devices:
+        raise ConfigError(
+            f"mpirun started {running} processes, but dp_size x pp_size x cp_size x tp_size is "
+            f"{devices}; start it with -n {devices}, or change the sizes"
+        )
+    if running > 1 or devices == 1:
+        return None
+    launcher = mpirun()
+    if launcher is None:
+        say(
+            f"MPI is not installed (pip install 'picotron-webgpu[mpi]'), so the {devices} devices "
+            "are virtual ones of this process"
+        )
+        return None
+    command = [launcher, "-n", str(devices), sys.executable, "-m", "picotron", *arguments]
+    return subprocess.run(command, env=environment(devices), check=False).returncode
+
+
+def environment(devices: int) -> dict[str, str]:
+    """Variables of the processes: a software adapter of each takes its share of the cores, and
+    launchers that ask for permission to share cores have it."""
+    threads = str(max(1, (os.cpu_count() or 1) // devices))
+    asked = {
+        "LP_NUM_THREADS": threads,
+        "OMP_NUM_THREADS": threads,
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    }
+    return {**asked, **os.environ}
+
+
+def world(timeout: float | None = None) -> World | None:
+    """All processes of this job; None in a process that is alone."""
+    global _world
+    if _world is None and process_count() > 1:
+        from picotron.device import open_world
+
+        wait = float(os.environ.get(TIMEOUT, "600")) if timeout is None else timeout
+        _world = open_world(wait)
+    return _world
+
+
+def guarded(run: Callable[[World | None], int], timeout: float | None = None) -> int:
+    """`run()` in a process that may be one of many: if it fails, it ends all of them.
+
+    The traceback is printed first. Returns the exit code.
+    """
+    here = world(timeout)
+    if here is None:
+        return run(None)
+    try:
+        code = run(here)
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1
+    except BaseException:
+        print(f"picotron: rank {here.rank} failed:", file=sys.stderr)
+        traceback.print_exc()
+        code = 1
+    if code:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        here.abort(code)
+    return code
+
+
+# --- one job --------------------------------------------------------------------------------------
+
+
+def check_equal(here: World, facts: Mapping[str, Any]) -> None:
+    """Raises ConfigError in every process if they differ in one of the facts, named."""
+    told = {name: json.dumps(value, sort_keys=True, default=str) for name, value in facts.items()}
+    problems = []
+    for name, value in told.items():
+        others = here.agree(name, value)
+        if others:
+            ranks = ", ".join(str(rank) for rank, _ in others)
+            problems.append(f"rank {ranks} has another {name} than rank 0")
+    if problems:
+        raise ConfigError(f"the processes of this job differ: {'; '.join(problems)}")
+
+
+def package_digest() -> str:
+    """A hash of the source of every package here, so that two versions are never one job."""
+    root, digest = Path(__file__).resolve().parent.parent, hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+__all__ = ["check_equal", "environment", "guarded", "launch", "mpirun", "package_digest", "world"]

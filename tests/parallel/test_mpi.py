@@ -1,0 +1,106 @@
+"""Several processes over MPI: the same collectives, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from picotron import launch
+from picotron.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def loads_mpi() -> bool:
+    """Whether there is a launcher and a library; asked in another process, since a process that has
+    initialised MPI cannot start jobs."""
+    code = "from mpi4py import MPI"
+    asked = launch.mpirun() and subprocess.run([sys.executable, "-c", code], capture_output=True)
+    return bool(asked) and asked.returncode == 0
+
+
+needs_mpi = pytest.mark.skipif(not loads_mpi(), reason="MPI is not installed")
+
+
+def ranks(case: str, count: int, **env: str) -> subprocess.CompletedProcess:
+    command = [launch.mpirun(), "-n", str(count), sys.executable, "-W", "ignore"]
+    command += ["-m", "tests.parallel.ranks", case]
+    variables = {**launch.environment(count), **env}
+    return subprocess.run(
+        command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=120
+    )
+
+
+@needs_mpi
+@pytest.mark.parametrize(("count", "per_node"), [(2, 0), (4, 2), (4, 3)])
+def test_collectives(count, per_node):
+    """On one node, on two, and on nodes of unequal size."""
+    done = ranks("collectives", count, PICOTRON_RANKS_PER_NODE=str(per_node))
+    assert done.returncode == 0, done.stderr
+
+
+@needs_mpi
+def test_a_process_that_raises_ends_the_job_with_its_traceback():
+    start = time.monotonic()
+    done = ranks("raises", 2)
+    assert done.returncode != 0 and time.monotonic() - start < 20
+    assert "rank 1 failed" in done.stderr and "ValueError: a defect of rank 1" in done.stderr
+
+
+@needs_mpi
+def test_a_process_that_hangs_ends_the_job_and_is_named():
+    done = ranks("hangs", 2, WATCHDOG="1")
+    assert done.returncode != 0
+    assert "rank 0 has waited for others for more than 1 s" in done.stderr
+    assert "rank 1:" in done.stderr and "in a nap" in done.stderr
+
+
+@needs_mpi
+def test_another_configuration_is_refused():
+    done = ranks("differs", 4)
+    assert done.returncode != 0
+    assert "rank 2, 3 has another configuration than rank 0" in done.stderr
+
+
+def test_as_many_processes_as_devices(monkeypatch):
+    monkeypatch.setenv("PMI_SIZE", "3")
+    with pytest.raises(ConfigError, match=r"started 3 processes, but .* is 4; start it with -n 4"):
+        launch.launch(4, [])
+    monkeypatch.setenv("PMI_SIZE", "4")
+    assert launch.launch(4, []) is None
+
+
+def test_without_mpi_devices_are_virtual(monkeypatch):
+    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    said = []
+    monkeypatch.setattr(launch, "mpirun", lambda: None)
+    assert launch.launch(4, ["train"], said.append) is None
+    assert "the 4 devices are virtual ones of this process" in said[0]
+    assert launch.launch(1, []) is None
+
+
+def test_the_launcher_runs_this_interpreter(monkeypatch):
+    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    calls = []
+
+    def run(command, env, check):
+        calls.append((command, env))
+        return subprocess.CompletedProcess(command, 7)
+
+    monkeypatch.setattr(launch, "mpirun", lambda: "mpirun")
+    monkeypatch.setattr(subprocess, "run", run)
+    assert launch.launch(2, ["train", "--dp", "2"]) == 7
+    command, env = calls[0]
+    assert command == ["mpirun", "-n", "2", sys.executable, "-m", "picotron", "train", "--dp", "2"]
+    assert int(env["LP_NUM_THREADS"]) >= 1 and env["PATH"] == os.environ["PATH"]
+
+
+def test_packages_are_told_apart():
+    assert launch.package_digest() == launch.package_digest() and len(launch.package_digest()) == 16
