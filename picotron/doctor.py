@@ -27,7 +27,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from codegen.profile import LAVAPIPE, WEBGPU_DEFAULT
-from runtime import lavapipe
+from runtime import lavapipe, mesa
 
 if TYPE_CHECKING:
     from runtime.device import AdapterInfo
@@ -50,6 +50,7 @@ _USEFUL = {
 }
 _LOW_DISK = 1 << 30
 _NO_DISK = 100 << 20
+_CHECK_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,13 @@ class Check:
     cure: str = ""
 
 
-def run(fix: bool = False, adapter: str | None = None) -> int:
+def run(fix: bool = False, adapter: str | None = None, newer_driver: bool = False) -> int:
     """Print the report; returns the exit code: 0 if training could start, 1 if not.
 
     `adapter` selects one as `--adapter` does: part of its name, a backend, or an index. With
     `fix`, a machine that offers no adapter, or only OpenGL in software, gets a software Vulkan
-    driver, and the report is made again.
+    driver, and the report is made again. With `newer_driver`, one whose adapter is lavapipe gets
+    the newest that its package source offers, beside the system's and after a check.
     """
     console = Console()
     checks = check_host()
@@ -77,6 +79,8 @@ def run(fix: bool = False, adapter: str | None = None) -> int:
             code = _install_driver(console, adapter)
             if code == 0 or not infos:
                 return code
+        if newer_driver:
+            return _renew_driver(console, infos, adapter)
         checks += check_adapters(infos, adapter)
     _print(console, checks)
     return int(any(check.state == FAIL for check in checks))
@@ -85,11 +89,45 @@ def run(fix: bool = False, adapter: str | None = None) -> int:
 def _install_driver(console: Console, adapter: str | None) -> int:
     console.print("no Vulkan adapter found: installing a software one (about 60 MB to fetch) ...")
     try:
-        console.print(lavapipe.install())
-    except lavapipe.InstallError as error:
+        console.print(mesa.install())
+    except mesa.InstallError as error:
         console.print(f"[bold red]failed[/] {escape(str(error))}")
         return 1
-    # A new process, because this one has loaded what Vulkan libraries there were before.
+    return _report_anew(adapter)
+
+
+def _renew_driver(console: Console, infos: Sequence[AdapterInfo], adapter: str | None) -> int:
+    used = next(
+        (info for info in infos if "Mesa" in info.driver and info.backend == "Vulkan"), None
+    )
+    if used is None:
+        console.print("the adapter here is not Mesa's lavapipe: there is no driver to renew")
+        return 1
+    console.print(f"looking for a newer lavapipe than {used.driver}, to be checked for minutes ...")
+    try:
+        console.print(mesa.renew(used.driver, _check_driver))
+    except mesa.InstallError as error:
+        console.print(f"[bold red]failed[/] {escape(str(error))}")
+        return 1
+    return _report_anew(adapter)
+
+
+def _check_driver(environment: Mapping[str, str]) -> str | None:
+    """What is wrong with the driver that `environment` selects; None if it computes as numpy."""
+    command = [sys.executable, "-W", "ignore", "-m", "picotron.selfcheck"]
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True,
+            timeout=_CHECK_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"its check took more than {_CHECK_SECONDS} seconds"
+    last = (done.stdout or done.stderr).strip().splitlines()[-1:]
+    return None if done.returncode == 0 else (last or ["its check failed"])[0]
+
+
+def _report_anew(adapter: str | None) -> int:
+    """The report of a new process: this one has loaded what Vulkan libraries there were before."""
     again = f"import sys; from picotron.doctor import run; sys.exit(run(False, {adapter!r}))"
     return subprocess.run([sys.executable, "-c", again], check=False).returncode
 

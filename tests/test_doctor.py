@@ -10,12 +10,13 @@ from collections import namedtuple
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from codegen.profile import WEBGPU_DEFAULT
-from picotron import doctor
+from picotron import doctor, selfcheck
 from picotron.doctor import FAIL, OK, WARN, Check
-from runtime import lavapipe
+from runtime import lavapipe, mesa
 from runtime.adapter import AdapterInfo
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -172,7 +173,7 @@ def test_fix_installs_a_driver_and_reports_anew(
 ) -> None:
     done = []
     monkeypatch.setattr(doctor, "_adapters", lambda: before)
-    monkeypatch.setattr(lavapipe, "install", lambda: done.append("install") or "installed it")
+    monkeypatch.setattr(mesa, "install", lambda: done.append("install") or "installed it")
     monkeypatch.setattr(doctor.subprocess, "run", lambda command, check: _rerun(done, command))
     assert doctor.run(fix=True, adapter="0") == 0
     assert done[0] == "install"
@@ -186,7 +187,7 @@ def _rerun(done: list, command: list[str]) -> subprocess.CompletedProcess:
 
 def test_fix_leaves_a_machine_with_an_adapter_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_adapters", lambda: [adapter()])
-    monkeypatch.setattr(lavapipe, "install", lambda: pytest.fail("installed a driver"))
+    monkeypatch.setattr(mesa, "install", lambda: pytest.fail("installed a driver"))
     assert doctor.run(fix=True) == 1  # the made-up adapter does not open
 
 
@@ -194,10 +195,10 @@ def test_a_failed_fix_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse() -> str:
-        raise lavapipe.InstallError("no network [here]")
+        raise mesa.InstallError("no network [here]")
 
     monkeypatch.setattr(doctor, "_adapters", list)
-    monkeypatch.setattr(lavapipe, "install", refuse)
+    monkeypatch.setattr(mesa, "install", refuse)
     assert doctor.run(fix=True) == 1
     assert "no network [here]" in capsys.readouterr().out
 
@@ -300,7 +301,7 @@ def test_drivers_of_the_system_come_first(linker: Linker, tmp_path: Path) -> Non
 def test_libraries_of_the_system_are_preferred(linker: Linker) -> None:
     linker.system |= {"libvulkan.so.1", "libLLVM-15.so.1", "libz3.so.4"}
     folder = unpacked()
-    assert lavapipe.preload(folder / "lib") == {"libvulkan_lvp.so", "libdrm.so.2"}
+    assert lavapipe.preload((folder / "lib",)) == {"libvulkan_lvp.so", "libdrm.so.2"}
 
 
 @linux
@@ -366,6 +367,8 @@ case "$*" in
     *" install "*)
         [ -e "$FAKE/fresh" ] || { echo "E: 404" >&2; exit 100; }
         [ -z "$archives" ] || : >"$archives/mesa.deb" ;;
+    *" indextargets "*|indextargets*) echo "http://packages.example/debian" ;;
+    *" download "*) : >"mesa-vulkan-drivers_25.0.7-2_amd64.deb" ;;
 esac
 """
 FAKE_DPKG = '#!/bin/sh\nmkdir -p "$3" && cp -R "$FAKE/content/." "$3"\n'
@@ -391,14 +394,14 @@ def apt(linker: Linker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path
     monkeypatch.setenv("PATH", f"{fake / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE", str(fake))
     monkeypatch.setenv("OFFLINE", "")
-    monkeypatch.setattr(lavapipe.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(mesa.os, "geteuid", lambda: 1000)
     return fake
 
 
 @linux
 def test_a_plain_user_gets_the_driver_in_the_cache_folder(apt: Path) -> None:
     folder = lavapipe.driver_folder()
-    assert str(folder) in lavapipe.install()
+    assert str(folder) in mesa.install()
     kept = {path.name for path in (folder / "lib").iterdir()}
     assert kept == set(NEEDS) - {"libc.so.6", "libvulkan_radeon.so"}
     assert (folder / "lib/libLLVM-15.so.1").read_text() == "the real file"
@@ -414,15 +417,15 @@ def test_a_plain_user_gets_the_driver_in_the_cache_folder(apt: Path) -> None:
 def test_installing_over_a_broken_driver_replaces_it(apt: Path, linker: Linker) -> None:
     folder = unpacked({"libvulkan.so.1"})
     assert not lavapipe.activate()
-    lavapipe.install()
+    mesa.install()
     assert lavapipe.activate()
     assert "libvulkan_lvp.so" in linker.loaded and (folder / "lib/libz3.so.4").exists()
 
 
 @linux
 def test_root_gets_the_package(apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lavapipe.os, "geteuid", lambda: 0)
-    assert "apt-get" in lavapipe.install()
+    monkeypatch.setattr(mesa.os, "geteuid", lambda: 0)
+    assert "apt-get" in mesa.install()
     log = (apt / "log").read_text().splitlines()
     assert len(log) == 3 and "mesa-vulkan-drivers" in log[0] and log[0] == log[2]
     assert not any("download-only" in line for line in log)
@@ -434,18 +437,18 @@ def test_root_gets_the_package(apt: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_no_network_is_one_clear_error(
     apt: Path, monkeypatch: pytest.MonkeyPatch, user: int
 ) -> None:
-    monkeypatch.setattr(lavapipe.os, "geteuid", lambda: user)
+    monkeypatch.setattr(mesa.os, "geteuid", lambda: user)
     monkeypatch.setenv("OFFLINE", "1")
-    with pytest.raises(lavapipe.InstallError, match=r"apt-get .*update` failed: E: no network"):
-        lavapipe.install()
+    with pytest.raises(mesa.InstallError, match=r"apt-get .*update` failed: E: no network"):
+        mesa.install()
     assert not lavapipe.driver_folder().exists()
 
 
 @linux
 def test_a_package_without_lavapipe_is_refused(apt: Path) -> None:
     (apt / "content/usr/lib/x86_64-linux-gnu/libvulkan_lvp.so").unlink()
-    with pytest.raises(lavapipe.InstallError, match="holds no lavapipe"):
-        lavapipe.install()
+    with pytest.raises(mesa.InstallError, match="holds no lavapipe"):
+        mesa.install()
 
 
 @linux
@@ -453,8 +456,64 @@ def test_other_systems_are_told_their_own_command(
     linker: Linker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lavapipe.shutil, "which", lambda tool: tool if tool == "pacman" else None)
-    with pytest.raises(lavapipe.InstallError, match="pacman -S vulkan-swrast"):
-        lavapipe.install()
-    monkeypatch.setattr(lavapipe.sys, "platform", "darwin")
-    with pytest.raises(lavapipe.InstallError, match="graphics driver"):
-        lavapipe.install()
+    with pytest.raises(mesa.InstallError, match="pacman -S vulkan-swrast"):
+        mesa.install()
+    monkeypatch.setattr(mesa.sys, "platform", "darwin")
+    with pytest.raises(mesa.InstallError, match="graphics driver"):
+        mesa.install()
+
+
+def _renewed(monkeypatch: pytest.MonkeyPatch, driver: str, problem: str | None = None) -> str:
+    monkeypatch.setattr(mesa, "_codename", lambda: "bookworm")
+    return mesa.renew(driver, lambda environment: problem)
+
+
+@linux
+def test_a_newer_lavapipe_takes_the_place_of_the_systems(
+    apt: Path, linker: Linker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    linker.system |= {"libvulkan.so.1", "libLLVM-15.so.1", "libz3.so.4", "libdrm.so.2"}
+    system_driver(tmp_path, "lvp_icd.x86_64.json")
+    nvidia = system_driver(tmp_path, "nvidia_icd.json")
+    assert "25.0.7" in _renewed(monkeypatch, "Mesa 22.3.6 (LLVM 15.0.6)")
+    folder = lavapipe.newer_folder()
+    assert {path.name for path in (folder / "lib").iterdir()} == {"libvulkan_lvp.so"}
+    manifest = json.loads((folder / lavapipe.ICD).read_text())
+    assert manifest["ICD"]["library_path"] == str(folder / "lib/libvulkan_lvp.so")
+    assert list(folder.parent.iterdir()) == [folder]
+    assert lavapipe.activate()
+    assert os.environ["VK_ICD_FILENAMES"] == f"{nvidia}:{folder / lavapipe.ICD}"
+
+
+@linux
+def test_a_lavapipe_that_is_not_newer_is_not_unpacked(
+    apt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "25.0.8 stays" in _renewed(monkeypatch, "Mesa 25.0.8-1")
+    assert not lavapipe.newer_folder().exists()
+
+
+@linux
+def test_a_newer_lavapipe_that_computes_wrongly_is_not_kept(
+    apt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(mesa.InstallError, match="is not used: a sort is off"):
+        _renewed(monkeypatch, "Mesa 22.3.6", "a sort is off by 1")
+    assert not lavapipe.newer_folder().exists()
+
+
+@linux
+def test_other_systems_have_no_newer_lavapipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mesa, "_codename", lambda: None)
+    with pytest.raises(mesa.InstallError, match="only Debian's backports"):
+        mesa.renew("Mesa 22.3.6", lambda environment: None)
+
+
+@pytest.mark.device
+def test_the_drivers_check_finds_wrong_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = ("a sum", lambda x: x.sum(), (np.ones(70_000, np.float32),))
+    monkeypatch.setattr(selfcheck, "cases", lambda: [case])
+    assert selfcheck.first_difference() is None
+    count = iter((1.0, 2.0))
+    monkeypatch.setattr(selfcheck, "device_get", lambda x: np.full(3, next(count)))
+    assert "a sum is off by 5" in selfcheck.first_difference()

@@ -11,10 +11,14 @@ class Doctor:
 
     fix: bool = False
     """Install a software driver if there is no adapter."""
+    newer_driver: bool = False
+    """Unpack the newest software driver of Debian's backports beside the system's, if it computes
+    what numpy does. Mesa 25 runs kernels about twice as fast as Mesa 22 and compiles each, once,
+    more than ten times as long."""
     adapter: str | None = None
     """Judge this adapter instead of the one that would be chosen."""
 
     def run(self) -> int:
         from picotron import doctor
 
-        return doctor.run(fix=self.fix, adapter=self.adapter)
+        return doctor.run(self.fix, self.adapter, self.newer_driver)
