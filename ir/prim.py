@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .factors import Factors
 from .graph import Aval, Eqn, Graph, Value, Var
 
 KINDS = (
@@ -96,6 +97,19 @@ class Primitive:
     def batched(self, mask: tuple[bool, ...], results: int, **params: Any) -> tuple[bool, ...]:
         """Which results of `batch` lead with the mapped axis; if `named`, `params` has `name`."""
         return (self.named or any(mask),) * results
+
+    def factors(self, *avals: Aval, **params: Any) -> Factors:
+        """Which axes of operands and results are one and the same; see `ir.factors`."""
+        raise TypeError(f"{self.name} has no factor rule")
+
+    def linear(self, mask: tuple[bool, ...], **params: Any) -> bool:
+        """Whether the sum over results for parts of the operands in `mask` is the result for the
+        sums: f(x1 + x2, y) = f(x1, y) + f(x2, y)."""
+        return False
+
+    def localise(self, params: dict[str, Any], ins: tuple, outs: tuple) -> dict[str, Any]:
+        """`params` for parts of operands and results, of the shapes `ins` and `outs`."""
+        return params
 
     def flops(self, *avals: Aval, **params: Any) -> int:
         """Floating-point operations of one evaluation."""

@@ -15,6 +15,11 @@ from math import prod
 
 import numpy as np
 
+
+class ShardingTypeError(TypeError):
+    """Operands lie on the mesh in ways that do not say how the result should."""
+
+
 Axes = tuple[str, ...]
 Coords = Mapping[str, int]
 

@@ -477,6 +477,13 @@ def _checkpoint_name(rng: Rng) -> Iterator[Sample]:
         yield Sample("checkpoint_name", (aval,), {"name": "a value"})
 
 
+def _sharding_constraint(rng: Rng) -> Iterator[Sample]:
+    for aval in mixed(rng):
+        dims = tuple(("x",) if rng.integers(2) else None for _ in aval.shape)
+        params = {"dims": dims, "unreduced": ("y",), "dual": bool(rng.integers(2))}
+        yield Sample("sharding_constraint", (aval,), params)
+
+
 def _optimization_barrier(rng: Rng) -> Iterator[Sample]:
     for aval in mixed(rng):
         yield Sample("optimization_barrier", (aval, Aval((5,), f32))[: int(rng.integers(1, 3))])
@@ -542,6 +549,7 @@ SAMPLES |= {"layer_norm": _norm("layer_norm", 2), "rope": _rope, "cross_entropy"
 SAMPLES |= {n: _attention(n) for n in ("attention", "attention_dq", "attention_dkv")}
 SAMPLES |= {"custom_vjp": _custom_vjp, "remat": _remat, "checkpoint_name": _checkpoint_name}
 SAMPLES |= {"optimization_barrier": _optimization_barrier, "scan": _scan}
+SAMPLES |= {"sharding_constraint": _sharding_constraint}
 SAMPLES |= {"while_loop": _while_loop}
 SAMPLES |= {"cond": _cond, "custom_jvp": _custom_jvp}
 # Collectives mean something under `vmap` alone, effects have no results: test_collectives.py and

@@ -199,7 +199,8 @@ def expand(graph: Graph, keep: Callable[[Eqn], bool] = lambda eqn: False) -> Gra
         return builder.close([read(env, v) for v in graph.outs])
 
 
-_MARKS = ("stop_gradient", "checkpoint_name")  # identities that mean something to transformations
+# Identities that mean something to transformations.
+_MARKS = ("stop_gradient", "checkpoint_name", "sharding_constraint")
 
 
 def _expanded(eqn: Eqn, ins: list[Value], keep: Callable[[Eqn], bool], builder) -> tuple:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..build import emit, inline
+from ..factors import Factors
 from ..graph import Aval, Eqn, Graph, Lit, Value, Var
 from ..prim import Primitive, register
 from .contract import roles
@@ -179,6 +180,7 @@ class checkpoint_name(Elementwise):
 
     name = "checkpoint_name"
     accepts = ANY
+    sums = ((True,),)
 
     def typeof(self, x: Aval, *, name: str) -> Aval:
         return x
@@ -210,6 +212,13 @@ class optimization_barrier(Primitive):
 
     def vjp(self, cts, outs, *ins):
         return cts
+
+    def factors(self, *avals):
+        dims = tuple(tuple((i, d) for d in range(a.ndim)) for i, a in enumerate(avals))
+        return Factors(dims, dims)
+
+    def linear(self, mask):
+        return True
 
     def batch(self, ins, mask, size):
         return emit(optimization_barrier, *ins)

@@ -14,6 +14,7 @@ from string import ascii_letters
 import numpy as np
 
 from ..build import emit
+from ..factors import Factors
 from ..graph import Aval
 from ..prim import Primitive, register
 
@@ -80,6 +81,13 @@ class dot(Primitive):
     def eval(self, x, y, *, spec):
         wide = [v.astype(np.float32) if v.dtype.itemsize == 2 else v for v in (x, y)]
         return np.einsum(spec, *wide, optimize=True).astype(x.dtype)
+
+    def factors(self, x, y, *, spec):
+        a, b, out = parse(spec)
+        return Factors((tuple(a), tuple(b)), (tuple(out),))
+
+    def linear(self, mask, *, spec):
+        return mask.count(True) == 1
 
     def batch(self, ins, mask, size, *, spec):
         return emit(dot, *ins, spec=batched_spec(spec, mask))

@@ -14,6 +14,7 @@ from string import ascii_letters
 import numpy as np
 
 from ..build import emit, lit
+from ..factors import Factors
 from ..graph import Aval, Value
 from ..prim import register
 from .contract import batched_spec, dot, parse, roles
@@ -64,6 +65,10 @@ class windows(View):
         steps = dict(zip(axes, strides, strict=True))
         places = [np.s_[:: steps.get(d, 1)] for d in range(x.ndim)]
         return every[(*places, *(np.s_[::d] for d in dilations))]
+
+    def factors(self, x, *, axes, sizes, **params):
+        dims = tuple(None if d in axes else d for d in range(x.ndim))
+        return Factors((dims,), ((*dims, *(None for _ in sizes)),))
 
     def index(self, coords, x: Aval, *, axes, sizes, strides, dilations):
         at, inner = list(coords[: x.ndim]), coords[x.ndim :]
@@ -147,6 +152,13 @@ class conv(Composite):
         fresh = [c for c in ascii_letters if c not in spec][: len(axes)]
         inner = dict(zip((a[d] for d in axes), fresh, strict=True))
         return _product(x, a + "".join(fresh), w, "".join(inner.get(c, c) for c in b), letters)
+
+    def factors(self, x, w, *, spec, spatial, **params):
+        parts = [tuple(None if c in spatial else c for c in part) for part in parse(spec)]
+        return Factors(tuple(parts[:2]), tuple(parts[2:]))
+
+    def linear(self, mask, **params):
+        return mask.count(True) == 1
 
     def batch(self, ins, mask, size, *, spec, **rest):
         return emit(conv, *ins, spec=batched_spec(spec, mask), **rest)

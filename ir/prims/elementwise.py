@@ -12,6 +12,7 @@ import numpy as np
 
 from ..build import emit, lit_like
 from ..dtypes import DTYPES, DType, bool_, half, u32
+from ..factors import alike
 from ..graph import Aval, Value
 from ..prim import Primitive, register
 from .lead import lead_all
@@ -56,6 +57,15 @@ class Elementwise(Primitive):
     def batch(self, ins, mask, size, **params):
         return emit(self, *lead_all(ins, mask, size), **params)
 
+    def factors(self, *avals, **params):
+        return alike(len(avals), avals[0].ndim)
+
+    def linear(self, mask, **params):
+        return mask in self.sums
+
+    # Operands in which it is linear, together.
+    sums: tuple[tuple[bool, ...], ...] = ()
+
     def result(self, operand: DType) -> DType:
         return operand
 
@@ -83,6 +93,7 @@ class Compare(Binary):
 @register
 class add(Binary):
     name = "add"
+    sums = ((True, True),)
 
     def eval(self, x, y):
         return x + y
@@ -94,6 +105,7 @@ class add(Binary):
 @register
 class sub(Binary):
     name = "sub"
+    sums = ((True, True),)
 
     def eval(self, x, y):
         return x - y
@@ -105,6 +117,7 @@ class sub(Binary):
 @register
 class mul(Binary):
     name = "mul"
+    sums = ((True, False), (False, True))
 
     def eval(self, x, y):
         return x * y
@@ -118,6 +131,7 @@ class div(Binary):
     """Floats divide; integers divide towards zero, and by zero give 0."""
 
     name = "div"
+    sums = ((True, False),)
 
     def eval(self, x, y):
         if np.asarray(x).dtype.kind == "f":
@@ -311,6 +325,7 @@ class select(Elementwise):
 
     name = "select"
     arity = 3
+    sums = ((False, True, True),)
 
     def typeof(self, cond: Aval, x: Aval, y: Aval) -> Aval:
         if cond.dtype is not bool_:
@@ -336,6 +351,7 @@ class select(Elementwise):
 class neg(Elementwise):
     name = "neg"
     accepts = NUMBER
+    sums = ((True,),)
 
     def eval(self, x):
         return -x
@@ -497,6 +513,7 @@ class cast(Elementwise):
 
     name = "cast"
     accepts = ANY
+    sums = ((True,),)  # between floats; sums are over floats alone
 
     def typeof(self, x: Aval, *, dtype: DType) -> Aval:
         return Aval(x.shape, dtype)
@@ -535,6 +552,7 @@ class stop_gradient(Elementwise):
 
     name = "stop_gradient"
     accepts = ANY
+    sums = ((True,),)
 
     def eval(self, x):
         return x

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..build import build, emit, inline, lit, lit_like
 from ..dtypes import i32, lowest
+from ..factors import Factors, alike
 from ..graph import Aval, Value
 from ..prim import Primitive, register
 from .contract import dot
@@ -57,6 +58,11 @@ class Composite(Primitive):
         avals = [Aval(v.aval.shape[m:], v.aval.dtype) for v, m in zip(ins, mask, strict=True)]
         outs = inline(batch_all(self.expansion(avals, params), mask, size), ins, attribute=False)
         return tuple(outs) if self.multi else outs[0]
+
+    def factors(self, x, *rest, **params):
+        """Every row by itself; what else there is belongs to the last axis."""
+        rows = alike(1, x.ndim, but=(x.ndim - 1,))
+        return Factors((*rows.ins, *((None,) * a.ndim for a in rest)), rows.outs)
 
     def flops(self, *avals, **params):
         graph = self.expansion(avals, params)
@@ -238,6 +244,12 @@ class rope(Composite):
         wide = [broadcast_to(t, halves, (1, 4)) for t in (cos, sin)]
         return reshape_to(pairs * wide[0] + swapped * wide[1], x.aval.shape)
 
+    def factors(self, x, cos, sin):
+        return Factors((("b", "s", "n", None), ("s", None), ("s", None)), (("b", "s", "n", None),))
+
+    def linear(self, mask):
+        return mask == (True, False, False)
+
     def batch(self, ins, mask, size):
         # The members become further rows of the batch, or, with tables of their own, positions.
         if not any(mask[1:]):
@@ -283,6 +295,10 @@ class cross_entropy(Composite):
         top, total = self._partition(logits)
         return top + emit(log, total) - gold
 
+    def factors(self, logits, labels):
+        rows = tuple(range(labels.ndim))
+        return Factors(((*rows, None), rows), (rows,))
+
     def batch(self, ins, mask, size):
         return emit(cross_entropy, *lead_all(ins, mask, size))
 
@@ -313,6 +329,14 @@ class Attention(Composite):
     """
 
     has_kernel = True
+
+    def factors(self, *avals, causal, scale):
+        """Sequences and heads; queries too if they see all keys, whose gradients sum over them."""
+        s = None if causal else "s"
+        q, k, rows = ("b", s, "n", None), ("b", None, "n", None), ("b", "n", s)
+        ins = (q, k, k, q, rows, rows)[: len(avals)]
+        outs = {"attention": (q, rows), "attention_dq": (q,), "attention_dkv": (k, k)}
+        return Factors(ins, outs[self.name])
 
     def batch(self, ins, mask, size, **params):
         ins = lead_all(ins, mask, size)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..build import emit, lit, lit_like
 from ..dtypes import bool_, i32
+from ..factors import Factors, alike
 from ..graph import Aval, Lit, Value
 from ..prim import Primitive, register
 from .lead import front, inward, lead, lead_all
@@ -53,6 +54,14 @@ class take(Primitive):
             return np.zeros(out, x.dtype)
         x = x.reshape(members, *x.shape[batch:])
         return x[np.arange(members)[:, None], places.reshape(members, -1)].reshape(out)
+
+    def factors(self, x, ids, *, batch=0, unique=False):
+        where = tuple(("id", d) if d >= batch else d for d in range(ids.ndim))
+        rest = tuple(range(batch + 1, x.ndim))
+        return Factors(((*range(batch), None, *rest), where), ((*where, *rest),))
+
+    def linear(self, mask, **params):
+        return mask == (True, False)
 
     def batch(self, ins, mask, size, *, batch=0, **params):
         x, ids = ins
@@ -105,6 +114,16 @@ class dynamic_slice(Primitive):
     def eval(self, x, *starts, sizes):
         return x[_window(x.shape, starts, sizes)]
 
+    def factors(self, x, *starts, sizes):
+        kept = alike(1, x.ndim, but=[d for d in range(x.ndim) if sizes[d] != x.shape[d]])
+        return Factors((*kept.ins, *(() for _ in starts)), kept.outs)
+
+    def linear(self, mask, *, sizes):
+        return not any(mask[1:])
+
+    def localise(self, params, ins, outs):
+        return {"sizes": outs[0]}
+
     def batch(self, ins, mask, size, *, sizes):
         x, *starts = ins
         if not any(mask[1:]):
@@ -142,6 +161,13 @@ class dynamic_update(Primitive):
         out = np.array(x)
         out[_window(x.shape, starts, update.shape)] = update
         return out
+
+    def factors(self, x, update, *starts):
+        kept = alike(2, x.ndim, but=[d for d in range(x.ndim) if update.shape[d] != x.shape[d]])
+        return Factors((*kept.ins, *(() for _ in starts)), kept.outs)
+
+    def linear(self, mask):
+        return all(mask[:2]) and not any(mask[2:])
 
     def batch(self, ins, mask, size):
         from .elementwise import and_, select

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..build import emit, lit_like
 from ..dtypes import DType, bool_, dtype, highest, i32, lowest
+from ..factors import Factors
 from ..graph import Aval, Value
 from ..prim import Primitive, register
 from .lead import behind
@@ -28,6 +29,13 @@ class Reduce(Primitive):
         if list(axes) != sorted(set(axes)) or any(not 0 <= a < x.ndim for a in axes):
             raise TypeError(f"{self.name} of {x} over axes {axes}: no such axes")
         return Aval(tuple(n for d, n in enumerate(x.shape) if d not in axes), x.dtype)
+
+    def factors(self, x, *, axes):
+        dims = tuple(range(x.ndim))
+        return Factors((dims,), (tuple(d for d in dims if d not in axes),), self.monoid)
+
+    def linear(self, mask, *, axes):
+        return self.monoid == "add"
 
     def batch(self, ins, mask, size, *, axes):
         return emit(self, *ins, axes=behind(axes))

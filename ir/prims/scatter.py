@@ -12,6 +12,7 @@ import numpy as np
 
 from ..build import emit, lit_like
 from ..dtypes import bool_, i32
+from ..factors import Factors
 from ..graph import Aval, Value
 from ..prim import Primitive, register
 from .index import check_ids, fits, rows_at, take_inside
@@ -66,6 +67,15 @@ class scatter(Primitive):
         new = updates.reshape(*flat.shape, *x.shape[batch + 1 :])
         COMBINE[combine].at(out, places[keep], new[keep].astype(wide))
         return out.reshape(x.shape).astype(x.dtype)
+
+    def factors(self, x, ids, updates, *, combine, batch=0, **promises):
+        where = tuple(("id", d) if d >= batch else d for d in range(ids.ndim))
+        rest = tuple(range(batch + 1, x.ndim))
+        rows = (*range(batch), None, *rest)
+        return Factors((rows, where, (*where, *rest)), (rows,), combine)
+
+    def linear(self, mask, *, combine, **params):
+        return combine == "add" and mask == (True, False, True)
 
     def batch(self, ins, mask, size, *, batch=0, **params):
         x, ids, updates = ins
@@ -172,6 +182,10 @@ class runs(Primitive):
 
     def vjp(self, ct, out, *ins, combine, longest):
         raise ValueError("differentiation does not work through runs; differentiate the scatter")
+
+    def factors(self, x, start, stop, values, **params):
+        rest = tuple(range(1, x.ndim))
+        return Factors((("row", *rest), ("row",), ("row",), (None, *rest)), (("row", *rest),))
 
     def batch(self, ins, mask, size, **params):
         x, start, stop, values = lead_all(ins, mask, size)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..build import emit, lit_like
 from ..dtypes import highest, i32
+from ..factors import alike
 from ..graph import Aval, Value
 from ..prim import Primitive, register
 from .views import broadcast_to, iota, pad, reshape_to, rev
@@ -38,6 +39,9 @@ class sort(Primitive):
     def eval(self, keys):
         order = np.argsort(keys, axis=-1, kind="stable").astype(np.int32)
         return np.take_along_axis(keys, order, -1), order
+
+    def factors(self, keys):
+        return alike(1, keys.ndim, results=2, but=(keys.ndim - 1,))
 
     def batch(self, ins, mask, size):
         return emit(sort, *ins)

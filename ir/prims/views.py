@@ -14,6 +14,7 @@ import numpy as np
 
 from ..build import emit, lit_like
 from ..dtypes import DType, bool_
+from ..factors import Factors, alike, regrouped
 from ..graph import Aval, Value
 from ..prim import Primitive, register
 from .lead import behind, lead_all
@@ -23,6 +24,9 @@ class View(Primitive):
     """One operand; `index` gives the operand coordinates of the result coordinates."""
 
     kind = "view"
+
+    def linear(self, mask, **params):
+        return all(mask)
 
 
 def unflatten(flat, shape: Sequence[int]) -> list:
@@ -62,6 +66,13 @@ class broadcast(View):
             spread[d] = n
         return np.broadcast_to(x.reshape(spread), shape)
 
+    def factors(self, x, *, shape, dims):
+        kept = tuple(d if n == shape[d] else None for n, d in zip(x.shape, dims, strict=True))
+        return Factors((kept,), (tuple(range(len(shape))),))
+
+    def localise(self, params, ins, outs):
+        return {**params, "shape": outs[0]}
+
     def index(self, coords, x: Aval, *, shape, dims):
         return [coords[d] if n > 1 else 0 for n, d in zip(x.shape, dims, strict=True)]
 
@@ -87,6 +98,12 @@ class reshape(View):
     def eval(self, x, *, shape):
         return x.reshape(shape)
 
+    def factors(self, x, *, shape):
+        return regrouped(x.shape, shape)
+
+    def localise(self, params, ins, outs):
+        return {"shape": outs[0]}
+
     def index(self, coords, x: Aval, *, shape):
         return unflatten(flatten(coords, shape), x.shape)
 
@@ -110,6 +127,9 @@ class transpose(View):
 
     def eval(self, x, *, perm):
         return x.transpose(perm)
+
+    def factors(self, x, *, perm):
+        return Factors((tuple(range(x.ndim)),), (tuple(perm),))
 
     def index(self, coords, x: Aval, *, perm):
         back = [None] * len(perm)
@@ -144,6 +164,16 @@ class slice(View):
 
         return x[tuple(map(builtins.slice, start, limit, stride))]
 
+    def factors(self, x, *, start, limit, stride):
+        cut = [d for d in range(x.ndim) if (start[d], limit[d], stride[d]) != (0, x.shape[d], 1)]
+        return alike(1, x.ndim, but=cut)
+
+    def localise(self, params, ins, outs):
+        limits = zip(params["limit"], params["start"], params["stride"], ins[0], outs[0],
+                     strict=True)  # fmt: skip
+        limit = tuple(n if (lo, step, m) == (0, 1, n) else hi for hi, lo, step, n, m in limits)
+        return {**params, "limit": limit}
+
     def index(self, coords, x: Aval, *, start, limit, stride):
         return [c * s + lo for c, lo, s in zip(coords, start, stride, strict=True)]
 
@@ -173,6 +203,13 @@ class pad(Primitive):
             raise TypeError(f"pad of {x} by negative widths low={low} high={high}; slice instead")
         spans = (n + max(n - 1, 0) * i for n, i in zip(x.shape, interior, strict=True))
         return Aval(tuple(a + b + c for a, b, c in zip(low, spans, high, strict=True)), x.dtype)
+
+    def factors(self, x, *, low, high, interior, value):
+        padded = [d for d in range(x.ndim) if (low[d], high[d], interior[d]) != (0, 0, 0)]
+        return alike(1, x.ndim, but=padded)
+
+    def linear(self, mask, *, value, **params):
+        return value == 0
 
     def eval(self, x, *, low, high, interior, value):
         import builtins
@@ -223,6 +260,12 @@ class concat(Primitive):
         total = sum(x.shape[axis] for x in xs)
         return Aval((*xs[0].shape[:axis], total, *xs[0].shape[axis + 1 :]), xs[0].dtype)
 
+    def factors(self, *xs, axis):
+        return alike(len(xs), xs[0].ndim, but=(axis,))
+
+    def linear(self, mask, *, axis):
+        return all(mask)
+
     def eval(self, *xs, axis):
         return np.concatenate(xs, axis)
 
@@ -255,6 +298,9 @@ class rev(View):
     def eval(self, x, *, axes):
         return np.flip(x, axes)
 
+    def factors(self, x, *, axes):
+        return alike(1, x.ndim, but=axes)
+
     def index(self, coords, x: Aval, *, axes):
         return [
             (n - 1) - c if d in axes else c
@@ -279,6 +325,12 @@ class iota(Primitive):
         if not 0 <= axis < len(shape) or dtype is bool_:
             raise TypeError(f"iota of {Aval(tuple(shape), dtype)} along axis {axis}")
         return Aval(tuple(shape), dtype)
+
+    def factors(self, *, shape, dtype, axis):
+        return Factors((), (tuple(None if d == axis else d for d in range(len(shape))),))
+
+    def localise(self, params, ins, outs):
+        return {**params, "shape": outs[0]}
 
     def eval(self, *, shape, dtype, axis):
         line = np.arange(shape[axis]).astype(dtype.np)

@@ -439,6 +439,7 @@ REFERENCE |= {
     "remat": _wave,
     "checkpoint_name": lambda x, name: (x,),
     "optimization_barrier": lambda *xs: xs,
+    "sharding_constraint": lambda x, **params: (x,),
     "scan": _scan,
     "while_loop": _while_loop,
 }
