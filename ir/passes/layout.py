@@ -69,6 +69,10 @@ class Layouts:
             held.forms[target] = Held(held.aval, value, target)
         return held.forms[target]
 
+    def cuts(self, size: int, axes: Axes) -> bool:
+        """Whether an axis of `size` can be cut so."""
+        return size % (self.mesh.along(axes) * (2 if self.mesh.zigzag & set(axes) else 1)) == 0
+
     def local(self, aval: Aval, dims: Dims) -> Aval:
         """The type of a device's part."""
         return Aval(local_shape(aval.shape, Spec(dims), self.mesh), aval.dtype)

@@ -21,6 +21,7 @@ from ..build import attributed, building, current, describe_src, emit, located
 from ..factors import Factors
 from ..graph import Eqn, Graph, Value, Var
 from ..prim import PRIMITIVES
+from ..prims.fused import Composite
 from ..sharding import Axes, MeshShape, ShardingTypeError, Spec, problems, whole
 from ..spmd import ShardedGraph
 from .layout import VIEWS, Held, Layouts
@@ -30,7 +31,7 @@ from .simplify import cse, dce, simplify
 @dataclass(frozen=True)
 class Options:
     """What the annotations leave open. `context`: how attention meets keys that lie elsewhere,
-    "gather" (all of them), "ring" (one part after another) or "ulysses" (heads for positions)."""
+    "gather" (all of them) or "ulysses" (heads for positions)."""
 
     context: str = "gather"
 
@@ -44,7 +45,8 @@ def shard(
 ) -> ShardedGraph:
     """The program of one device, for inputs that lie as `in_specs` say.
 
-    An output without a spec lies as it comes, its sums carried out. Raises ValueError that lists
+    An output without a spec lies as it comes, its sums carried out; one that is `unreduced` may be
+    a pending sum, which the result's specs say. Raises ValueError that lists
     everything that is wrong with the specs, and ShardingTypeError where they are ambiguous.
     """
     outs = list(out_specs or (None,) * len(graph.outs))
@@ -62,8 +64,16 @@ def shard(
         done = builder.close([h.value for h in found])
     specs = {h.value: h.spec for h in (*helds, *walk.named)}
     local = annotated(dce(cse(done)), specs)
-    kept = [h.spec if s is None else s for h, s in zip(found, outs, strict=True)]
+    kept = [_kept(h.spec, s) for h, s in zip(found, outs, strict=True)]
     return ShardedGraph(local, mesh, tuple(in_specs), tuple(kept))
+
+
+def _kept(found: Spec, asked: Spec | None) -> Spec:
+    """How an output lies; what may be a pending sum need not be one."""
+    if asked is None:
+        return found
+    dims = (a if d is None else d for d, a in zip(asked.dims, found.dims, strict=True))
+    return Spec(tuple(dims), found.unreduced)
 
 
 def check_specs(graph: Graph, mesh: MeshShape, in_specs, out_specs) -> None:
@@ -174,7 +184,7 @@ class Walk(Layouts):
         factors = eqn.prim.factors(*(v.aval for v in eqn.ins), **eqn.params)
         if self._waits(eqn, helds):
             return [self._made_later(eqn, helds, factors)]
-        if eqn.prim.kind == "composite" and self._needs_parts(factors, helds):
+        if isinstance(eqn.prim, Composite) and self._needs_parts(factors, helds):
             graph = eqn.prim.expansion(tuple(v.aval for v in eqn.ins), eqn.params)
             return self.graph(graph, helds)
         return self.by_factors(eqn, helds, factors)
@@ -275,9 +285,8 @@ class Walk(Layouts):
         for values, table in ((eqn.ins, factors.ins), (eqn.outs, factors.outs)):
             for v, dims in zip(values, table, strict=True):
                 sizes |= {n for n, g in zip(v.aval.shape, dims, strict=True) if g == f}
-        zigzag = self.mesh.zigzag & set(axes)
-        fits = not any(n % (self.mesh.along(axes) * (2 if zigzag else 1)) for n in sizes)
-        return fits and not (zigzag and len(sizes) > 1)
+        alike = len(sizes) == 1 or not self.mesh.zigzag & set(axes)
+        return alike and all(self.cuts(n, axes) for n in sizes)
 
     def _ambiguous(self, eqn: Eqn, helds: Sequence[Held], one: tuple, two: tuple) -> Exception:
         shown = [Var(h.aval, spec=h.spec).type for h in (helds[one[1]], helds[two[1]])]

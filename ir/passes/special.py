@@ -17,7 +17,7 @@ from ..prims.collective import member_index
 from ..prims.index import clamp, take_inside
 from ..prims.scatter import scattered
 from ..prims.views import broadcast_to
-from ..sharding import Axes, Spec, whole
+from ..sharding import Axes, Spec, problems, whole
 from .layout import Dims, Held
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ def constrained(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held]:
 
     (held,) = helds
     spec = _restricted(_constraint(eqn), walk.mesh)
+    wrong = list(problems(f"a constraint on {eqn.out.aval}", eqn.out.aval.shape, spec, walk.mesh))
+    if wrong:
+        raise ValueError("\n  ".join(wrong))
     if not eqn.params["dual"]:
         return [walk.placed(held, spec)]
     # Replicated and partial are dual: the sum may stay pending unless the primal is one.
@@ -43,6 +46,13 @@ def constrained(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held]:
         kept = tuple(a for a in old if a not in taken)
         dims.append(old if want is None else (*want, *kept))
     return [walk.move(held, tuple(dims), held.spec.unreduced - taken)]
+
+
+def held_apart(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held]:
+    """A barrier, which is nothing to where its operands are."""
+    moved = [walk.move(h, h.spec.dims, h.spec.unreduced) for h in helds]
+    outs = emit(eqn.prim, *(h.value for h in moved))
+    return [replace(h, value=v, forms={}) for h, v in zip(moved, outs, strict=True)]
 
 
 # --- rows by number -----------------------------------------------------------------------------
@@ -216,10 +226,7 @@ def attended(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held] | None:
         return None
     if walk.options.context == "ulysses":
         return _by_heads(walk, eqn, helds, axes)
-    if walk.options.context == "ring" and q.spec.dims[1] == k.spec.dims[1]:
-        from .ring import ringed
-
-        return ringed(walk, eqn, helds, axes)
+    axes = axes if walk.cuts(q.aval.shape[1], axes) else ()
     dims = q.spec.dims[0], axes, q.spec.dims[2], ()
     near, far = dims, (dims[0], (), dims[2], ())
     rows = (dims[0], dims[2], axes)
@@ -253,6 +260,7 @@ def _by_heads(walk: Walk, eqn: Eqn, helds: list[Held], axes: Axes) -> list[Held]
 
 SPECIAL: dict[str, Rule] = {
     "sharding_constraint": constrained,
+    "optimization_barrier": held_apart,
     "take": rows_taken,
     "scatter": rows_updated,
     "scan": scanned,

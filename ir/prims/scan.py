@@ -66,8 +66,11 @@ class scan(Primitive):
         for i in reversed(range(length)) if reverse else range(length):
             outs = run(body, [*fixed, *state, *([x[i] for x in each] for each in xs)])
             state, rows[i] = outs[:carry], outs[carry:]
-        stacked = [[np.stack(ys) for ys in zip(*each, strict=True)]
-                   for each in zip(*rows, strict=True)]  # fmt: skip
+        ys = body.out_avals[carry:]
+        stacked = [
+            [_stack([r[j][device] for r in rows], y, True) for device in range(len(ins[0]))]
+            for j, y in enumerate(ys)
+        ]
         return [*state, *stacked]
 
     def forward(self, *ins, body, consts, carry, length, reverse):
