@@ -485,6 +485,20 @@ def _sharding_constraint(rng: Rng) -> Iterator[Sample]:
         yield Sample("sharding_constraint", (aval,), params)
 
 
+PAIR = {"axes": ("x",), "sizes": (2,)}
+
+
+def _shard_map(rng: Rng) -> Iterator[Sample]:
+    def body(v: ir.Value) -> tuple[ir.Value, ir.Value]:
+        return _op("psum", _op("sin", v), **PAIR), v * 2
+
+    for columns in (1, 3, 5, 4, 2, 0):
+        cut, whole = (("x",), ()), ((), ())
+        graph = ir.build(body, Aval((2, columns), f32))
+        params = {"body": graph, **PAIR, "in_dims": (cut,), "out_dims": (whole, cut)}
+        yield Sample("shard_map", (Aval((4, columns), f32),), params)
+
+
 def _optimization_barrier(rng: Rng) -> Iterator[Sample]:
     for aval in mixed(rng):
         yield Sample("optimization_barrier", (aval, Aval((5,), f32))[: int(rng.integers(1, 3))])
@@ -550,7 +564,7 @@ SAMPLES |= {"layer_norm": _norm("layer_norm", 2), "rope": _rope, "cross_entropy"
 SAMPLES |= {n: _attention(n) for n in ("attention", "attention_dq", "attention_dkv")}
 SAMPLES |= {"custom_vjp": _custom_vjp, "remat": _remat, "checkpoint_name": _checkpoint_name}
 SAMPLES |= {"optimization_barrier": _optimization_barrier, "scan": _scan}
-SAMPLES |= {"sharding_constraint": _sharding_constraint}
+SAMPLES |= {"sharding_constraint": _sharding_constraint, "shard_map": _shard_map}
 SAMPLES |= {"while_loop": _while_loop}
 SAMPLES |= {"cond": _cond, "custom_jvp": _custom_jvp}
 # Collectives mean something under `vmap` alone, effects have no results: test_collectives.py and

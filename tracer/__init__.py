@@ -15,6 +15,7 @@ from . import (
     ops,
     random,
     scipy,
+    sharding,
     test_util,
     tree,
     tree_util,
@@ -57,6 +58,7 @@ from .jacobians import hessian, jacfwd, jacobian, jacrev
 from .jit import clear_caches, jit
 from .lax import stop_gradient
 from .linear import linear_transpose, linearize, vjp
+from .mapping import shard_map
 from .settings import (
     check_tracer_leaks,
     checking_leaks,
@@ -68,6 +70,7 @@ from .settings import (
     log_compiles,
     use_backend,
 )
+from .sharding import NamedSharding, P, make_mesh, reshard, set_mesh
 from .tracebacks import install as _filter_tracebacks
 
 _filter_tracebacks()
@@ -75,6 +78,8 @@ _filter_tracebacks()
 __all__ = [
     "Array",
     "Device",
+    "NamedSharding",
+    "P",
     "ShapeDtypeStruct",
     "Tracer",
     "block_until_ready",
@@ -124,6 +129,7 @@ __all__ = [
     "local_devices",
     "log_compiles",
     "make_jaxpr",
+    "make_mesh",
     "named_call",
     "named_scope",
     "nn",
@@ -134,7 +140,11 @@ __all__ = [
     "process_index",
     "random",
     "remat",
+    "reshard",
     "scipy",
+    "set_mesh",
+    "shard_map",
+    "sharding",
     "stop_gradient",
     "test_util",
     "tree",

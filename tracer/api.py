@@ -16,12 +16,14 @@ from ir.build import current
 from ir.graph import Graph
 
 from . import tree
-from .array import Array
+from .array import Array, Tracer
 from .callbacks import effects_barrier
 from .calls import ShapeDtypeStruct, checked_avals, hints
+from .config import checked_device
 from .errors import Origin
 from .jit import wait
 from .roles import Nums, roles
+from .sharding import NamedSharding, PartitionSpec, with_sharding_constraint
 from .staging import Traced, trace
 
 # --- graphs and shapes ------------------------------------------------------------------------
@@ -133,9 +135,21 @@ def device_get(x: Any) -> Any:
     return tree.map(np.asarray, x)
 
 
-def device_put(x: Any) -> Any:
-    """A pytree's leaves as our arrays; they are uploaded at their first use."""
-    return tree.map(lambda leaf: leaf if isinstance(leaf, Array) else Array.from_host(leaf), x)
+def device_put(x: Any, device: Any = None) -> Any:
+    """A pytree's leaves as our arrays; they are uploaded at their first use.
+
+    `device` is the one there is, or shardings as a tree prefix of x, which must fit. Raises
+    ValueError.
+    """
+    if isinstance(device, (NamedSharding, PartitionSpec, dict, list, tuple)):
+        x = with_sharding_constraint(x, device)
+    else:
+        checked_device(device)
+    return tree.map(_put, x)
+
+
+def _put(leaf: Any) -> Any:
+    return leaf if isinstance(leaf, (Array, Tracer)) else Array.from_host(leaf)
 
 
 def block_until_ready(x: Any) -> Any:

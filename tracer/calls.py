@@ -29,6 +29,7 @@ class Signature:
     avals: tuple[Aval, ...]
     statics: tuple[tuple[Any, type, Any], ...]  # (position or name, type, value)
     watches_keys: bool = False  # whether the trace says what it does to random keys
+    context: Any = (None, ())  # the mesh, and where named values lie on it
 
 
 # --- leaves -----------------------------------------------------------------------------------

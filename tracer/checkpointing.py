@@ -16,6 +16,7 @@ from . import tree
 from .array import Tracer, type_of
 from .errors import located
 from .roles import Nums, roles
+from .sharding import of_name
 from .staging import bind, marked, operand, trace
 
 
@@ -102,8 +103,13 @@ remat = checkpoint
 
 
 def checkpoint_name(x: Any, name: str) -> Any:
-    """The identity on a pytree of arrays, whose leaves policies know by `name`."""
-    return tree.map(lambda leaf: bind("checkpoint_name", operand(leaf), name=str(name)), x)
+    """The identity on a pytree of arrays, whose leaves policies know by `name`, and the rules of
+    `sharding.named_values`."""
+
+    def leaf(value: Any) -> Any:
+        return of_name(bind("checkpoint_name", operand(value), name=str(name)), str(name))
+
+    return tree.map(leaf, x)
 
 
 __all__ = ["Policy", "checkpoint", "checkpoint_name", "checkpoint_policies", "remat"]

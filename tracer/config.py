@@ -106,16 +106,20 @@ def default_backend() -> str:
 
 
 def devices(backend: str | None = None) -> list[Device]:
-    """The one device, opened if need be. Raises RuntimeError for another backend by name."""
+    """The adapter, opened if need be, as often as `jax_num_cpu_devices` says.
+
+    Raises RuntimeError for another backend by name.
+    """
     if backend not in (None, default_backend()):
         raise located(
             RuntimeError, f"Unknown backend {backend}: this process runs on {default_backend()}"
         )
+    numbers = range(settings.now().num_cpu_devices)
     if default_backend() == "oracle":
-        return [Device(0, "oracle", "numpy")]
+        return [Device(i, "oracle", "numpy") for i in numbers]
     from .jit import adapter_name
 
-    return [Device(0, "webgpu", adapter_name())]
+    return [Device(i, "webgpu", adapter_name()) for i in numbers]
 
 
 def local_devices(process_index: int | None = None, backend: str | None = None) -> list[Device]:
@@ -126,12 +130,12 @@ def local_devices(process_index: int | None = None, backend: str | None = None) 
 
 
 def device_count(backend: str | None = None) -> int:
-    """1."""
+    """How many `devices` there are: 1 unless it is said otherwise."""
     return len(devices(backend))
 
 
 def local_device_count(backend: str | None = None) -> int:
-    """1."""
+    """`device_count`: there is one process."""
     return len(devices(backend))
 
 

@@ -29,7 +29,9 @@ from .explain import log_compile, log_miss, why_traced
 from .flattening import Flattener, flattener
 from .limits import check_sizes
 from .lowered import Lowered
+from .placement import NOWHERE, Placement
 from .roles import Names, Nums, Roles, roles
+from .sharding import ambient
 from .staging import Traced, lifted, trace
 
 EXECUTABLES_KEPT = 1024
@@ -188,6 +190,9 @@ class Entry:
     flatten: Flattener | None = None
     served: bool = False
 
+    def __post_init__(self) -> None:
+        self.settings = self.signature.watches_keys, self.signature.context
+
     def leaves(self, args: tuple, kwargs: dict, of: Roles) -> list | None:
         """The leaves of a call that this trace serves, found without asking for more than that."""
         opened, statics = of.open(args, kwargs)
@@ -210,8 +215,8 @@ class Entry:
 class Jitted:
     """A function compiled once for each signature of its arguments; see `jit`."""
 
-    def __init__(self, fun: Callable, of: Roles) -> None:
-        self._fun, self._roles = fun, of
+    def __init__(self, fun: Callable, of: Roles, placement: Placement = NOWHERE) -> None:
+        self._fun, self._roles, self.placement = fun, of, placement
         self._entries: dict[Signature, Entry] = {}
         self._last: Entry | None = None
         self._why = "the function has not been called yet"
@@ -233,7 +238,7 @@ class Jitted:
             return self._fun(*args, **kwargs)
         last = self._last
         known = last is not None and last.flatten is not None
-        if known and state.debug_key_reuse == last.signature.watches_keys:
+        if known and (state.debug_key_reuse, ambient()) == last.settings:
             leaves = last.leaves(args, kwargs, self._roles)
             if leaves is not None:
                 return last.call(leaves)
@@ -242,7 +247,7 @@ class Jitted:
 
     def _entry(self, leaves: list, in_tree: tree.Structure, statics: tuple) -> Entry:
         avals = checked_avals(self._roles, in_tree, leaves)
-        signature = Signature(in_tree, avals, statics, settings.now().debug_key_reuse)
+        signature = Signature(in_tree, avals, statics, settings.now().debug_key_reuse, ambient())
         known = self._entries.get(signature)
         if known:
             known.serve()
@@ -273,7 +278,9 @@ class Jitted:
             return self._fun(*args, **kwargs)
 
         names = hints(self._roles, signature.in_tree)
-        return trace(body, signature.avals, names, Origin(self._fun, "jit"))
+        traced = trace(body, signature.avals, names, Origin(self._fun, "jit"))
+        self.placement.check(signature, traced, names)
+        return traced
 
     def _compile(self, signature: Signature, traced: Traced) -> Compiled:
         traced, paths = lifted(traced), tree.paths(signature.in_tree)
@@ -301,7 +308,7 @@ class Jitted:
         """Trace for these arguments (arrays or ShapeDtypeStructs) without compiling."""
         leaves, in_tree, statics = self._roles.split(args, kwargs)
         avals = checked_avals(self._roles, in_tree, leaves)
-        signature = Signature(in_tree, avals, statics)
+        signature = Signature(in_tree, avals, statics, context=ambient())
         return Lowered(self, signature, self._trace(signature))
 
     def explain(self) -> str:
@@ -358,14 +365,19 @@ def jit(
     static_argnames: Names = None,
     donate_argnums: Nums = None,
     donate_argnames: Names = None,
+    in_shardings: Any = None,
+    out_shardings: Any = None,
 ) -> Any:
     """Compile `fun`, a pure function of pytrees of arrays; usable as a decorator.
 
     It is traced once for each signature: tree structure, shapes, dtypes and values of the static
     arguments (hashable settings). Donated arguments give their memory to results of equal type and
-    are deleted. Inside another trace the function is simply inlined.
+    are deleted. Inside another trace the function is simply inlined. `in_shardings` of the
+    positional arguments and `out_shardings` of the result, tree prefixes of them, say where on a
+    mesh they lie; `lower(...).sharded()` is then the program of one device.
     """
     options = (static_argnums, static_argnames, donate_argnums, donate_argnames)
+    placement = Placement(in_shardings, out_shardings)
     if fun is _ABSENT:
-        return lambda f: Jitted(f, roles(f, *options))
-    return Jitted(fun, roles(fun, *options))
+        return lambda f: Jitted(f, roles(f, *options), placement)
+    return Jitted(fun, roles(fun, *options), placement)

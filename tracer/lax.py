@@ -211,6 +211,13 @@ def optimization_barrier(operand: Any) -> Any:
     return tree.unflatten(structure, bind("optimization_barrier", *held) if held else [])
 
 
+def with_sharding_constraint(x: Any, shardings: Any) -> Any:
+    """A pytree whose arrays lie on a mesh as it is said; see `tracer.sharding`."""
+    from .sharding import with_sharding_constraint
+
+    return with_sharding_constraint(x, shardings)
+
+
 __all__ = """
     ConvDimensionNumbers ConvGeneralDilatedDimensionNumbers DotDimensionNumbers
     GatherDimensionNumbers GatherScatterMode Precision RoundingMethod ScatterDimensionNumbers
@@ -232,5 +239,5 @@ __all__ = """
     scatter_add scatter_max scatter_min scatter_mul scatter_sub select select_n shift_left
     shift_right_arithmetic shift_right_logical sign sin sinh slice slice_in_dim sort
     sort_key_val split sqrt square squeeze stack stop_gradient sub switch tan tanh tile top_k
-    transpose unstack while_loop zeta
+    transpose unstack while_loop with_sharding_constraint zeta
 """.split()

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ir import show
 from ir.graph import Graph
+from ir.passes.shard import Options
 from ir.prims.fused import total_flops
+from ir.spmd import ShardedGraph
 
 from . import tree
 from .calls import Signature, leaf_aval
@@ -34,6 +36,14 @@ class Lowered:
     def graph(self) -> Graph:
         """The traced graph; constants are its leading inputs."""
         return self._traced.graph
+
+    def sharded(self, options: Options | None = None) -> ShardedGraph:
+        """The program of one device, for arrays that lie as the shardings of `jit` say.
+
+        Arguments without one, and constants, are on every device. Raises ValueError if there is no
+        mesh, and if a size does not divide; ShardingTypeError where it is ambiguous.
+        """
+        return self._jitted.placement.sharded(self._signature, self._traced, options or Options())
 
     def as_text(self) -> str:
         return show(self.graph)

@@ -31,6 +31,7 @@ class Settings:
     explain_cache_misses: bool = False
     filter_tracebacks: bool = True
     default_device: Any = None
+    num_cpu_devices: int = 1
 
 
 def parse_switch(name: str, value: Any) -> bool:
@@ -90,6 +91,10 @@ class Option:
             _local.settings = replace(_local.settings, **{self.name: value})
 
     def _checked(self, value: Any) -> Any:
+        if self.name == "num_cpu_devices":
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"num_cpu_devices is a positive number, not {value!r}")
+            return value
         return parse_switch(self.name, value) if self._switch else value
 
     @contextmanager
@@ -113,6 +118,7 @@ explain_cache_misses = Option("explain_cache_misses", "Log why a function is tra
 filter_tracebacks = Option("filter_tracebacks", "Leave this library's frames out of tracebacks.")
 jit_disabled = Option("disable_jit", "Run jitted functions and loops as the Python they are.")
 device = Option("default_device", "The device of new arrays; there is one.")
+virtual = Option("num_cpu_devices", "How many devices of a mesh the one adapter stands for.")
 OPTIONS = {option.name: option for option in list(globals().values()) if isinstance(option, Option)}
 
 

@@ -25,7 +25,7 @@ from ..prims.fused import Composite
 from ..sharding import Axes, MeshShape, ShardingTypeError, Spec, problems, whole
 from ..spmd import ShardedGraph
 from .layout import VIEWS, Held, Layouts
-from .simplify import cse, dce, simplify
+from .simplify import simplify
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def shard(
     mesh: MeshShape,
     in_specs: Sequence[Spec],
     out_specs: Sequence[Spec | None] | None = None,
-    options: Options = Options(),
+    options: Options | None = None,
 ) -> ShardedGraph:
     """The program of one device, for inputs that lie as `in_specs` say.
 
@@ -55,7 +55,7 @@ def shard(
     graph = simplify(graph)
     wanted = [None if s is None else _restricted(s, small) for s in outs]
     with building() as builder:
-        walk = Walk(small, options)
+        walk = Walk(small, options or Options())
         helds = []
         for v, given in zip(graph.ins, in_specs, strict=True):
             spec = _restricted(given, small)
@@ -63,7 +63,7 @@ def shard(
         found = walk.graph(graph, helds, wanted)
         done = builder.close([h.value for h in found])
     specs = {h.value: h.spec for h in (*helds, *walk.named)}
-    local = annotated(dce(cse(done)), specs)
+    local = simplify(annotated(done, specs))
     kept = [_kept(h.spec, s) for h, s in zip(found, outs, strict=True)]
     return ShardedGraph(local, mesh, tuple(in_specs), tuple(kept))
 

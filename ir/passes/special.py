@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..build import building, emit
+from ..build import building, emit, inline
 from ..graph import Aval, Eqn, Graph, Lit
 from ..prim import PRIMITIVES
 from ..prims.collective import member_index
@@ -258,7 +258,27 @@ def _by_heads(walk: Walk, eqn: Eqn, helds: list[Held], axes: Axes) -> list[Held]
     return [walk.move(h, d) for h, d in zip(outs, likes, strict=True)]
 
 
+def mapped(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held]:
+    """The body of a shard_map, which is written for one device, as it stands."""
+    p = eqn.params
+    sizes = dict(zip(p["axes"], p["sizes"], strict=True))
+    if any(n > 1 and walk.mesh.size_of.get(a) != n for a, n in sizes.items()):
+        raise ValueError(f"shard_map is over a mesh of {sizes}, and the program over {walk.mesh}")
+
+    if walk.mesh.zigzag & set(sizes):  # its parts are contiguous
+        return walk.graph(eqn.prim.expansion(tuple(v.aval for v in eqn.ins), p), helds)
+
+    def cut(dims: Dims) -> Dims:
+        return tuple(tuple(a for a in d if a in walk.mesh.names) for d in dims)
+
+    given = [walk.move(h, cut(d)).value for h, d in zip(helds, p["in_dims"], strict=True)]
+    outs = inline(p["body"], given)
+    return [Held(v.aval, o, Spec(cut(d)))
+            for v, o, d in zip(eqn.outs, outs, p["out_dims"], strict=True)]  # fmt: skip
+
+
 SPECIAL: dict[str, Rule] = {
+    "shard_map": mapped,
     "sharding_constraint": constrained,
     "optimization_barrier": held_apart,
     "take": rows_taken,

@@ -440,6 +440,7 @@ REFERENCE |= {
     "checkpoint_name": lambda x, name: (x,),
     "optimization_barrier": lambda *xs: xs,
     "sharding_constraint": lambda x, **params: (x,),
+    "shard_map": lambda x, **params: (np.sin(x[:2]) + np.sin(x[2:]), x * 2),
     "scan": _scan,
     "while_loop": _while_loop,
 }

@@ -148,6 +148,7 @@ def _graph_cases():
         "custom_jvp": "of a graph of",
         "custom_vjp": "of a graph of",
         "cond": "a branch of cond takes",
+        "shard_map": "shard_map of a graph of",
         "scan": "body takes",
         "while_loop": "step takes",
     }.items():

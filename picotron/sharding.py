@@ -1,0 +1,135 @@
+"""The parallel plan of the model: a table of where weights and named values lie on a mesh.
+
+Invariant: all there is to know about parallelism is here; model and step mention names of values at
+most. The mesh has the axes dp (sequences), cp (positions) and tp (heads, columns, rows,
+vocabulary); pipeline stages cut the program, not its values. Axes of one member may stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from picotron.config import ModelConfig
+from picotron.model import flatten, parameter_shapes, unflatten
+from tracer.sharding import P
+
+DATA = ("dp", "cp")  # along these axes every member has the same weights, and data of its own
+
+# Where weights lie: the first pattern that a path ends with. Matrices are [in, out].
+WEIGHTS: tuple[tuple[str, P], ...] = (
+    (r"(q|k|v|gate|up)_proj\.weight", P(None, "tp")),  # columns: heads, inner features
+    (r"(q|k|v|gate|up)_proj\.bias", P("tp")),
+    (r"(o|down)_proj\.weight", P("tp", None)),  # rows: their products are partial sums
+    (r"embed_tokens\.weight", P("tp", None)),  # rows of the vocabulary
+    (r"lm_head\.weight", P(None, "tp")),  # its columns, and the loss in parts
+    (r".*", P()),  # norms and other biases
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A mesh and what is cut on it.
+
+    `sp` cuts positions along tp as well wherever a layer works row by row (sequence parallel);
+    `fsdp` cuts weights along dp and cp at rest, and gathers them before use (ZeRO-3); `zero1` cuts
+    the optimizer's moments alone.
+    """
+
+    sizes: Mapping[str, int]
+    sp: bool = False
+    fsdp: bool = False
+    zero1: bool = False
+
+    def size(self, *axes: str) -> int:
+        return prod(self.sizes.get(a, 1) for a in axes)
+
+    # --- weights ---
+
+    def used(self, path: str, ndim: int) -> P:
+        """Where a weight lies while it is used."""
+        spec = next(s for pattern, s in WEIGHTS if re.search(f"(^|\\.){pattern}$", path))
+        return P(*spec, *(None,) * (ndim - len(spec)))
+
+    def at_rest(self, path: str, shape: tuple[int, ...]) -> P:
+        """Where a weight lies between steps."""
+        return self._spread(path, shape) if self.fsdp else self.used(path, len(shape))
+
+    def moments(self, path: str, shape: tuple[int, ...]) -> P:
+        """Where the optimizer's moments of a weight lie."""
+        cut = self.fsdp or self.zero1
+        return self._spread(path, shape) if cut else self.used(path, len(shape))
+
+    def _spread(self, path: str, shape: tuple[int, ...]) -> P:
+        """`used`, also cut along the data axes where tp does not cut it and they divide it."""
+        spec = list(self.used(path, len(shape)))
+        axes = tuple(a for a in DATA if self.size(a) > 1)
+        for d, n in enumerate(shape):
+            if axes and spec[d] is None and n % self.size(*axes) == 0:
+                spec[d] = axes
+                break
+        return P(*spec)
+
+    def specs(self, config: ModelConfig, which: str = "at_rest") -> dict[str, Any]:
+        """A tree of specs like the parameters: `at_rest`, or where `moments` lie."""
+        of = getattr(self, which)
+        return unflatten({path: of(path, s) for path, s in parameter_shapes(config).items()})
+
+    def in_use(self, params: Any) -> Any:
+        """Parameters as the model reads them: gathered if they are cut at rest.
+
+        Their gradients go the other way: to where the weights lie, as sums in parts.
+        """
+        from tracer.lax import with_sharding_constraint
+
+        if not self.fsdp:
+            return params
+        flat = flatten(params)
+        rest = {p: self._cut(with_sharding_constraint, w, self.at_rest(p, w.shape))
+                for p, w in flat.items()}  # fmt: skip
+        return unflatten({p: self._cut(with_sharding_constraint, w, self.used(p, len(w.shape)))
+                          for p, w in rest.items()})  # fmt: skip
+
+    def _cut(self, constrain: Any, weight: Any, spec: P) -> Any:
+        return constrain(weight, spec)
+
+    # --- values ---
+
+    def batch(self, ndim: int) -> P:
+        """Where token ids [.., B, S] lie."""
+        return P(*(None,) * (ndim - 2), "dp", "cp")
+
+    def names(self) -> dict[str, tuple[P, ...]]:
+        """Where values lie that the model names, one spec after the other."""
+        whole, cut = P("dp", "cp", None), P("dp", ("cp", "tp"), None)
+        if not self.sp or self.size("tp") == 1:
+            return {"residual": (whole,)}
+        partial = P("dp", "cp", None, unreduced={"tp"})
+        return {"residual": (cut,), "normed": (cut, whole), "added": (partial, cut)}
+
+    # --- what does not fit ---
+
+    def problems(self, config: ModelConfig, batch: int, length: int) -> Iterator[str]:
+        """A sentence for every size that the mesh does not divide, with the nearest that do."""
+        zig = 2 if self.size("cp") > 1 else 1
+        rows = zig * self.size("cp") * (self.size("tp") if self.sp else 1)
+        sizes = {
+            "micro_batch_size": (batch, ("dp",), self.size("dp")),
+            "sequence length": (length, ("cp",), rows),
+            "num_attention_heads": (config.num_attention_heads, ("tp",), self.size("tp")),
+            "num_key_value_heads": (config.num_key_value_heads, ("tp",), self.size("tp")),
+            "intermediate_size": (config.intermediate_size, ("tp",), self.size("tp")),
+            "vocab_size": (config.vocab_size, ("tp",), self.size("tp")),
+        }
+        for name, (size, axes, parts) in sizes.items():
+            if size % parts:
+                low = size // parts * parts
+                near = f"{low} or {low + parts}" if low else str(parts)
+                what = f"{'*'.join(axes)} cuts it into {parts}"
+                yield f"{name}={size}: {what}, which does not divide it; {near} would do"
+
+
+__all__ = ["DATA", "WEIGHTS", "Layout"]
