@@ -33,7 +33,7 @@ MODEL, STATE = "model", "state"  # stems of files
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 TRAINER, MANIFEST = "trainer_state.json", "manifest.json"
 SHARD_BYTES = 5 * 10**9  # Hugging Face's own default
-ASIDE, OLD = ".saving-", ".old-"
+ASIDE, OLD, GOING = ".saving-", ".old-", ".removing-"
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _reason(error: Exception) -> str:
 
 def sweep(folder: Path) -> None:
     """Undo what a killed save left: half a checkpoint goes, one that was replaced comes back."""
-    for path in folder.glob(f"{ASIDE}*"):
+    for path in (*folder.glob(f"{ASIDE}*"), *folder.glob(f"{GOING}*")):
         shutil.rmtree(path, ignore_errors=True)
     for path in folder.glob(f"{OLD}*"):
         target = folder / path.name.removeprefix(OLD)
@@ -215,7 +215,10 @@ def prune(folder: Path, keep: int, also: Path | None = None) -> None:
     """Remove all but the newest `keep` checkpoints and `also`."""
     for path in saved(folder)[:-keep]:
         if path != also:
-            shutil.rmtree(path, ignore_errors=True)
+            # Under another name first: a kill must not leave half of it looking like a checkpoint.
+            going = folder / f"{GOING}{path.name}"
+            path.rename(going)
+            shutil.rmtree(going, ignore_errors=True)
 
 
 def saved(folder: Path) -> list[Path]:

@@ -29,6 +29,7 @@ VERBS = {
     "export": "export:Export",
     "bench": "bench:Bench",
     "doctor": "doctor:Doctor",
+    "plot": "plot:Plot",
     "verify-checkpoint": "verify_checkpoint:VerifyCheckpoint",
 }
 """Verb -> module in picotron.commands and the command's class there, in the order of the help."""

@@ -152,6 +152,12 @@ class LoggingConfig:
     """Characters of text generated at the end; 0 for none."""
     plot: bool = True
     """Draw loss.png at the end."""
+    use_tensorboard: bool = False
+    """Write an event file as well; needs the package tensorboard."""
+    use_wandb: bool = False
+    """Log to wandb as well; needs the package wandb."""
+    project_name: str = "picotron"
+    """Of wandb."""
 
 
 @dataclass(frozen=True)

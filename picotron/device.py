@@ -70,3 +70,10 @@ def destroy() -> None:
     import runtime
 
     runtime.default_device().raw.destroy()
+
+
+def is_software() -> bool:
+    """Whether the adapter in use computes on the CPU."""
+    import runtime
+
+    return runtime.default_device().info.software

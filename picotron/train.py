@@ -15,16 +15,20 @@ import numpy as np
 
 from picotron import checkpoint, dataset, diverge, faults, model, supervisor
 from picotron.checkpoint import TrainingState
-from picotron.device import adapter_name
+from picotron.device import adapter_name, bytes_in_use
 from picotron.diverge import NotFinite
-from picotron.errors import CheckpointError, DivergedError
+from picotron.errors import CheckpointError, DataError, DivergedError
 from picotron.folder import claimed
 from picotron.generate import Generator
 from picotron.interrupt import Interrupt
+from picotron.peak import flops_per_token, peak, utilisation
+from picotron.plots import plot_runs
 from picotron.prepare import Run, new_state, state_of, train_step_of
-from picotron.report import Clock, Reporter, plot_losses, readable
+from picotron.report import Clock, Reporter
 from picotron.saver import Saver
+from picotron.sinks import sinks_of
 from picotron.step import make_eval_loss
+from picotron.words import readable
 from tracer import jit, tree
 
 LAG = 2
@@ -66,7 +70,7 @@ class Trainer:
             self._check_current()
             self.saver = Saver(self._checkpoints, self.config, self.corpus.tokenizer)
             self.saver.done = self.step if checkpoint.saved(self._checkpoints) else -1
-            self.reporter.log_to(self.folder / "log.jsonl")
+            self.reporter.log_to(*sinks_of(self.config, self.folder))
             self._introduce(adapter)
             supervisor.tell(self.folder, self.step)
             try:
@@ -94,6 +98,9 @@ class Trainer:
             f"{self.corpus.source}, {steps} steps on {adapter} -> {self.folder}"
         )
         self.reporter.note(self.compiled)
+        self.peak = peak()
+        if self.peak:
+            self.reporter.note(f"MFU is of {self.peak}")
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -169,13 +176,19 @@ class Trainer:
 
     def _report(self, step: int, values: dict[str, float], metrics: dict[str, Any]) -> None:
         self.clock.tick()
-        per_step = self.config.training.tokens_per_step
+        training = self.config.training
+        per_step = training.tokens_per_step
+        speed = per_step / self.clock.seconds_per_step
+        per_token = flops_per_token(self.config.model, training.seq_length)
         record = {
             "step": step,
             **values,
             "tokens_per_step": per_step,
             "tokens": step * per_step,
-            "tokens_per_second": per_step / self.clock.seconds_per_step,
+            "tokens_per_second": speed,
+            "tokens_per_second_per_gpu": speed,
+            "mfu": utilisation(speed, per_token, self.peak),
+            "memory_usage": bytes_in_use() / 1e9,
         }
         if step % self.reporter.frequency == 0 or step in (1, self.reporter.total):
             record["learning_rate"] = float(metrics["learning_rate"])
@@ -269,11 +282,11 @@ class Trainer:
         return logging.sample_prompt + "".join(pieces)
 
     def plot(self) -> Path | None:
-        """Draw loss.png; a failure costs a note."""
+        """Draw loss.png, with learning rate and speed; a failure costs a note."""
         picture = self.folder / "loss.png"
         try:
-            plot_losses(self.folder / "log.jsonl", picture)
-        except (OSError, ImportError) as error:
+            plot_runs([self.folder], picture)
+        except (OSError, ImportError, DataError) as error:
             self.reporter.note(f"cannot draw {picture}: {error}")
             return None
         return picture

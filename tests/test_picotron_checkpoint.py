@@ -188,6 +188,7 @@ def test_what_a_killed_save_left_is_swept(tmp_path):
     (tmp_path / "step-000003").rename(tmp_path / ".old-step-000003")
     (tmp_path / ".saving-step-000003").mkdir()
     (tmp_path / ".old-step-000001").mkdir()
+    (tmp_path / ".removing-step-000000").mkdir()
     checkpoint.sweep(tmp_path)
     kept = sorted(p.name for p in tmp_path.iterdir())
     assert kept == ["step-000001", "step-000002", "step-000003"]

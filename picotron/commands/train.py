@@ -72,8 +72,10 @@ class Train(Config, OnAdapter):
         os.environ |= {n: v for n, v in vars(config.environment).items() if v is not None}
         from picotron.prepare import prepare
         from picotron.report import Reporter, TrainingConsole
+        from picotron.sinks import check_installed
         from picotron.train import Trainer
 
+        check_installed(config)
         use_adapter(self.adapter)
         prepared = prepare(config)
         console = TrainingConsole(highlight=False)

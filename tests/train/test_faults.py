@@ -135,7 +135,7 @@ def _kill_after_lines(process, lines, seconds):
 
 def test_a_trainer_does_not_outlive_its_supervisor(place):
     process = start("--steps", "100000")
-    while not process.stdout.readline().startswith("Step: 3 "):
+    while not process.stdout.readline().startswith("[rank 0] Step: 3 "):
         assert process.poll() is None
     with pytest.raises(RunInUseError), locked(Path("outputs/tiny")):
         pass

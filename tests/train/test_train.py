@@ -141,7 +141,7 @@ def test_signals_save_and_leave(place, number, code):
         text=True,
     )
     for line in process.stdout:
-        if line.startswith("Step: 3 "):
+        if line.startswith("[rank 0] Step: 3 "):
             break
     time.sleep(0.1)
     process.send_signal(number)
