@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from picotron.config import ModelConfig
-from tracer import nn, random
+from tracer import checkpoint_name, nn, random
 from tracer import numpy as jnp
 
 PLACES = ("weights", "attention", "feed forward", "embedding")
@@ -47,6 +47,7 @@ class Drops:
             return nn.dot_product_attention(query, key, value, is_causal=True)
         batch, length, heads, size = query.shape
         groups = key.shape[2]
+        key, value = (checkpoint_name(x, "keys") for x in (key, value))
         query = query.reshape(batch, length, groups, heads // groups, size)
         scores = jnp.einsum("bskgd,btkd->bkgst", query, key) * size**-0.5
         seen = jnp.tril(jnp.ones((length, length), jnp.bool_))

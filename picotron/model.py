@@ -2,6 +2,8 @@
 
 Invariant: weights are a nested dict whose dotted paths are the Hugging Face parameter names
 (`model.layers.0.self_attn.q_proj.weight`); a matrix W is stored [in, out] and used as x @ W.
+Values have names where layers meet: `normed` is what a part reads, `added` what it adds to the
+`residual` stream.
 Shapes: B sequences, S positions, V vocabulary, H hidden size, N heads, D head dimension.
 """
 
@@ -17,7 +19,7 @@ import numpy as np
 from picotron.config import ModelConfig
 from picotron.dropout import KEEP, Drops
 from picotron.rope import tables
-from tracer import nn
+from tracer import checkpoint_name, nn
 from tracer import numpy as jnp
 
 Params = dict[str, Any]
@@ -34,7 +36,7 @@ def hidden_states(params: Params, tokens: Any, config: ModelConfig, drops: Drops
     """The normalised output of the last layer, float32 [B, S, H]."""
     body = params["model"]
     rope = rope_tables(config, tokens.shape[1])
-    x = drops.hidden(embed(params, tokens), "embedding")
+    x = drops.hidden(checkpoint_name(embed(params, tokens), "added"), "embedding")
     for index in range(config.num_hidden_layers):
         own = drops.of_layer(index)
         x = layer(body["layers"][index], x, rope, config, own.attend, own)
@@ -52,10 +54,11 @@ def layer(
 ) -> Any:
     """One block, pre-normalised: x + attention, then x + gated feed-forward."""
     normed = norm(weights["input_layernorm"], x, config)
-    mixed = attention(weights["self_attn"], normed, rope, config, attend)
-    x = x + drops.hidden(mixed, "attention")
+    mixed = checkpoint_name(attention(weights["self_attn"], normed, rope, config, attend), "added")
+    x = checkpoint_name(x + drops.hidden(mixed, "attention"), "residual")
     normed = norm(weights["post_attention_layernorm"], x, config)
-    return x + drops.hidden(feed_forward(weights["mlp"], normed), "feed forward")
+    fed = checkpoint_name(feed_forward(weights["mlp"], normed), "added")
+    return checkpoint_name(x + drops.hidden(fed, "feed forward"), "residual")
 
 
 def attention(weights: Params, x: Any, rope: Rope, config: ModelConfig, attend: Attend) -> Any:
@@ -88,7 +91,8 @@ def linear(weights: Params, x: Any) -> Any:
 
 def norm(weights: Params, x: Any, config: ModelConfig) -> Any:
     """x over its root mean square, scaled; in the dtype of x."""
-    return nn.rms_norm(x, weights["weight"].astype(x.dtype), config.rms_norm_eps)
+    scaled = nn.rms_norm(x, weights["weight"].astype(x.dtype), config.rms_norm_eps)
+    return checkpoint_name(scaled, "normed")
 
 
 def head(params: Params, x: Any, config: ModelConfig) -> Any:

@@ -8,14 +8,14 @@ vocabulary); pipeline stages cut the program, not its values. Axes of one member
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from picotron.config import ModelConfig
 from picotron.model import flatten, parameter_shapes, unflatten
-from tracer.sharding import P
+from tracer.sharding import P, constrained
 
 DATA = ("dp", "cp")  # along these axes every member has the same weights, and data of its own
 
@@ -81,20 +81,19 @@ class Layout:
     def in_use(self, params: Any) -> Any:
         """Parameters as the model reads them: gathered if they are cut at rest.
 
-        Their gradients go the other way: to where the weights lie, as sums in parts.
+        Their gradients go the other way: as sums in parts, to where the weights lie.
         """
-        from tracer.lax import with_sharding_constraint
-
         if not self.fsdp:
             return params
-        flat = flatten(params)
-        rest = {p: self._cut(with_sharding_constraint, w, self.at_rest(p, w.shape))
-                for p, w in flat.items()}  # fmt: skip
-        return unflatten({p: self._cut(with_sharding_constraint, w, self.used(p, len(w.shape)))
-                          for p, w in rest.items()})  # fmt: skip
+        return self._placed(self._placed(params, self.at_rest), lambda p, s: self.used(p, len(s)))
 
-    def _cut(self, constrain: Any, weight: Any, spec: P) -> Any:
-        return constrain(weight, spec)
+    def for_update(self, grads: Any) -> Any:
+        """Gradients where the moments lie, if these are cut apart from the weights."""
+        return self._placed(grads, self.moments) if self.zero1 and not self.fsdp else grads
+
+    def _placed(self, weights: Any, spec: Callable[[str, tuple[int, ...]], P]) -> Any:
+        flat = flatten(weights).items()
+        return unflatten({path: constrained(w, spec(path, w.shape)) for path, w in flat})
 
     # --- values ---
 
@@ -105,10 +104,12 @@ class Layout:
     def names(self) -> dict[str, tuple[P, ...]]:
         """Where values lie that the model names, one spec after the other."""
         whole, cut = P("dp", "cp", None), P("dp", ("cp", "tp"), None)
+        # Where attention weights are computed as such, every query meets all keys.
+        keys = P("dp", "cp", "tp", None), P("dp", None, "tp", None)
         if not self.sp or self.size("tp") == 1:
-            return {"residual": (whole,)}
+            return {"residual": (whole,), "keys": keys}
         partial = P("dp", "cp", None, unreduced={"tp"})
-        return {"residual": (cut,), "normed": (cut, whole), "added": (partial, cut)}
+        return {"residual": (cut,), "normed": (cut, whole), "added": (partial, cut), "keys": keys}
 
     # --- what does not fit ---
 
@@ -132,4 +133,6 @@ class Layout:
                 yield f"{name}={size}: {what}, which does not divide it; {near} would do"
 
 
-__all__ = ["DATA", "WEIGHTS", "Layout"]
+ONE_DEVICE = Layout({})
+
+__all__ = ["DATA", "ONE_DEVICE", "WEIGHTS", "Layout"]

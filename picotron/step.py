@@ -13,6 +13,7 @@ from typing import Any
 from picotron import dropout, model, optim
 from picotron.config import ModelConfig
 from picotron.dropout import KEEP
+from picotron.sharding import ONE_DEVICE, Layout
 from tracer import lax, random, tree, value_and_grad
 from tracer import numpy as jnp
 
@@ -24,16 +25,19 @@ def make_train_step(
     optimizer: optim.Optimizer,
     schedule: optim.Schedule | None = None,
     max_grad_norm: float = 0.0,
+    layout: Layout = ONE_DEVICE,
 ) -> Callable[[State, dict[str, Any]], tuple[State, dict[str, Any]]]:
     """The pure step: batch int32 [A, B, S] twice; gradients are averaged over A.
 
-    A model with dropout needs the key of the run in the state, see `initial_state`.
+    A model with dropout needs the key of the run in the state, see `initial_state`. `layout` says
+    where weights, gradients and moments lie on a mesh.
     """
 
     def train_step(state: State, batch: dict[str, Any]) -> tuple[State, dict[str, Any]]:
         params = state["params"]
         key = step_key(state) if config.drops else None
-        loss, grads = mean_gradient(params, batch, config, key)
+        loss, grads = mean_gradient(params, batch, config, key, layout)
+        grads = layout.for_update(grads)
         norm = optim.global_norm(grads)
         if max_grad_norm:
             grads = optim.clip_by_global_norm(grads, norm, max_grad_norm)
@@ -82,16 +86,24 @@ def make_eval_loss(config: ModelConfig) -> Callable[[Any, dict[str, Any]], Any]:
 
 
 def mean_gradient(
-    params: Any, batch: dict[str, Any], config: ModelConfig, key: Any = None
+    params: Any,
+    batch: dict[str, Any],
+    config: ModelConfig,
+    key: Any = None,
+    layout: Layout = ONE_DEVICE,
 ) -> tuple[Any, Any]:
     """Loss and gradient averaged over the leading axis of the batch, one part after another.
 
-    With a `key`, each part drops what its own key says.
+    With a `key`, each part drops what its own key says. On a mesh, weights and gradients lie as
+    `layout` says.
     """
+
+    def loss(weights: Any, part: dict[str, Any], drops: dropout.Drops) -> Any:
+        return model.loss(layout.in_use(weights), part, config, drops)
 
     def loss_and_grad(part: dict[str, Any], number: Any) -> tuple[Any, Any]:
         drops = KEEP if key is None else dropout.drops(config, random.fold_in(key, number))
-        return value_and_grad(partial(model.loss, config=config, drops=drops))(params, part)
+        return value_and_grad(partial(loss, drops=drops))(params, part)
 
     parts = batch["inputs"].shape[0]
     if parts == 1:

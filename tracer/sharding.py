@@ -323,7 +323,7 @@ def named_values(rules: Mapping[str, Sequence[PartitionSpec]]) -> Iterator[None]
 def of_name(x: Any, name: str) -> Any:
     """`x` constrained as the rules of the context say for values of this name."""
     for spec in dict(_ambient.names).get(name, ()):
-        x = _constrained(x, spec.spec(aval_of(x).ndim))
+        x = constrained(x, spec)
     return x
 
 
@@ -355,6 +355,11 @@ def _placed(name: str, x: Any, shardings: Any) -> Any:
         check_divides(sharding, shape, text)
         outs.append(_constrained(value, sharding.spec.spec(len(shape))))
     return tree.unflatten(structure, outs)
+
+
+def constrained(x: Any, spec: PartitionSpec) -> Any:
+    """`x`, of which it is said how it lies on whatever mesh the program is made for."""
+    return _constrained(x, spec.spec(aval_of(x).ndim))
 
 
 def _constrained(x: Any, spec: Spec) -> Any:
@@ -413,6 +418,7 @@ __all__ = [
     "P",
     "PartitionSpec",
     "ShardingTypeError",
+    "constrained",
     "get_mesh",
     "make_mesh",
     "named_values",

@@ -31,7 +31,7 @@ from .simplify import simplify
 @dataclass(frozen=True)
 class Options:
     """What the annotations leave open. `context`: how attention meets keys that lie elsewhere,
-    "gather" (all of them) or "ulysses" (heads for positions)."""
+    "gather" (all of them), "ring" (one part after another) or "ulysses" (heads for positions)."""
 
     context: str = "gather"
 
@@ -124,6 +124,7 @@ class Walk(Layouts):
         self.env: dict[Var, Held] = {}
         self.uses: dict[Var, int] = {}
         self.wanted: dict[Var, Spec] = {}
+        self.anew: dict[tuple[Value, Value], tuple[Value, Value]] = {}  # see `ring`
         self.named: list[Held] = []  # all that is held, for the types that are printed
 
     def graph(self, graph: Graph, given: Sequence[Held], wanted: Sequence | None = None) -> list:

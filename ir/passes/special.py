@@ -19,6 +19,7 @@ from ..prims.scatter import scattered
 from ..prims.views import broadcast_to
 from ..sharding import Axes, Spec, problems, whole
 from .layout import Dims, Held
+from .ring import ringed
 
 if TYPE_CHECKING:
     from .shard import Walk
@@ -226,6 +227,8 @@ def attended(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held] | None:
         return None
     if walk.options.context == "ulysses":
         return _by_heads(walk, eqn, helds, axes)
+    if walk.options.context == "ring" and q.spec.dims[1] == k.spec.dims[1] and len(axes) == 1:
+        return ringed(walk, eqn, helds, axes)
     axes = axes if walk.cuts(q.aval.shape[1], axes) else ()
     dims = q.spec.dims[0], axes, q.spec.dims[2], ()
     near, far = dims, (dims[0], (), dims[2], ())
@@ -242,10 +245,10 @@ def _by_heads(walk: Walk, eqn: Eqn, helds: list[Held], axes: Axes) -> list[Held]
     """Every device has some heads at all positions (Jacobs et al., 2023, DeepSpeed-Ulysses)."""
     q, k = helds[0], helds[1]
     heads = (*q.spec.dims[2], *axes)
-    if k.aval.shape[2] % walk.mesh.along(heads):
+    if not walk.cuts(k.aval.shape[2], heads):
         raise ValueError(
             f"ulysses gives each of {walk.mesh.along(heads)} devices ({'*'.join(heads)}) some of "
-            f"{k.aval.shape[2]} key heads, which they do not divide; use the ring"
+            f"{k.aval.shape[2]} key heads, which they do not divide; use the ring, or no zigzag"
         )
     dims, rows = (q.spec.dims[0], (), heads, ()), (q.spec.dims[0], heads, ())
     layouts = (dims, dims, dims, dims, rows, rows)
