@@ -89,7 +89,11 @@ def _join_matvec(flow: Dataflow, group: Group, others: list[Group]) -> None:
         outs = other.outs + group.outs
         reads = other.reads | group.reads
         apart = not reads.intersection(outs) and not _path(flow, other, group)
-        if apart and not _path(flow, group, other) and _fits(flow, "matvec", outs, reads):
+        if (
+            apart
+            and not _path(flow, group, other)
+            and _fits(flow, Space("matvec", 0, 1, None), outs, reads)
+        ):
             other.kind, other.rows = "matvec", sum(v.aval.size for v in outs)
             _absorb(flow, other, group, outs, reads)
             return
@@ -113,7 +117,7 @@ def _try(flow: Dataflow, a: Group, b: Group) -> bool:
         return False
     outs = a.outs + b.outs
     reads = (a.reads | b.reads) - set(outs)
-    if not _fits(flow, space.kind, outs, reads) or not _parallel(space, outs):
+    if not _fits(flow, space, outs, reads) or not _parallel(space, outs):
         return False
     if not storable(space.kind, space.rows, space.width, space.root, outs):
         return False
@@ -168,14 +172,17 @@ def _parallel(space: Space, outs: list[Var]) -> bool:
 # --- limits and order -----------------------------------------------------------------------------
 
 
-def _fits(flow: Dataflow, kind: str, outs: list[Var], reads: set[Var]) -> bool:
+def _fits(flow: Dataflow, space: Space, outs: list[Var], reads: set[Var]) -> bool:
     """Within the binding limit, counting only results that somebody else will read.
 
-    A result written over an operand shares its binding.
+    A result written over an operand shares its binding, but not the result of a whole row, since
+    one invocation stores what others may still read.
     """
     inner = set(outs)
     stored = [v for v in outs if v in flow.results or _read_outside(flow, v, inner)]
-    shared = [v for v in stored if kind in IN_PLACE and flow.donors.get(v) in reads]
+    size = space.rows * space.width
+    elements = [v for v in stored if space.kind != "row" or v.aval.size == size]
+    shared = [v for v in elements if space.kind in IN_PLACE and flow.donors.get(v) in reads]
     return len(stored) - len(shared) + len(reads) <= flow.profile.storage_buffers
 
 

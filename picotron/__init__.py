@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "PicoTronConfig": "config",
     "attention": "gpu_ops",
     "layer_norm": "gpu_ops",
     "matmul": "gpu_ops",

@@ -22,11 +22,12 @@ from typing import Any
 import safetensors
 
 from picotron import config_file, hf, hf_config, json_file, tensors
+from picotron import tokenizer as tokenizers
 from picotron.config import Config, ModelConfig
 from picotron.errors import CheckpointError, ConfigError
 from picotron.model import Params, flatten, unflatten
 from picotron.tensors import Arrays, GlobalArray
-from picotron.tokenizer import CharTokenizer
+from picotron.tokenizer import Tokenizer
 from tracer import tree
 
 MODEL, STATE = "model", "state"  # stems of files
@@ -43,7 +44,7 @@ class Checkpoint:
     path: Path
     model: ModelConfig
     params: Params
-    tokenizer: CharTokenizer
+    tokenizer: Tokenizer
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,14 @@ class Snapshot:
     """All that is saved. Arrays are by name, weights in Hugging Face's names and orientation."""
 
     model: ModelConfig
-    tokenizer: CharTokenizer
+    tokenizer: Tokenizer
     params: Mapping[str, GlobalArray]
     state: Mapping[str, GlobalArray]
     rest: TrainingState = field(repr=False)
 
 
 def snapshot(
-    params: Any, tokenizer: CharTokenizer, rest: TrainingState, model: ModelConfig | None = None
+    params: Any, tokenizer: Tokenizer, rest: TrainingState, model: ModelConfig | None = None
 ) -> Snapshot:
     """What `save` writes, of arrays of any kind, sharded ones included."""
     weights = {
@@ -323,7 +324,7 @@ def load_config(path: Path) -> tuple[int, Config]:
 def _load_model(path: Path) -> Checkpoint:
     model = hf_config.from_config(read_json(path / CONFIG), path / CONFIG)
     params = hf.read(arrays_of(path, MODEL), model, path)
-    tokenizer = CharTokenizer.load(path / TOKENIZER)
+    tokenizer = tokenizers.load(path / TOKENIZER)
     if tokenizer.vocab_size > model.vocab_size:
         raise CheckpointError(
             f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, "

@@ -36,8 +36,11 @@ VERBS = {
 
 
 class Command(Protocol):
-    """A dataclass of flags. With a classmethod `defaults(arguments) -> Command`, the flags take
-    their defaults from that."""
+    """A dataclass of flags.
+
+    With a classmethod `defaults(arguments) -> Command`, the flags take their defaults from that;
+    with a `spelled(arguments) -> list`, they are read as it spells them.
+    """
 
     def run(self) -> int:
         """Do it and return the exit code."""
@@ -81,6 +84,8 @@ def parse(arguments: Sequence[str]) -> Command:
     if verb not in VERBS:
         return _overview(arguments)
     kind = command(verb)
+    if hasattr(kind, "spelled"):
+        rest = kind.spelled(rest)
     default = kind.defaults(rest) if hasattr(kind, "defaults") else None
     return tyro.cli(kind, prog=f"picotron {verb}", args=rest, default=default)
 

@@ -7,6 +7,7 @@ Invariant: records only, each field with its meaning below it. What values make 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from picotron.rope import RopeScaling
@@ -82,31 +83,66 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class ParamGroup:
+    """Weights whose dotted names match a shell pattern, such as `*.embed_tokens.*`."""
+
+    pattern: str = "*"
+    lr_scale: float = 1.0
+    """Times the learning rate; 0 leaves the weights as they are."""
+    weight_decay: float | None = None
+    """By default that of the run for matrices, and 0 for vectors."""
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """Optimisation: how many steps of how many tokens, and what is done with each gradient."""
 
     seed: int = 42
     total_train_steps: int = 1200
+    num_train_epochs: int | None = None
+    """Passes over the text, in place of total_train_steps."""
+    max_tokens: int | None = None
+    """Ends the run, and the schedule, after this many tokens at the latest."""
     seq_length: int = 128
     micro_batch_size: int = 8
     gradient_accumulation_steps: int = 1
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "lion", "muon"] = "adamw"
+    """Muon is for the matrices of the blocks; what is left takes AdamW."""
     learning_rate: float = 3e-3
     """Peak, reached after the warm-up."""
-    min_learning_rate: float = 3e-4
-    """Where the cosine decay ends."""
+    lr_schedule: Literal["cosine", "linear", "constant", "wsd"] = "cosine"
+    """What follows the warm-up; wsd stays at the peak and decays at the end."""
+    min_learning_rate: float | None = None
+    """Where the decay ends; by default a tenth of learning_rate."""
     warmup_steps: int = 50
+    decay_ratio: float = 0.2
+    """Share of the steps in which wsd decays, linearly."""
     weight_decay: float = 0.1
     adam_beta1: float = 0.9
     adam_beta2: float = 0.95
     adam_epsilon: float = 1e-8
+    lion_beta2: float = 0.99
     momentum: float = 0.9
-    """Of sgd."""
+    """Of sgd; muon's is 0.95, lion's is adam_beta1."""
+    nesterov: bool = False
+    """Of sgd: look ahead along the momentum."""
+    param_groups: tuple[ParamGroup, ...] = ()
+    """Weights with a rate or decay of their own; the first pattern that fits counts."""
+    ema_decay: float = 0.0
+    """Validate, sample and export an exponential average of the weights; 0 for the weights."""
+    precision: Literal["auto", "f32", "f16", "bf16"] = "auto"
+    """Of forward and backward passes; the optimizer's weights are f32."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this global norm; 0 leaves them alone."""
     nan_policy: Literal["stop", "skip", "rollback"] = "stop"
     """If a loss or gradient is no number: end the run, leave the step out, or go back to the last
     checkpoint and leave out the batches since then."""
+
+    @property
+    def final_learning_rate(self) -> float:
+        """min_learning_rate, or what it is by default."""
+        given = self.min_learning_rate
+        return 0.1 * self.learning_rate if given is None else given
 
     @property
     def tokens_per_step(self) -> int:
@@ -115,14 +151,35 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Where the text comes from."""
+    """Where the text comes from, and how it becomes tokens."""
 
     path: str | None = None
-    """A UTF-8 text, or a .npy of token ids; by default the novel that comes with the package."""
+    """Text files or a glob of them, .jsonl, token ids (.npy, .bin), or 'stdlib' for Python's own
+    sources; by default the novel that comes with the package."""
+    eval_path: str | None = None
+    """Validate on this instead of a part of the text."""
+    name: str | None = None
+    """A data set of the Hugging Face datasets library, in place of a path."""
+    subset_name: str | None = None
+    split: str = "train"
+    text_column: str = "text"
+    """The field of .jsonl lines and of data sets that holds the text."""
+    num_samples: int | None = None
+    """Documents that are read at most."""
+    tokenizer: Literal["char", "byte", "bpe"] = "char"
+    """Made from the text, unless there is a tokenizer_path."""
+    vocab_size: int = 1024
+    """Of a bpe tokenizer that is trained on the text."""
     tokenizer_path: str | None = None
-    """A tokenizer.json to use instead of one made from the text; needed with a .npy."""
+    """A tokenizer.json to use instead of one made from the text; needed with token ids."""
     validation_fraction: float = 0.05
     """Share of the text, from its end, that is never trained on."""
+    document_mask: bool = False
+    """Attention and positions stay within a document."""
+    cache_dir: str | None = None
+    """Where tokens are kept between runs; by default the user's cache folder."""
+    num_workers: int = 1
+    """Batches that a thread prepares ahead; 0 prepares each when it is needed."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +191,8 @@ class CheckpointConfig:
     """Steps between checkpoints; 0 saves at the end only."""
     save_total_limit: int = 3
     """Older checkpoints beyond this many are removed."""
+    load_best_model_at_end: bool = False
+    """End with the weights of the checkpoint that validated best."""
     load_path: str | None = None
     """A checkpoint or run folder to continue from."""
 
@@ -143,6 +202,8 @@ class LoggingConfig:
     """What is shown and how often."""
 
     run_name: str = "novel"
+    model_name: str | None = None
+    """A label, shown as a run starts."""
     log_frequency: int = 10
     eval_frequency: int = 250
     """Steps between validations; 0 validates at the end only."""
@@ -181,3 +242,42 @@ class Config:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
+
+    @classmethod
+    def default(cls) -> Config:
+        """The configuration of a run without flags."""
+        return cls()
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Config:
+        """Read a file, picotron's and picotron-wgpu's included; raises ConfigError."""
+        from picotron import config_file
+
+        return config_file.load(Path(path), cls(), "json")
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Config:
+        """As `from_json`."""
+        from picotron import config_file
+
+        return config_file.load(Path(path), cls(), "toml")
+
+    def to_json(self, path: str | Path) -> None:
+        from picotron import config_file
+
+        config_file.save(self, Path(path), "json")
+
+    def to_toml(self, path: str | Path) -> None:
+        from picotron import config_file
+
+        config_file.save(self, Path(path), "toml")
+
+    def validate(self) -> None:
+        """Raises ConfigError, naming every problem."""
+        from picotron import validate
+
+        validate.check(self)
+
+
+PicoTronConfig = Config
+"""The name that picotron-wgpu's users know it by."""

@@ -1,7 +1,8 @@
-"""Configuration files: JSON <-> `Config`, strictly.
+"""Configuration files: JSON or TOML <-> `Config`, strictly.
 
-Invariant: `from_dict(to_dict(config)) == config`; every unknown key and every value of a wrong
-type is reported, all at once, with the nearest known key.
+Invariant: what `save` wrote, `load` reads as an equal configuration; every unknown key, every value
+of a wrong type and every value that makes no sense is reported, all at once, with the nearest known
+key. Files of other trainers are translated first, see `dialects`.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import tomllib
 import types
 import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from picotron import dialects
 from picotron.config import Config
 from picotron.errors import ConfigError
-from picotron.validate import raise_problems
+from picotron.validate import problems_of, raise_problems
 
 _NAMED_ELSEWHERE = {
     "batch_size": "micro_batch_size",
@@ -45,15 +48,55 @@ _NAMED_ELSEWHERE = {
 """Names that other trainers use, so that the hint is right where spelling does not help."""
 
 
-def load(path: Path, base: Config) -> Config:
-    """`base` with the sections of a JSON file laid over it; raises ConfigError."""
+def load(path: Path, base: Config, kind: str | None = None) -> Config:
+    """`base` with the sections of a file laid over it; raises ConfigError.
+
+    `kind` is json or toml, by default what the name ends with.
+    """
+    kind = kind or ("toml" if path.suffix == ".toml" else "json")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text) if kind == "toml" else json.loads(text)
     except OSError as error:
         raise ConfigError(f"cannot read the config file {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"the config file {path} is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"the config file {path} is not {kind.upper()}: {error}") from error
     return from_dict(data, base, str(path))
+
+
+def save(config: Config, path: Path, kind: str) -> None:
+    """Write a file that `load` reads; raises ConfigError."""
+    try:
+        path.write_text(dumps(config, kind), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write the config file {path}: {error.strerror}") from error
+
+
+def dumps(config: Config, kind: str = "json") -> str:
+    """The text of a file; what is None is left out of TOML, which has no such value."""
+    data = to_dict(config)
+    if kind == "json":
+        return json.dumps(data, indent=2) + "\n"
+    return "\n".join(_table(name, section) for name, section in data.items())
+
+
+def _table(path: str, section: dict[str, Any]) -> str:
+    known = {key: value for key, value in section.items() if value is not None}
+    inner = {key: value for key, value in known.items() if isinstance(value, dict)}
+    lines = [f"{key} = {_toml(value)}\n" for key, value in known.items() if key not in inner]
+    tables = (_table(f"{path}.{key}", value) for key, value in inner.items())
+    return "".join([f"[{path}]\n", *lines, *(f"\n{table}" for table in tables)])
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        pairs = (f"{key} = {_toml(each)}" for key, each in value.items() if each is not None)
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, str):
+        return json.dumps(value).replace("\x7f", "\\u007f")
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -63,7 +106,11 @@ def to_dict(config: Config) -> dict[str, Any]:
 def from_dict(data: Any, base: Config | None = None, source: str = "the configuration") -> Config:
     """A Config from nested dicts; what is left out keeps its value of `base`."""
     problems: list[str] = []
+    if isinstance(data, dict):
+        data = dialects.translate(data, source, problems)
     config = _record(base or Config(), data, "", source, problems)
+    if problems:  # a file that is right so far may yet be mended by flags
+        problems += problems_of(config)
     raise_problems(problems)
     return config
 
@@ -89,11 +136,28 @@ def _record(base: Any, data: Any, path: str, source: str, problems: list[str]) -
             problems.append(f"{source}: unknown key {where!r}{_hint(key, hints, path)}")
         elif dataclasses.is_dataclass(hints[key]):
             changes[key] = _record(getattr(base, key), value, where, source, problems)
+        elif typing.get_origin(hints[key]) is tuple:
+            changes[key] = _records(value, hints[key], where, source, problems)
         elif _fits(value, hints[key]):
-            changes[key] = float(value) if hints[key] is float else value
+            changes[key] = float(value) if _is_real(value, hints[key]) else value
         else:
             problems.append(f"{source}: {where} must be {_spell(hints[key])}, not {value!r}")
     return dataclasses.replace(base, **changes)
+
+
+def _records(values: Any, hint: Any, path: str, source: str, problems: list[str]) -> Any:
+    kind = typing.get_args(hint)[0]
+    if not isinstance(values, list | tuple):
+        problems.append(f"{source}: {path} must be a list of objects, not {values!r}")
+        return ()
+    numbered = enumerate(values)
+    return tuple(_record(kind(), v, f"{path}[{i}]", source, problems) for i, v in numbered)
+
+
+def _is_real(value: Any, hint: Any) -> bool:
+    """Whether an integer stands for a float."""
+    options = typing.get_args(hint) or (hint,)
+    return float in options and isinstance(value, int) and not isinstance(value, bool)
 
 
 def _hint(key: str, hints: dict[str, Any], path: str) -> str:

@@ -1,95 +1,86 @@
-"""From a text to batches of token ids.
+"""From texts to batches of token ids.
 
-Invariant: batch k is a pure function of (tokens, seed, k), so a resumed run sees exactly what an
-uninterrupted one would have seen; an epoch visits every window of the text once, in shuffled
-order, and validation windows never overlap the training text.
+Invariant: batch k is a pure function of (tokens, seed, k, rank), so a resumed run sees exactly what
+an uninterrupted one would have seen, and the ranks of a mesh together see what one device would; an
+epoch visits every window of the text once, in shuffled order, and validation windows never overlap
+the training text.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from picotron import tokenizer as tokenizers
+from picotron import tokens as files
 from picotron.config import Config, DatasetConfig
+from picotron.documents import Files, source_of
 from picotron.errors import DataError
-from picotron.tokenizer import CharTokenizer
+from picotron.tokenizer import Tokenizer
 
 Batch = dict[str, np.ndarray]
-NOVEL = "pride_and_prejudice.txt"
+TOKENIZER = "tokenizer.json"
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Token ids, int32 [count], split in two without overlap."""
+    """Token ids, integers [count] that may be memory maps, split in two without overlap."""
 
-    tokenizer: CharTokenizer
+    tokenizer: Tokenizer
     train: np.ndarray
     validation: np.ndarray
     source: str
 
 
-def load(config: DatasetConfig) -> Corpus:
-    """The text a run asks for, as tokens; raises DataError."""
-    tokenizer = CharTokenizer.load(Path(config.tokenizer_path)) if config.tokenizer_path else None
-    if config.path and config.path.endswith(".npy"):
-        if tokenizer is None:
+def load(config: DatasetConfig, tokenizer: Tokenizer | None = None) -> Corpus:
+    """The texts a run asks for, as tokens; raises DataError.
+
+    Without a `tokenizer`, it is the one of a file, or made from the text.
+    """
+    tokenizer = tokenizer or _tokenizer(config)
+    tokens = _tokens(config, config.path, tokenizer)
+    name = config.path or config.name or files_name(config)
+    if config.eval_path:
+        return Corpus(tokenizer, tokens, _tokens(config, config.eval_path, tokenizer), name)
+    cut = len(tokens) - int(len(tokens) * config.validation_fraction)
+    return Corpus(tokenizer, tokens[:cut], tokens[cut:], name)
+
+
+def files_name(config: DatasetConfig) -> str:
+    return source_of(config, None).name
+
+
+def _tokenizer(config: DatasetConfig) -> Tokenizer:
+    """The one of the file that is named or lies beside the tokens, or one made from the text."""
+    given = Path(config.tokenizer_path) if config.tokenizer_path else None
+    if given is None and _holds_tokens(config.path):
+        given = Path(config.path).parent / TOKENIZER
+        if not given.exists():
             raise DataError(
                 f"{config.path} holds token ids: name the tokenizer they were made "
                 "with, --dataset.tokenizer-path tokenizer.json"
             )
-        tokens = read_tokens(Path(config.path), tokenizer.vocab_size)
-    else:
-        text = read_text(Path(config.path) if config.path else None)
-        tokenizer = tokenizer or CharTokenizer.train(text)
-        tokens = tokenizer.encode(text)
-    cut = len(tokens) - int(len(tokens) * config.validation_fraction)
-    return Corpus(tokenizer, tokens[:cut], tokens[cut:], config.path or NOVEL)
+    if given is not None:
+        return tokenizers.load(given)
+    texts = (text for text, _ in source_of(config, config.path).pieces())
+    return tokenizers.train(config.tokenizer, texts, config.vocab_size)
 
 
-def read_text(path: Path | None) -> str:
-    """A UTF-8 file, or the novel of the package; raises DataError naming what is wrong with it."""
-    source = resources.files("picotron") / "data" / NOVEL if path is None else path
-    try:
-        text = source.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"there is no text file {source}") from None
-    except OSError as error:
-        raise DataError(f"cannot read the text file {source}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{source} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"
-        ) from None
-    if not text.strip():
-        raise DataError(f"the text file {source} is empty")
-    return text.replace("\r\n", "\n")
+def _holds_tokens(path: str | None) -> bool:
+    return path is not None and path.endswith(files.SUFFIXES)
 
 
-def read_tokens(path: Path, vocab_size: int) -> np.ndarray:
-    """Token ids of a .npy file, int32 [count]; raises DataError."""
-    try:
-        values = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"there is no token file {path}") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is not a .npy file of token ids: {error}") from error
-    if values.ndim != 1 or values.dtype.kind not in "iuf":
-        raise DataError(f"{path} must hold one row of numbers, not {values.dtype}{values.shape}")
-    if not values.size:
-        raise DataError(f"the token file {path} is empty")
-    for wrong, what in (
-        (~np.isfinite(values), "is not a number"),
-        (values != np.trunc(values), "is not a whole number"),
-        ((values < 0) | (values >= vocab_size), f"is outside the vocabulary of {vocab_size}"),
-    ):
-        if wrong.any():
-            index = int(np.argmax(wrong))
-            raise DataError(f"{path}: token {index} is {values[index]}, which {what}")
-    return values.astype(np.int32)
+def _tokens(config: DatasetConfig, path: str | None, tokenizer: Tokenizer) -> np.ndarray:
+    if _holds_tokens(path):
+        return files.read_tokens(Path(path), tokenizer.vocab_size)
+    source = source_of(config, path)
+    if isinstance(source, Files) and path == config.eval_path and path is not None:
+        source = replace(source, most=None)  # num_samples is about what is trained on
+    return files.tokenized(source, tokenizer, config.cache_dir)
 
 
 @dataclass(frozen=True)
@@ -101,6 +92,11 @@ class Batches:
     micro_batch_size: int
     accumulation_steps: int
     seed: int
+    rank: int = 0
+    ranks: int = 1
+    separator: int | None = None
+    """The token that ends a document, if attention is to stay within documents: `segments` then
+    says which one a token belongs to."""
 
     @property
     def windows(self) -> int:
@@ -108,13 +104,12 @@ class Batches:
         return (len(self.tokens) - self.seq_length) // self.seq_length
 
     def __call__(self, step: int) -> Batch:
-        shape = self.accumulation_steps, self.micro_batch_size
-        count = shape[0] * shape[1]
-        starts = np.array([self._start(step * count + index) for index in range(count)])
-        return {name: rows.reshape(*shape, -1) for name, rows in self._cut(starts).items()}
-
-    def _cut(self, starts: np.ndarray) -> Batch:
-        return cut_windows(self.tokens, starts, self.seq_length)
+        parts, rows = self.accumulation_steps, self.micro_batch_size
+        first = (step * parts + np.arange(parts)[:, None]) * self.ranks + self.rank
+        numbers = (first * rows + np.arange(rows)).reshape(-1).tolist()
+        starts = np.array([self._start(number) for number in numbers])
+        batch = cut_windows(self.tokens, starts, self.seq_length, self.separator)
+        return {name: values.reshape(parts, rows, -1) for name, values in batch.items()}
 
     def _start(self, index: int) -> int:
         epoch, slot = divmod(index, self.windows)
@@ -122,19 +117,56 @@ class Batches:
         return offset + int(order[slot]) * self.seq_length
 
 
-def validation_batches(tokens: np.ndarray, config: Config) -> Iterator[Batch]:
+def batches_of(corpus: Corpus, config: Config, rank: int = 0, ranks: int = 1) -> Batches:
+    """The training batches of one of `ranks` data-parallel ranks."""
+    training = config.training
+    return Batches(
+        corpus.train,
+        training.seq_length,
+        training.micro_batch_size,
+        training.gradient_accumulation_steps,
+        training.seed,
+        rank,
+        ranks,
+        _separator(corpus, config),
+    )
+
+
+def _separator(corpus: Corpus, config: Config) -> int | None:
+    if not config.dataset.document_mask:
+        return None
+    if corpus.tokenizer.end is None:
+        raise DataError(
+            "dataset.document_mask needs a tokenizer with an end token; "
+            f"that of {corpus.source} has none"
+        )
+    return corpus.tokenizer.end
+
+
+def validation_batches(corpus: Corpus, config: Config) -> Iterator[Batch]:
     """The same evenly spread windows every time, int32 [B, S] each."""
     rows, length = config.training.micro_batch_size, config.training.seq_length
-    count = config.logging.eval_batches
+    count, tokens = config.logging.eval_batches, corpus.validation
     starts = np.linspace(0, len(tokens) - length - 1, count * rows).astype(np.int64)
     for index in range(count):
-        yield cut_windows(tokens, starts[index * rows : (index + 1) * rows], length)
+        own = starts[index * rows : (index + 1) * rows]
+        yield cut_windows(tokens, own, length, _separator(corpus, config))
 
 
-def cut_windows(tokens: np.ndarray, starts: np.ndarray, length: int) -> Batch:
-    """Rows of `length` tokens from each start, and the same rows one token later."""
+def cut_windows(
+    tokens: np.ndarray, starts: np.ndarray, length: int, separator: int | None = None
+) -> Batch:
+    """Rows of `length` tokens from each start, and the same rows one token later, int32.
+
+    With a `separator`, also `segments`: how many of them stand before each token of the row.
+    """
     positions = starts[:, None] + np.arange(length)[None]
-    return {"inputs": tokens[positions], "targets": tokens[positions + 1]}
+    inputs = tokens[positions].astype(np.int32)
+    batch = {"inputs": inputs, "targets": tokens[positions + 1].astype(np.int32)}
+    if separator is not None:
+        ends = np.cumsum(inputs == separator, axis=1, dtype=np.int32)
+        batch["segments"] = ends - (inputs == separator)
+    return batch
 
 
 def check_length(corpus: Corpus, seq_length: int) -> None:

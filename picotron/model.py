@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,35 @@ Rope = tuple[Any, Any]
 Attend = Callable[[Any, Any, Any], Any]
 
 
-def forward(params: Params, tokens: Any, config: ModelConfig, drops: Drops = KEEP) -> Any:
-    """Logits float32 [B, S, V] of the next token at every position of int32 tokens [B, S]."""
-    return head(params, hidden_states(params, tokens, config, drops), config)
+def forward(
+    params: Params,
+    tokens: Any,
+    config: ModelConfig,
+    drops: Drops = KEEP,
+    segments: Any = None,
+    dtype: Any = jnp.float32,
+) -> Any:
+    """Logits [B, S, V] of the next token at every position of int32 tokens [B, S].
+
+    Attention stays within equal `segments` int32 [B, S], if they are given; rotary positions are
+    relative, so that each starts anew without more. `dtype` is that of activations and logits.
+    """
+    drops = drops if segments is None else replace(drops, segments=segments)
+    return head(params, hidden_states(params, tokens, config, drops, dtype), config)
 
 
-def hidden_states(params: Params, tokens: Any, config: ModelConfig, drops: Drops = KEEP) -> Any:
-    """The normalised output of the last layer, float32 [B, S, H]."""
+def hidden_states(
+    params: Params,
+    tokens: Any,
+    config: ModelConfig,
+    drops: Drops = KEEP,
+    dtype: Any = jnp.float32,
+) -> Any:
+    """The normalised output of the last layer, [B, S, H] of `dtype`."""
     body = params["model"]
-    rope = rope_tables(config, tokens.shape[1])
-    x = drops.hidden(checkpoint_name(embed(params, tokens), "added"), "embedding")
+    rope = tuple(table.astype(dtype) for table in rope_tables(config, tokens.shape[1]))
+    x = checkpoint_name(embed(params, tokens).astype(dtype), "added")
+    x = drops.hidden(x, "embedding")
     for index in range(config.num_hidden_layers):
         own = drops.of_layer(index)
         x = layer(body["layers"][index], x, rope, config, own.attend, own)
@@ -102,10 +122,19 @@ def head(params: Params, x: Any, config: ModelConfig) -> Any:
     return x @ params["lm_head"]["weight"]
 
 
-def loss(params: Params, batch: dict[str, Any], config: ModelConfig, drops: Drops = KEEP) -> Any:
-    """Mean cross-entropy in nats of batch["targets"] given batch["inputs"], both int32 [B, S]."""
-    logits = forward(params, batch["inputs"], config, drops)
-    return jnp.mean(nn.cross_entropy(logits, batch["targets"]))
+def loss(
+    params: Params,
+    batch: dict[str, Any],
+    config: ModelConfig,
+    drops: Drops = KEEP,
+    dtype: Any = jnp.float32,
+) -> Any:
+    """Mean cross-entropy in nats of batch["targets"] given batch["inputs"], both int32 [B, S].
+
+    batch["segments"], if it is there, says which document each token belongs to.
+    """
+    logits = forward(params, batch["inputs"], config, drops, batch.get("segments"), dtype)
+    return jnp.mean(nn.cross_entropy(logits.astype(jnp.float32), batch["targets"]))
 
 
 def rope_tables(config: ModelConfig, length: int) -> Rope:

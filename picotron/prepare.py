@@ -6,6 +6,7 @@ configuration is found here, before anything is compiled or written.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from picotron.checkpoint import TrainingState
 from picotron.config import Config, ModelConfig
 from picotron.device import check_fits
 from picotron.errors import CheckpointError, DataError
+from picotron.precision import policy_of
 from picotron.step import State, initial_state, make_train_step, skipping
 from picotron.validate import raise_problems
 from tracer import ShapeDtypeStruct, eval_shape, jit, tree
@@ -48,16 +50,20 @@ class Run:
 def prepare(config: Config) -> Run:
     """Load text and weights; everything that can be wrong with them is found here."""
     loaded = _load_previous(config)
-    corpus = dataset.load(config.dataset)
+    # Characters are compared below; what was trained is not trained again.
+    known = loaded[0].tokenizer if loaded and config.dataset.tokenizer != "char" else None
+    corpus = dataset.load(config.dataset, known)
     dataset.check_length(corpus, config.training.seq_length)
+    config = with_steps(config, corpus)
     if loaded is None:
         config = with_vocabulary(config, corpus.tokenizer.vocab_size)
         compiled = compile_step(config)
         return Run(config, corpus, new_state(config), compiled)
     found, previous = loaded
+    _check_unfinished(found, previous, config)
     if corpus.tokenizer != found.tokenizer:
         raise DataError(
-            f"{corpus.source} has other characters than the text of {found.path}; "
+            f"{corpus.source} has other tokens than the text of {found.path}; "
             f"add --dataset.tokenizer-path {found.path / checkpoint.TOKENIZER}"
         )
     config = with_vocabulary(config, found.model.vocab_size)
@@ -73,7 +79,7 @@ def new_state(config: Config) -> State:
     """Weights that depend on the seed alone, and an optimizer that has seen nothing."""
     optimizer, _ = optim.from_config(config.training)
     params = on_device(model.init(config.model, config.training.seed))
-    return initial_state(params, optimizer.init(params), config.model, config.training.seed)
+    return initial_state(params, optimizer.init(params), config)
 
 
 def state_of(found: checkpoint.Checkpoint, rest: TrainingState, config: Config) -> State:
@@ -83,8 +89,8 @@ def state_of(found: checkpoint.Checkpoint, rest: TrainingState, config: Config) 
     for the first time.
     """
     optimizer, _ = optim.from_config(config.training)
-    params, seed = on_device(found.params), config.training.seed
-    fresh = initial_state(params, optimizer.init(params), config.model, seed)
+    params = on_device(found.params)
+    fresh = initial_state(params, optimizer.init(params), config)
     others = {name: part for name, part in fresh.items() if name != "params"}
     _check_same_optimizer(checkpoint.by_path(others), rest.state, config)
 
@@ -108,7 +114,14 @@ def train_step_of(config: Config) -> Any:
     """The jitted step of a run, its state donated."""
     training = config.training
     optimizer, schedule = optim.from_config(training)
-    step = make_train_step(config.model, optimizer, schedule, training.max_grad_norm)
+    step = make_train_step(
+        config.model,
+        optimizer,
+        schedule,
+        training.max_grad_norm,
+        policy=policy_of(training.precision),
+        ema_decay=training.ema_decay,
+    )
     return jit(skipping(step) if training.nan_policy == "skip" else step, donate_argnums=(0,))
 
 
@@ -123,10 +136,11 @@ def compile_step(config: Config) -> str:
     shapes = model.parameter_shapes(config.model)
     params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
     moments = eval_shape(optim.from_config(training)[0].init, params)
-    state = initial_state(params, moments, config.model, training.seed)
+    state = initial_state(params, moments, config)
     accumulation, rows = training.gradient_accumulation_steps, training.micro_batch_size
     tokens = ShapeDtypeStruct((accumulation, rows, training.seq_length), np.int32)
-    lowered = train_step_of(config).lower(state, {"inputs": tokens, "targets": tokens})
+    names = ("inputs", "targets", *(["segments"] if config.dataset.document_mask else []))
+    lowered = train_step_of(config).lower(state, dict.fromkeys(names, tokens))
     program = lowered.compile().program
     if program is None:
         return "evaluated by numpy"
@@ -142,13 +156,15 @@ def _load_previous(config: Config) -> tuple[checkpoint.Checkpoint, TrainingState
     path = _previous(config)
     if path is None:
         return None
-    found, rest = checkpoint.load_run(path)
+    return checkpoint.load_run(path)
+
+
+def _check_unfinished(found: checkpoint.Checkpoint, rest: TrainingState, config: Config) -> None:
     total = config.training.total_train_steps
     if rest.step >= total and config.checkpoint.load_path != AUTO:
         raise CheckpointError(
             f"{found.path} is already at step {rest.step} of {total}; ask for more with --steps"
         )
-    return found, rest
 
 
 def _previous(config: Config) -> Path | None:
@@ -169,6 +185,20 @@ def with_vocabulary(config: Config, size: int) -> Config:
     if given is not None and given < size:
         raise_problems([f"model.vocab_size {given} is less than the tokenizer's {size}"])
     return replace(config, model=replace(config.model, vocab_size=given or size))
+
+
+def with_steps(config: Config, corpus: dataset.Corpus) -> Config:
+    """The config with the number of steps that its epochs and its limit of tokens come to."""
+    training = config.training
+    steps = training.total_train_steps
+    if training.num_train_epochs is not None:
+        batches = dataset.batches_of(corpus, config)
+        ranks, parts = config.distributed.dp_size, training.gradient_accumulation_steps
+        rows = training.micro_batch_size * parts * ranks
+        steps = math.ceil(training.num_train_epochs * batches.windows / rows)
+    if training.max_tokens is not None:
+        steps = min(steps, math.ceil(training.max_tokens / training.tokens_per_step))
+    return replace(config, training=replace(training, total_train_steps=steps))
 
 
 def on_device(values: Any) -> Any:

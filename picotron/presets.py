@@ -40,7 +40,6 @@ PRESETS: dict[str, Config] = {
             "seq_length": 256,
             "micro_batch_size": 32,
             "learning_rate": 1e-3,
-            "min_learning_rate": 1e-4,
             "warmup_steps": 100,
         },
         run_name="medium",

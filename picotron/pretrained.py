@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from picotron import checkpoint, hf, hf_config
+from picotron import checkpoint, hf, hf_config, tokenizer
 from picotron.config import ModelConfig
 from picotron.errors import CheckpointError
 from picotron.hf_config import Dtype
 from picotron.model import Params
 from picotron.tensors import Arrays, Slices
-from picotron.tokenizer import CharTokenizer
+from picotron.tokenizer import Tokenizer
 from tracer import numpy as jnp
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth")
@@ -46,9 +46,9 @@ class Folder:
         """The block `at` of one weight; [in, out], as `model.parameter_shapes` has it."""
         return hf.read_block(self.arrays, name, at, jnp.dtype(dtype))
 
-    def tokenizer(self) -> CharTokenizer:
+    def tokenizer(self) -> Tokenizer:
         """What its ids mean; raises DataError if that cannot be read."""
-        return CharTokenizer.load(self.path / checkpoint.TOKENIZER)
+        return tokenizer.load(self.path / checkpoint.TOKENIZER)
 
 
 def open_folder(path: Path) -> Folder:

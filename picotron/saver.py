@@ -22,7 +22,7 @@ from picotron.checkpoint import TrainingState
 from picotron.config import Config
 from picotron.diverge import NotFinite
 from picotron.model import flatten
-from picotron.tokenizer import CharTokenizer
+from picotron.tokenizer import Tokenizer
 from tracer import Array, tree
 
 
@@ -32,7 +32,7 @@ class Saver:
 
     folder: Path
     config: Config
-    tokenizer: CharTokenizer
+    tokenizer: Tokenizer
     done: int = -1
     """The step of the last checkpoint that is complete."""
     seconds: float = 0.0

@@ -23,11 +23,13 @@ from picotron.generate import Generator
 from picotron.interrupt import Interrupt
 from picotron.peak import flops_per_token, peak, utilisation
 from picotron.plots import plot_runs
-from picotron.prepare import Run, new_state, state_of, train_step_of
+from picotron.precision import described
+from picotron.prefetch import Prefetched
+from picotron.prepare import Run, new_state, on_device, state_of, train_step_of
 from picotron.report import Clock, Reporter
 from picotron.saver import Saver
 from picotron.sinks import sinks_of
-from picotron.step import make_eval_loss
+from picotron.step import make_eval_loss, weights_of
 from picotron.words import readable
 from tracer import jit, tree
 
@@ -41,18 +43,13 @@ class Trainer:
         self.config, self.corpus, self.reporter = run.config, run.corpus, reporter
         self.state, self.step, self.folder = run.state, run.step, run.folder
         self.compiled, self.skipped = run.compiled, run.skipped
-        training = run.config.training
         self.train_step = train_step_of(run.config)
         self.eval_loss = jit(make_eval_loss(run.config.model))
-        self.batches = dataset.Batches(
-            run.corpus.train,
-            training.seq_length,
-            training.micro_batch_size,
-            training.gradient_accumulation_steps,
-            training.seed,
+        self.batches = Prefetched(
+            dataset.batches_of(run.corpus, run.config), run.config.dataset.num_workers
         )
         self.clock = Clock()
-        self.patience = diverge.Patience(training.nan_policy)
+        self.patience = diverge.Patience(run.config.training.nan_policy)
         self._pending: deque[tuple[int, dict[str, Any]]] = deque()
         self._started = self._good = run.step
         self._validation: tuple[int, float] | None = None
@@ -77,6 +74,7 @@ class Trainer:
                 self._loop(interrupt)
             finally:
                 self.saver.close()
+                self.batches.close()
             if interrupt.signal:
                 self.reporter.note(f"stopped and saved at step {self.step}")
             return interrupt.exit_code
@@ -97,6 +95,9 @@ class Trainer:
             f"{readable(count)} parameters, {readable(len(self.corpus.train))} tokens of "
             f"{self.corpus.source}, {steps} steps on {adapter} -> {self.folder}"
         )
+        if self.config.logging.model_name:
+            self.reporter.note(f"model {self.config.logging.model_name}")
+        self.reporter.note(described(self.config.training.precision))
         self.reporter.note(self.compiled)
         self.peak = peak()
         if self.peak:
@@ -251,8 +252,9 @@ class Trainer:
 
     def validate(self) -> float:
         """Mean loss over the validation windows; reported."""
-        batches = dataset.validation_batches(self.corpus.validation, self.config)
-        losses = [self.eval_loss(self.state["params"], batch) for batch in batches]
+        batches = dataset.validation_batches(self.corpus, self.config)
+        weights = weights_of(self.state)
+        losses = [self.eval_loss(weights, batch) for batch in batches]
         mean = float(np.mean([float(loss) for loss in losses]))
         self._validation = self.step, mean
         self.reporter.validation(self.step, mean)
@@ -275,11 +277,19 @@ class Trainer:
     def sample(self) -> str:
         """Text that the model writes after the configured prompt."""
         logging = self.config.logging
-        generator = Generator(self.config.model, self.state["params"], self.corpus.tokenizer)
+        generator = Generator(self.config.model, self._final_weights(), self.corpus.tokenizer)
         pieces = generator.stream(
             logging.sample_prompt, logging.sample_tokens, seed=self.config.training.seed
         )
         return logging.sample_prompt + "".join(pieces)
+
+    def _final_weights(self) -> Any:
+        """Those of the last step, or of the best checkpoint if the run is to end with it."""
+        best = checkpoint.best(self._checkpoints)
+        if best is None or not self.config.checkpoint.load_best_model_at_end:
+            return weights_of(self.state)
+        self.reporter.note(f"the best checkpoint is {best}")
+        return on_device(checkpoint.load(best).params)
 
     def plot(self) -> Path | None:
         """Draw loss.png, with learning rate and speed; a failure costs a note."""

@@ -6,7 +6,10 @@ without its data; `check` reports all problems at once.
 
 from __future__ import annotations
 
-from picotron.config import Config, DistributedConfig, ModelConfig
+import typing
+from typing import Any
+
+from picotron.config import Config, DatasetConfig, DistributedConfig, ModelConfig, TrainingConfig
 from picotron.errors import ConfigError
 
 _POSITIVE = {
@@ -29,32 +32,41 @@ _POSITIVE = {
         "gradient_accumulation_steps",
         "learning_rate",
         "adam_epsilon",
+        "num_train_epochs",
+        "max_tokens",
     ),
+    "dataset": ("vocab_size", "num_samples"),
     "checkpoint": ("save_total_limit",),
     "logging": ("log_frequency", "eval_batches"),
 }
 _NOT_NEGATIVE = {
     "training": ("seed", "warmup_steps", "weight_decay", "min_learning_rate", "max_grad_norm"),
+    "dataset": ("num_workers",),
     "checkpoint": ("save_frequency",),
     "logging": ("eval_frequency", "sample_tokens"),
 }
 _FRACTION = {
     "model": ("attention_dropout", "hidden_dropout"),
-    "training": ("adam_beta1", "adam_beta2", "momentum"),
+    "training": ("adam_beta1", "adam_beta2", "lion_beta2", "momentum", "ema_decay"),
 }
 
 
 def check(config: Config) -> Config:
     """The same config; raises ConfigError naming every problem it has."""
-    raise_problems(
-        [
-            *_range_problems(config),
-            *_distributed_problems(config.distributed),
-            *_model_problems(config.model),
-            *_run_problems(config),
-        ]
-    )
+    raise_problems(problems_of(config))
     return config
+
+
+def problems_of(config: Config) -> list[str]:
+    """One sentence for each thing that makes no sense."""
+    return [
+        *_range_problems(config),
+        *_distributed_problems(config.distributed),
+        *_model_problems(config.model),
+        *_training_problems(config.training),
+        *_dataset_problems(config.dataset),
+        *_run_problems(config),
+    ]
 
 
 def raise_problems(problems: list[str]) -> None:
@@ -76,7 +88,7 @@ def _range_problems(config: Config) -> list[str]:
     for sections, holds, text in rules:
         for section, keys in sections.items():
             values = {key: getattr(getattr(config, section), key) for key in keys}
-            wrong = (key for key in keys if not holds(values[key]))
+            wrong = (key for key in keys if values[key] is not None and not holds(values[key]))
             found += [f"{section}.{key} must be {text}, not {values[key]}" for key in wrong]
     return found
 
@@ -120,24 +132,63 @@ def _model_problems(model: ModelConfig) -> list[str]:
     return found + [f"model.rope_scaling.{text}" for text in model.rope_scaling.problems()]
 
 
+def _training_problems(training: TrainingConfig) -> list[str]:
+    found, floor = [], training.min_learning_rate
+    if floor is not None and floor > training.learning_rate:
+        found.append(
+            f"training.min_learning_rate {floor} exceeds training.learning_rate "
+            f"{training.learning_rate}"
+        )
+    if not 0 < training.decay_ratio <= 1:
+        found.append(
+            f"training.decay_ratio must be above 0 and at most 1, not {training.decay_ratio}"
+        )
+    if training.nesterov and not training.momentum:
+        found.append("training.nesterov needs a training.momentum above 0")
+    for index, group in enumerate(training.param_groups):
+        for key in ("lr_scale", "weight_decay"):
+            value = getattr(group, key)
+            if value is not None and value < 0:
+                found.append(f"training.param_groups[{index}].{key} must be 0 or more, not {value}")
+    return found + _choice_problems("training", training)
+
+
+def _dataset_problems(dataset: DatasetConfig) -> list[str]:
+    found = []
+    if dataset.path and dataset.name:
+        found.append("dataset.path and dataset.name are two sources; leave one out")
+    if dataset.tokenizer == "bpe" and dataset.vocab_size < 260:
+        found.append(
+            f"dataset.vocab_size {dataset.vocab_size} is too small for bpe: 256 bytes and 4 "
+            "special tokens make 260"
+        )
+    if not 0 < dataset.validation_fraction < 1:
+        found.append(
+            "dataset.validation_fraction must be between 0 and 1, "
+            f"not {dataset.validation_fraction}"
+        )
+    return found + _choice_problems("dataset", dataset)
+
+
+def _choice_problems(section: str, record: Any) -> list[str]:
+    """Values that are none of those that the schema lists."""
+    found = []
+    for name, hint in typing.get_type_hints(type(record)).items():
+        choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+        if choices and getattr(record, name) not in choices:
+            listed = ", ".join(choices[:-1])
+            found.append(
+                f"{section}.{name} must be {listed} or {choices[-1]}, not {getattr(record, name)!r}"
+            )
+    return found
+
+
 def _run_problems(config: Config) -> list[str]:
     training, found = config.training, []
     if training.seq_length > config.model.max_position_embeddings:
         found.append(
             f"training.seq_length {training.seq_length} exceeds model.max_position_embeddings "
             f"{config.model.max_position_embeddings}"
-        )
-    if training.min_learning_rate > training.learning_rate:
-        found.append(
-            f"training.min_learning_rate {training.min_learning_rate} exceeds "
-            f"training.learning_rate {training.learning_rate}"
-        )
-    if training.optimizer not in ("adamw", "sgd"):
-        found.append(f"training.optimizer must be adamw or sgd, not {training.optimizer!r}")
-    if not 0 < config.dataset.validation_fraction < 1:
-        found.append(
-            "dataset.validation_fraction must be between 0 and 1, "
-            f"not {config.dataset.validation_fraction}"
         )
     name = config.logging.run_name
     if not name or name in (".", "..") or "/" in name or "\\" in name:

@@ -25,7 +25,8 @@ ALLOWED = {
     "runtime": {"ir", "codegen", "numpy", "wgpu", "mpi4py"},
     "tracer": {"ir", "numpy", "optree", "runtime", "codegen"},
     "picotron": {"tracer", "runtime", "codegen", "numpy", "safetensors", "tyro", "rich"}
-    | {"matplotlib", "platformdirs", "ml_dtypes", "tensorboard", "wandb"},
+    | {"matplotlib", "platformdirs", "ml_dtypes", "tensorboard", "wandb"}
+    | {"tokenizers", "datasets"},
 }
 # Where a package's lower layers may appear at all; elsewhere in it they are out of bounds.
 ONLY_IN = {

@@ -6,8 +6,10 @@ import pytest
 from picotron import dataset
 from picotron.config import Config, DatasetConfig, LoggingConfig, TrainingConfig
 from picotron.dataset import Batches
+from picotron.documents import read_text
 from picotron.errors import DataError
 from picotron.tokenizer import CharTokenizer
+from picotron.tokens import read_tokens
 
 
 def test_the_shipped_novel():
@@ -60,7 +62,8 @@ def test_validation_windows_are_fixed_and_in_range():
     tokens = np.arange(130, dtype=np.int32)
     training = TrainingConfig(seq_length=64, micro_batch_size=4)
     config = Config(training=training, logging=LoggingConfig(eval_batches=3))
-    batches = list(dataset.validation_batches(tokens, config))
+    corpus = dataset.Corpus(CharTokenizer(), tokens, tokens, "numbers")
+    batches = list(dataset.validation_batches(corpus, config))
     assert [batch["inputs"].shape for batch in batches] == [(4, 64)] * 3
     assert batches[0]["inputs"][0, 0] == 0
     assert batches[-1]["targets"][-1, -1] == 129
@@ -69,7 +72,7 @@ def test_validation_windows_are_fixed_and_in_range():
 def test_windows_line_ends_and_byte_order_marks(tmp_path):
     path = tmp_path / "text.txt"
     path.write_bytes("\ufeffone\r\ntwo\n".encode())
-    assert dataset.read_text(path) == "one\ntwo\n"
+    assert list(read_text(path, False)) == [("one\ntwo\n", False)]
 
 
 @pytest.mark.parametrize(
@@ -84,14 +87,14 @@ def test_unusable_texts(tmp_path, content, message):
     path = tmp_path / "text.txt"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
-        dataset.read_text(path)
+        list(read_text(path, False))
 
 
 def test_missing_texts_and_folders(tmp_path):
     with pytest.raises(DataError, match="there is no text file"):
-        dataset.read_text(tmp_path / "none.txt")
+        list(read_text(tmp_path / "none.txt", False))
     with pytest.raises(DataError, match="cannot read the text file"):
-        dataset.read_text(tmp_path)
+        list(read_text(tmp_path, False))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +114,7 @@ def test_unusable_token_files(tmp_path, values, message):
     path = tmp_path / "tokens.npy"
     np.save(path, np.asarray(values))
     with pytest.raises(DataError) as caught:
-        dataset.read_tokens(path, 82)
+        read_tokens(path, 82)
     assert message in str(caught.value)
 
 
@@ -119,14 +122,17 @@ def test_token_files_are_text_in_another_form(tmp_path):
     tokenizer = CharTokenizer.train("some text\n")
     tokenizer.save(tmp_path / "tokenizer.json")
     np.save(tmp_path / "tokens.npy", tokenizer.encode("some text\n" * 20).astype(np.uint16))
-    config = DatasetConfig(str(tmp_path / "tokens.npy"), str(tmp_path / "tokenizer.json"), 0.5)
-    corpus = dataset.load(config)
-    assert corpus.tokenizer.decode(corpus.train) == "some text\n" * 10
+    path = str(tmp_path / "tokens.npy")
+    for given in (None, str(tmp_path / "tokenizer.json")):  # it lies beside the tokens
+        config = DatasetConfig(path=path, tokenizer_path=given, validation_fraction=0.5)
+        corpus = dataset.load(config)
+        assert corpus.tokenizer.decode(corpus.train) == "some text\n" * 10
+    (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(DataError, match="name the tokenizer"):
-        dataset.load(DatasetConfig(str(tmp_path / "tokens.npy")))
+        dataset.load(DatasetConfig(path=path))
     (tmp_path / "junk.npy").write_bytes(b"junk")
     with pytest.raises(DataError, match=r"is not a \.npy file"):
-        dataset.read_tokens(tmp_path / "junk.npy", 82)
+        read_tokens(tmp_path / "junk.npy", 82)
 
 
 def test_short_texts_name_the_cure():

@@ -44,7 +44,8 @@ def started(config: ModelConfig, seed: int = 0):
     """A step and the state it starts from."""
     optimizer = optim.sgd(0.1)
     params = tree.map(jnp.asarray, model.init(config, 0))
-    state = initial_state(params, optimizer.init(params), config, seed)
+    whole = Config(model=config, training=TrainingConfig(seed=seed))
+    state = initial_state(params, optimizer.init(params), whole)
     return make_train_step(config, optimizer), state
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from picotron import config_file, supervisor
 from picotron.commands.options import OnAdapter
+from picotron.commands.shortcuts import Shortcuts, put
 from picotron.config import Config
 from picotron.device import use_adapter
 from picotron.presets import PRESETS
@@ -23,28 +23,32 @@ from picotron.validate import check
 if TYPE_CHECKING:
     from picotron.train import Trainer
 
+FORMATS = (["json"], ["toml"])
+
 
 @dataclass(frozen=True)
-class Train(Config, OnAdapter):
+class Train(Config, Shortcuts, OnAdapter):
     """Train a LLaMA on a text. Without flags: three minutes on a novel, on any machine."""
 
     preset: Literal["novel", "tiny", "medium"] = "novel"
     """Where the defaults come from."""
     config: Path | None = None
-    """A JSON file with sections like these flags; flags go over it."""
-    data: str | None = None
-    """Short for --dataset.path: the text to train on."""
-    steps: int | None = None
-    """Short for --training.total-train-steps."""
-    resume: str | None = None
-    """Short for --checkpoint.load-path: the run or checkpoint folder to continue, or auto."""
-    out: str | None = None
-    """Short for --checkpoint.save-dir: where run folders go."""
+    """A JSON or TOML file with sections like these flags; flags go over it."""
     max_restarts: int = supervisor.MAX_RESTARTS
     """How often a run whose process or device was lost is started again from its last checkpoint;
     it must have saved one since it was started. 0 runs without a second process that watches."""
-    print_config: bool = False
-    """Print the resulting configuration as JSON and stop."""
+    print_config: Literal["json", "toml"] | None = None
+    """Print the resulting configuration and stop; json if neither is named."""
+
+    @staticmethod
+    def spelled(arguments: Sequence[str]) -> list[str]:
+        """The flags with the format that a bare --print-config leaves out."""
+        words = list(arguments)
+        for index, word in enumerate(words):
+            following = words[index + 1 : index + 2]
+            if word in ("--print-config", "--print_config") and following not in FORMATS:
+                return [*words[: index + 1], "json", *words[index + 1 :]]
+        return words
 
     @classmethod
     def defaults(cls, arguments: Sequence[str]) -> Train:
@@ -65,9 +69,9 @@ class Train(Config, OnAdapter):
 
     def run(self) -> int:
         """Train, then validate, sample and draw; a signal skips those."""
-        config = check(self._with_shortcuts())
+        config = check(self._asked())
         if self.print_config:
-            print(json.dumps(config_file.to_dict(config), indent=2))
+            print(config_file.dumps(config, self.print_config), end="")
             return 0
         os.environ |= {n: v for n, v in vars(config.environment).items() if v is not None}
         from picotron.prepare import prepare
@@ -79,6 +83,7 @@ class Train(Config, OnAdapter):
         use_adapter(self.adapter)
         prepared = prepare(config)
         console = TrainingConsole(highlight=False)
+        config = prepared.config
         frequency, total = config.logging.log_frequency, config.training.total_train_steps
         with Reporter(console, prepared.step, total, frequency) as reporter:
             trainer = Trainer(prepared, reporter)
@@ -87,20 +92,11 @@ class Train(Config, OnAdapter):
             _finish(trainer, console)
         return code
 
-    def _with_shortcuts(self) -> Config:
-        """The configuration with --data, --steps, --resume and --out laid over it."""
-        config = Config(**_sections(self))
-        shortcuts = (
-            ("dataset", "path", self.data),
-            ("training", "total_train_steps", self.steps),
-            ("checkpoint", "load_path", supervisor.resumed_folder() or self.resume),
-            ("checkpoint", "save_dir", self.out),
-        )
-        for section, key, value in shortcuts:
-            if value is not None:
-                changed = replace(getattr(config, section), **{key: value})
-                config = replace(config, **{section: changed})
-        return config
+    def _asked(self) -> Config:
+        """What flags, files and presets come to; a run that starts again continues its folder."""
+        config = self.over(Config(**_sections(self)))
+        folder = supervisor.resumed_folder()
+        return config if folder is None else put(config, "checkpoint.load_path", folder)
 
 
 def _sections(config: Config) -> dict[str, object]:
