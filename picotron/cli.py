@@ -29,6 +29,7 @@ VERBS = {
     "export": "export:Export",
     "bench": "bench:Bench",
     "doctor": "doctor:Doctor",
+    "tokenize": "tokenize:Tokenize",
     "plot": "plot:Plot",
     "verify-checkpoint": "verify_checkpoint:VerifyCheckpoint",
 }

@@ -41,7 +41,7 @@ def load(config: DatasetConfig, tokenizer: Tokenizer | None = None) -> Corpus:
 
     Without a `tokenizer`, it is the one of a file, or made from the text.
     """
-    tokenizer = tokenizer or _tokenizer(config)
+    tokenizer = tokenizer or tokenizer_of(config)
     tokens = _tokens(config, config.path, tokenizer)
     name = config.path or config.name or files_name(config)
     if config.eval_path:
@@ -54,7 +54,7 @@ def files_name(config: DatasetConfig) -> str:
     return source_of(config, None).name
 
 
-def _tokenizer(config: DatasetConfig) -> Tokenizer:
+def tokenizer_of(config: DatasetConfig) -> Tokenizer:
     """The one of the file that is named or lies beside the tokens, or one made from the text."""
     given = Path(config.tokenizer_path) if config.tokenizer_path else None
     if given is None and _holds_tokens(config.path):

@@ -39,7 +39,7 @@ def tokenized(source: Source, tokenizer: Tokenizer, cache_dir: str | None) -> np
     key = f"{source.fingerprint()} {_identity(tokenizer)} {kind}"
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
     if not path.exists():
-        _write(path, source, tokenizer, kind)
+        save(path, source, tokenizer, kind)
     return np.memmap(path, kind, "r")
 
 
@@ -60,15 +60,15 @@ def _identity(tokenizer: Tokenizer) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _write(path: Path, source: Source, tokenizer: Tokenizer, kind: np.dtype) -> None:
+def save(path: Path, source: Source, tokenizer: Tokenizer, kind: np.dtype) -> tuple[int, int]:
+    """Write a file of tokens; returns how many and of how many documents. Raises DataError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _aside(path) as file:
-            write_tokens(file, source, tokenizer, kind)
+            return write_tokens(file, source, tokenizer, kind)
     except OSError as error:
         raise DataError(
-            f"cannot keep tokens in {path.parent}: {error.strerror}; choose another "
-            "--dataset.cache-dir"
+            f"cannot keep tokens in {path.parent}: {error.strerror}; choose another folder"
         ) from error
 
 

@@ -64,7 +64,7 @@ def problems_of(config: Config) -> list[str]:
         *_distributed_problems(config.distributed),
         *_model_problems(config.model),
         *_training_problems(config.training),
-        *_dataset_problems(config.dataset),
+        *dataset_problems(config.dataset),
         *_run_problems(config),
     ]
 
@@ -153,7 +153,7 @@ def _training_problems(training: TrainingConfig) -> list[str]:
     return found + _choice_problems("training", training)
 
 
-def _dataset_problems(dataset: DatasetConfig) -> list[str]:
+def dataset_problems(dataset: DatasetConfig) -> list[str]:
     found = []
     if dataset.path and dataset.name:
         found.append("dataset.path and dataset.name are two sources; leave one out")
