@@ -81,7 +81,7 @@ class Spec:
     dims: tuple[Axes | None, ...]
     unreduced: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def axes(self) -> frozenset[str]:
         """The mesh axes that cut the value."""
         return frozenset(a for dim in self.dims for a in dim or ())

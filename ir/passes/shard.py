@@ -134,9 +134,9 @@ class Walk(Layouts):
         for eqn in graph.eqns:
             with attributed(eqn.src, eqn.scope), located(eqn):
                 outs = self.equation(eqn, [self.read(v) for v in eqn.ins])
-            for v, held in zip(eqn.outs, outs, strict=True):
-                self.env[v] = self._summed_early(v, held)
-                self.named.append(self.env[v])
+                for v, held in zip(eqn.outs, outs, strict=True):
+                    self.env[v] = self._summed_early(v, held)
+                    self.named.append(self.env[v])
         found = [self.read(v) for v in graph.outs]
         if wanted is None:
             return found
@@ -210,7 +210,7 @@ class Walk(Layouts):
 
     def _needs_parts(self, factors: Factors, helds: Sequence[Held]) -> bool:
         """Whether a mesh cuts an axis that a composite needs whole."""
-        pairs = zip(factors.ins, helds, strict=True)
+        pairs = ((dims, h) for dims, h in zip(factors.ins, helds, strict=True) if h.spec.axes)
         return any(f is None and a for dims, h in pairs
                    for f, a in zip(dims, h.spec.dims, strict=True))  # fmt: skip
 
@@ -247,6 +247,8 @@ class Walk(Layouts):
         """Mesh axes for each factor. Raises ShardingTypeError if two operands disagree."""
         chosen: dict[object, tuple[Axes, int, int]] = {}
         for i, (dims, h) in enumerate(zip(factors.ins, helds, strict=True)):
+            if not h.spec.axes:
+                continue
             for d, (f, axes) in enumerate(zip(dims, h.spec.dims, strict=True)):
                 if f is None or not axes or not self._divides(eqn, factors, f, axes):
                     continue
@@ -283,9 +285,9 @@ class Walk(Layouts):
     def _divides(self, eqn: Eqn, factors: Factors, f: object, axes: Axes) -> bool:
         """Whether every axis that has the factor can be cut so."""
         sizes = set()
-        for values, table in ((eqn.ins, factors.ins), (eqn.outs, factors.outs)):
-            for v, dims in zip(values, table, strict=True):
-                sizes |= {n for n, g in zip(v.aval.shape, dims, strict=True) if g == f}
+        for v, dims in zip((*eqn.ins, *eqn.outs), (*factors.ins, *factors.outs), strict=True):
+            if f in dims:
+                sizes.add(v.aval.shape[dims.index(f)])
         alike = len(sizes) == 1 or not self.mesh.zigzag & set(axes)
         return alike and all(self.cuts(n, axes) for n in sizes)
 

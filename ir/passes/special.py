@@ -147,11 +147,10 @@ def _settled(walk: Walk, body: Graph, fixed, inits, rows) -> tuple[Graph, list[H
     """(a body that takes its carry as it returns it, what it returns)."""
     carry = [h.spec if not h.is_free else None for h in inits]
     for _ in range(3):
-        after = _bodied(walk, body, fixed, inits, carry, rows, None)[1]
-        grown = [_joined(h, old, a.spec) for h, old, a in zip(inits, carry, after, strict=False)]
-        if grown == carry:
-            break
-        carry = grown
+        graph, after = _bodied(walk, body, fixed, inits, carry, rows, None)
+        if [h.spec for h in after[: len(inits)]] == carry:
+            return graph, after
+        carry = [_joined(h, old, a.spec) for h, old, a in zip(inits, carry, after, strict=False)]
     wanted = [*carry, *(h.spec for h in after[len(inits) :])]
     return _bodied(walk, body, fixed, inits, carry, rows, wanted)
 
@@ -181,6 +180,8 @@ def _bodied(walk: Walk, body: Graph, fixed, inits, carry, rows, wanted) -> tuple
         found = inner.graph(body, starts, wanted)
         found = [inner.placed(h, whole(h.aval.ndim)) if h.value is None else h for h in found]
         graph = builder.close([h.value for h in found])
+    if None in carry:
+        return graph, found  # only to see where its results lie
     return annotated(graph, {h.value: h.spec for h in (*starts, *inner.named)}), found
 
 

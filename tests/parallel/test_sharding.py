@@ -6,6 +6,7 @@ whole program; counts of collectives are those of the per-device program.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from functools import cache
 from itertools import combinations
@@ -15,6 +16,15 @@ import numpy as np
 import pytest
 
 from ir import MeshShape, ShardedGraph, check, evaluate, evaluate_spmd
+from ir.passes.messages import (
+    PASSES,
+    arranged,
+    bucketed,
+    hidden,
+    overlapped,
+    regathered,
+    traffic,
+)
 from ir.passes.shard import Options, shard
 from ir.sharding import Spec, whole
 from picotron import model
@@ -217,3 +227,67 @@ def test_dropout_drops_the_same_elements_whatever_the_mesh():
     ins = [*(whole(c.ndim) for c in constants), *ins[len(ins) - WEIGHTS - 2 :], whole(1)]
     done = shard(graph, mesh_of(layout), ins, outs)
     assert worst(evaluate_spmd(done, *args, wide=True), evaluate(graph, *args, wide=True)) <= 1e-12
+
+
+# --- fewer messages, and earlier ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("passes", [("bucket",), ("overlap",), ("regather",), tuple(PASSES)])
+@pytest.mark.parametrize("kinds", [("dp", "tp"), ("cp", "fsdp", "sp")], ids="+".join)
+def test_passes_over_messages_change_no_result(kinds, passes):
+    done = arranged(program(kinds, 1), passes)
+    check(done.graph)
+    _, args, _, _ = traced(kinds, 1)
+    assert worst(evaluate_spmd(done, *args, wide=True), alone(1)) <= 1e-12
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+@pytest.mark.parametrize("kinds", [("dp",), ("cp",), ("dp", "cp", "tp")], ids="+".join)
+def test_a_bucket_of_gradients_is_summed_at_once(kinds, parts):
+    axes = "*".join(a for a in ("dp", "cp") if a in kinds)
+    whole_step = program(kinds, parts)
+    assert counts(arranged(whole_step, ("bucket",)).graph)["psum", axes] == 1
+    size = sum(4 * w.size for w in tree.leaves(arguments(1)[0])) // (2 if "tp" in kinds else 1)
+    small = counts(bucketed(whole_step.graph, size // 3))["psum", axes]
+    assert 3 <= small <= 4
+
+
+def test_work_lies_behind_the_sums_of_the_backward_pass():
+    """The sum of a layer's cotangents is under way while weights' gradients are computed."""
+    plain = program(("tp",)).graph
+    before, after = hidden(plain), hidden(overlapped(plain))
+    assert sum(after) > 1.5 * sum(before)
+    assert sum(1 for n in after if n) > sum(1 for n in before if n)
+
+
+def test_weights_are_gathered_again_on_the_way_back():
+    graph = regathered(program(("fsdp",)).graph)
+    extra = counts(graph)["all_gather", "dp"] - WEIGHTS
+    assert extra == WEIGHTS - 1  # all but the embedding, whose rows the gradient does not need
+
+
+def test_traffic_is_counted_by_axes_kind_and_direction():
+    graph = program(("tp",)).graph
+    each = 4 * ROWS * LENGTH * CONFIG.hidden_size
+    count = 2 * LAYERS + 1
+    assert traffic(graph)[("tp",), "psum", True] == (count, count * each)
+
+
+def test_passes_take_two_seconds_for_32_layers_on_16_devices():
+    config = ModelConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=32,
+        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=16,
+    )  # fmt: skip
+    layout = Layout({"dp": 4, "cp": 2, "tp": 2}, sp=True, fsdp=True)
+    params, batch = arguments(4, config)
+    with named_values(layout.names()):
+        lowered = jit(lambda p, b: mean_gradient(p, b, config, layout=layout)).lower(params, batch)
+    specs = [s.spec(w.ndim) for s, w in zip(tree.leaves(layout.specs(config)),
+                                            tree.leaves(params), strict=True)]  # fmt: skip
+    ids = [layout.batch(3).spec(3)] * 2
+    fixed = [whole(v.aval.ndim) for v in lowered.graph.ins[: -len(specs) - 2]]
+    start = time.process_time()
+    done = shard(lowered.graph, mesh_of(layout, True), [*fixed, *specs, *ids], [whole(0), *specs],
+                 Options("ring"))  # fmt: skip
+    arranged(done)
+    assert time.process_time() - start <= 3.0  # 2 s on a machine that does nothing else
