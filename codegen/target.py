@@ -41,7 +41,7 @@ def load(spec: str = REFERENCE, donate: Sequence[int] | None = None) -> Target:
     positions of arguments whose memory the results may take; a jitted function has its own.
     Raises UsageError when there is no such builder or it returns something else.
     """
-    function, args = _built(spec)
+    function, args = built(spec)
     if donate is None and spec == REFERENCE:
         donate = REFERENCE_DONATES
     return traced_target(function, args, donate)
@@ -65,7 +65,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
 # --- finding the builder --------------------------------------------------------------------------
 
 
-def _built(spec: str) -> tuple[Callable, tuple]:
+def built(spec: str, options: dict[str, Any] | None = None) -> tuple[Callable, tuple]:
+    """(function, example arguments) of a builder, which is given those options that it takes.
+
+    Raises UsageError, also for an option other than `mesh` that it does not take.
+    """
     module_name, _, name = spec.partition(":")
     if not module_name or not name:
         raise UsageError(f"a target is MODULE:FUNCTION, such as {REFERENCE}, not {spec!r}")
@@ -74,7 +78,12 @@ def _built(spec: str) -> tuple[Callable, tuple]:
         raise UsageError(
             f"{spec} is no function of no arguments that returns (function, example arguments)"
         )
-    made = builder()
+    known = inspect.signature(builder).parameters
+    any_name = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    taken = {n: v for n, v in (options or {}).items() if n in known or any_name}
+    if unknown := [n for n in options or {} if n not in taken and n != "mesh"]:
+        raise UsageError(f"{spec} does not take {unknown[0]!r}")
+    made = builder(**taken)
     if not isinstance(made, tuple) or len(made) != 2 or not callable(made[0]):
         raise UsageError(
             f"{spec} must return (function, example arguments), not {type(made).__name__}"

@@ -8,7 +8,7 @@ lowbias32(i * 2654435761 + seed * 40503 + 12345), weight i is (k / 2**23 - 1) * 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from picotron import optim
 from picotron.config import ModelConfig
 from picotron.model import Params, parameter_shapes, unflatten
+from picotron.sharding import Layout
 from picotron.step import make_train_step
 
 LEARNING_RATE, BETA1, BETA2, EPSILON, WEIGHT_DECAY = 1e-3, 0.9, 0.95, 1e-8, 0.1
@@ -55,14 +56,25 @@ SMALL = Shapes(V=256, H=128, NH=4, NKV=2, L=2, I=352, S=128, B=8)
 LARGE = Shapes(V=256, H=512, NH=8, NKV=4, L=8, I=1408, S=256, B=4)
 
 
-def train_step(shapes: Shapes = SMALL) -> tuple[Callable[..., Any], tuple[Any, Any]]:
-    """The pure step and example arguments (state, batch), numpy arrays."""
+def train_step(
+    shapes: Shapes = SMALL, mesh: Mapping[str, int] | None = None, **cuts: bool
+) -> tuple[Callable[..., Any], tuple[Any, Any]]:
+    """The pure step and example arguments (state, batch), numpy arrays.
+
+    On a `mesh` of these sizes, jitted with the shardings of `picotron.sharding.Layout`, which takes
+    `cuts`.
+    """
     params = weights(shapes)
     zeros = {path: np.zeros(shape, np.float32) for path, shape in _shapes(shapes).items()}
     moments = {"count": np.zeros((), np.int32), "mu": unflatten(zeros), "nu": unflatten(zeros)}
     optimizer = optim.adamw(LEARNING_RATE, BETA1, BETA2, EPSILON, WEIGHT_DECAY)
-    step = make_train_step(shapes.model, optimizer)
-    return step, ({"params": params, "optimizer": moments}, batch(shapes))
+    given = {"params": params, "optimizer": moments}, batch(shapes)
+    if mesh is None:
+        return make_train_step(shapes.model, optimizer), given
+    layout = Layout(mesh, **cuts)
+    layout.check(shapes.model, shapes.B, shapes.S)
+    step = make_train_step(shapes.model, optimizer, layout=layout)
+    return layout.jitted(step, shapes.model), given
 
 
 def weights(shapes: Shapes) -> Params:

@@ -7,15 +7,19 @@ vocabulary); pipeline stages cut the program, not its values. Axes of one member
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from picotron.config import ModelConfig
 from picotron.model import flatten, parameter_shapes, unflatten
-from tracer.sharding import P, constrained
+from tracer import jit, tree
+from tracer.sharding import Mesh, NamedSharding, P, constrained, named_values
 
 DATA = ("dp", "cp")  # along these axes every member has the same weights, and data of its own
 
@@ -95,6 +99,32 @@ class Layout:
         flat = flatten(weights).items()
         return unflatten({path: constrained(w, spec(path, w.shape)) for path, w in flat})
 
+    # --- a train step ---
+
+    def jitted(self, step: Callable, config: ModelConfig) -> Any:
+        """(state, batch) -> (state, metrics) jitted with where everything lies.
+
+        The mesh is one of numbers, which say which device is meant.
+        """
+        every = {**dict.fromkeys((*DATA, "tp"), 1), **self.sizes}
+        sizes = tuple(every.values())
+        mesh = Mesh(np.arange(prod(sizes)).reshape(sizes), tuple(every))
+
+        def on(specs: Any) -> Any:
+            return tree.map(lambda s: NamedSharding(mesh, s), specs, is_leaf=_is_spec)
+
+        weights, moments = self.specs(config), self.specs(config, "moments")
+        state = {"params": weights, "optimizer": {"count": P(), "mu": moments, "nu": moments}}
+        batch = dict.fromkeys(("inputs", "targets"), self.batch(3))
+
+        @functools.wraps(step)
+        def named(state: Any, batch: Any) -> Any:
+            with named_values(self.names()):
+                return step(state, batch)
+
+        shardings = on((state, batch)), (on(state), None)
+        return jit(named, donate_argnums=0, in_shardings=shardings[0], out_shardings=shardings[1])
+
     # --- values ---
 
     def batch(self, ndim: int) -> P:
@@ -112,6 +142,12 @@ class Layout:
         return {"residual": (cut,), "normed": (cut, whole), "added": (partial, cut), "keys": keys}
 
     # --- what does not fit ---
+
+    def check(self, config: ModelConfig, batch: int, length: int) -> None:
+        """Raises ValueError that lists everything that does not fit, with the nearest that does."""
+        if wrong := list(self.problems(config, batch, length)):
+            mesh = ",".join(f"{axis}={n}" for axis, n in self.sizes.items())
+            raise ValueError("\n  ".join([f"the mesh {mesh} does not fit:", *wrong]))
 
     def problems(self, config: ModelConfig, batch: int, length: int) -> Iterator[str]:
         """A sentence for every size that the mesh does not divide, with the nearest that do."""
@@ -131,6 +167,10 @@ class Layout:
                 near = f"{low} or {low + parts}" if low else str(parts)
                 what = f"{'*'.join(axes)} cuts it into {parts}"
                 yield f"{name}={size}: {what}, which does not divide it; {near} would do"
+
+
+def _is_spec(x: Any) -> bool:
+    return isinstance(x, P)
 
 
 ONE_DEVICE = Layout({})

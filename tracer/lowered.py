@@ -5,6 +5,7 @@ Invariant: nothing here runs anything but `CompiledCall.__call__`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,13 +38,17 @@ class Lowered:
         """The traced graph; constants are its leading inputs."""
         return self._traced.graph
 
-    def sharded(self, options: Options | None = None) -> ShardedGraph:
+    def sharded(self, options: Options | None = None, zigzag: Sequence[str] = ()) -> ShardedGraph:
         """The program of one device, for arrays that lie as the shardings of `jit` say.
 
-        Arguments without one, and constants, are on every device. Raises ValueError if there is no
-        mesh, and if a size does not divide; ShardingTypeError where it is ambiguous.
+        Arguments without one, and constants, are on every device. `options` are those of
+        `ir.passes.shard`; along the mesh axes in `zigzag` each device has an early and a late part.
+        Raises ValueError if there is no mesh, and if a size does not divide; ShardingTypeError
+        where it is ambiguous.
         """
-        return self._jitted.placement.sharded(self._signature, self._traced, options or Options())
+        return self._jitted.placement.sharded(
+            self._signature, self._traced, options or Options(), zigzag
+        )
 
     def as_text(self) -> str:
         return show(self.graph)

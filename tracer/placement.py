@@ -5,7 +5,8 @@ Invariant: they are tree prefixes, checked against each trace; they change no re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ir.passes.shard import Options, shard
@@ -28,16 +29,22 @@ class Placement:
     ins: Any = None
     outs: Any = None
 
+    @property
+    def empty(self) -> bool:
+        return self.ins is None and self.outs is None
+
     def check(self, signature: Signature, traced: Traced, names: list[str]) -> None:
         """Raises ValueError for shardings that do not fit the arguments or the results."""
-        if self.ins is None and self.outs is None:
+        if self.empty:
             return
         for sharding, aval, name in zip(self._ins(signature), signature.avals, names, strict=True):
             _check(sharding, aval.shape, f"One of pjit arguments with pytree key path {name}")
         for sharding, v in zip(self._outs(traced), traced.graph.outs, strict=False):
             _check(sharding, v.aval.shape, "One of pjit outputs")
 
-    def sharded(self, signature: Signature, traced: Traced, options: Options) -> ShardedGraph:
+    def sharded(
+        self, signature: Signature, traced: Traced, options: Options, zigzag: Sequence[str]
+    ) -> ShardedGraph:
         """The program of one device."""
         ins, outs, graph = self._ins(signature), self._outs(traced), traced.graph
         mesh = next((s.mesh for s in (*ins, *outs) if s is not None), get_mesh())
@@ -48,7 +55,8 @@ class Placement:
         in_specs = [whole(v.aval.ndim) for v in graph.ins[:fixed]]
         in_specs += [_spec(s, v.aval.ndim) for s, v in zip(ins, graph.ins[fixed:], strict=True)]
         out_specs = [s and _spec(s, v.aval.ndim) for s, v in zip(outs, graph.outs, strict=False)]
-        return shard(graph, mesh.record(), in_specs, out_specs, options)
+        record = replace(mesh.record(), zigzag=frozenset(zigzag))
+        return shard(graph, record, in_specs, out_specs, options)
 
     def _ins(self, signature: Signature) -> Each:
         count = signature.in_tree.num_leaves

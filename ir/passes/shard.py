@@ -136,7 +136,7 @@ class Walk(Layouts):
                 outs = self.equation(eqn, [self.read(v) for v in eqn.ins])
                 for v, held in zip(eqn.outs, outs, strict=True):
                     self.env[v] = self._summed_early(v, held)
-                    self.named.append(self.env[v])
+                    self.named += (held, self.env[v])
         found = [self.read(v) for v in graph.outs]
         if wanted is None:
             return found
