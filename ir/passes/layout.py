@@ -58,6 +58,7 @@ class Layouts:
 
     def __init__(self, mesh: MeshShape) -> None:
         self.mesh = mesh
+        self.named: list[Held] = []  # all that is held, for the types that are printed
 
     def move(self, held: Held, dims: Dims, keep: frozenset[str] = frozenset()) -> Held:
         """`held` cut as `dims` says; of its pending sums those over `keep` stay."""
@@ -67,6 +68,7 @@ class Layouts:
         if target not in held.forms:
             value = self._moved(held, target)
             held.forms[target] = Held(held.aval, value, target)
+            self.named.append(held.forms[target])
         return held.forms[target]
 
     def cuts(self, size: int, axes: Axes) -> bool:

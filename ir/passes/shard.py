@@ -125,7 +125,6 @@ class Walk(Layouts):
         self.uses: dict[Var, int] = {}
         self.wanted: dict[Var, Spec] = {}
         self.anew: dict[tuple[Value, Value], tuple[Value, Value]] = {}  # see `ring`
-        self.named: list[Held] = []  # all that is held, for the types that are printed
 
     def graph(self, graph: Graph, given: Sequence[Held], wanted: Sequence | None = None) -> list:
         """What is held of a graph's outputs, there where `wanted` says or where they come."""
@@ -135,8 +134,8 @@ class Walk(Layouts):
             with attributed(eqn.src, eqn.scope), located(eqn):
                 outs = self.equation(eqn, [self.read(v) for v in eqn.ins])
                 for v, held in zip(eqn.outs, outs, strict=True):
+                    self.named.append(held)
                     self.env[v] = self._summed_early(v, held)
-                    self.named += (held, self.env[v])
         found = [self.read(v) for v in graph.outs]
         if wanted is None:
             return found
