@@ -28,6 +28,7 @@ VERBS = {
     "logits": "logits:Logits",
     "export": "export:Export",
     "bench": "bench:Bench",
+    "plan": "plan:Plan",
     "doctor": "doctor:Doctor",
     "tokenize": "tokenize:Tokenize",
     "plot": "plot:Plot",

@@ -31,7 +31,10 @@ ALLOWED = {
 # Where a package's lower layers may appear at all; elsewhere in it they are out of bounds.
 ONLY_IN = {
     "tracer": ({"runtime", "codegen"}, {"jit.py"}),
-    "picotron": ({"runtime", "codegen"}, {"doctor.py", "device.py", "bench.py", "launch.py"}),
+    "picotron": (
+        {"runtime", "codegen"},
+        {"doctor.py", "device.py", "bench.py", "launch.py", "plan.py"},
+    ),
 }
 GENERATED = {".git", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis"}
 GENERATED |= {"build", "dist", "checkpoints", "runs", ".mypy_cache", "node_modules"}

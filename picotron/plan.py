@@ -1,0 +1,290 @@
+"""What a run would need of many devices, without having any: memory, traffic, time.
+
+Invariant: what a step computes, keeps and sends is counted in the per-device program that the
+compiler makes of the model with one and with two layers, and continued to all layers, in which it
+is linear. Nothing is allocated and no device is asked; what cannot be counted is `Machine`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from codegen.compile import CompileError, compile_graph
+from codegen.profile import H100
+from codegen.program import Program, sum_over
+from picotron import model, optim, schedules
+from picotron.config import Config, DistributedConfig, ModelConfig
+from picotron.errors import ConfigError
+from picotron.machines import Machine
+from picotron.sharding import DATA, Layout
+from picotron.step import make_train_step
+from tracer import ShapeDtypeStruct, eval_shape, jit, tree
+from tracer.sharding import NamedSharding, P, make_mesh, named_values
+
+Traffic = dict[str, dict[str, list[int]]]  # axes -> kind -> [count, bytes], as programs report it
+# Planning is not bound by one adapter.
+PROFILE = replace(H100, name="plan", binding_bytes=1 << 40, storage_buffers=1 << 10)
+F32 = 4
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One step of one device: collectives, arithmetic, seconds by the roof, temporary bytes."""
+
+    traffic: Traffic
+    flops: float
+    seconds: float
+    temporary: float
+
+    def continued(self, more: Counted, layers: int) -> Counted:
+        """At `layers` layers, if `self` has one and `more` two."""
+
+        def line(one: float, two: float) -> float:
+            return one + (two - one) * (layers - 1)
+
+        names = {(a, k) for c in (self, more) for a, kinds in c.traffic.items() for k in kinds}
+        traffic: Traffic = {}
+        for a, k in sorted(names):
+            pairs = zip(*(c.traffic.get(a, {}).get(k, [0, 0]) for c in (self, more)), strict=True)
+            traffic.setdefault(a, {})[k] = [int(line(*pair)) for pair in pairs]
+        rest = (line(getattr(self, n), getattr(more, n)) for n in ("flops", "seconds", "temporary"))
+        return Counted(traffic, *rest)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run on a mesh: bytes by kind and traffic of the busiest device, seconds of a step."""
+
+    config: Config
+    machine: Machine
+    memory: dict[str, int]
+    traffic: Traffic
+    bubble: float
+    seconds: dict[str, float]  # compute, one entry for the axes of each collective, bubble
+    step: float
+    tokens: int
+    parameters: int
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.memory.values())
+
+    @property
+    def fits(self) -> bool:
+        return self.bytes <= self.machine.memory
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.step
+
+    @property
+    def mfu(self) -> float:
+        """Model FLOPs utilisation, (6 N + 12 L H S) a token, as picotron counts it."""
+        m, devices = self.config.model, self.config.distributed.world_size
+        attention = 12 * m.num_hidden_layers * m.hidden_size * self.config.training.seq_length
+        rate = self.tokens_per_second * (6 * self.parameters + attention)
+        return rate / (devices * self.machine.peak)
+
+
+def plan(config: Config, machine: Machine) -> Plan:
+    """What `config` would take on `machine`. Raises ConfigError listing every size at odds."""
+    problems = list(mismatches(config))
+    if problems:
+        raise ConfigError("the mesh does not fit the run:\n  " + "\n  ".join(problems))
+    d, t = config.distributed, config.training
+    layers = _layers(config)
+    counted = _counted(config, layers, machine)
+    micros = t.gradient_accumulation_steps
+    timeline = schedules.simulate(schedules.schedule(d.pp_engine, d.pp_size, micros))
+    traffic = {axes: dict(kinds) for axes, kinds in counted.traffic.items()}
+    if d.pp_size > 1:
+        size = t.micro_batch_size * t.seq_length // d.cp_size * config.model.hidden_size
+        traffic["pp"] = {"send": [2 * micros, 2 * micros * size * machine.itemsize]}
+    seconds = {"compute": counted.seconds}
+    for axes, kinds in traffic.items():
+        seconds[axes] = sum(_transfer(config, machine, axes, k, *n) for k, n in kinds.items())
+    data = sum(s for axes, s in seconds.items() if set(axes.split(",")) <= set(DATA))
+    busy = sum(seconds.values()) - data
+    seconds["bubble"] = busy * timeline.bubble
+    step = busy + seconds["bubble"] + data * (1 - machine.overlap)
+    live = max(timeline.live)
+    return Plan(
+        config, machine, _memory(config, layers, counted, live, machine), traffic, timeline.bubble,
+        seconds, step, t.tokens_per_step * d.dp_size, model.parameter_count(config.model),
+    )  # fmt: skip
+
+
+def layout(d: DistributedConfig) -> Layout:
+    """The mesh without its pipeline stages, which cut programs, not values."""
+    sizes = {"dp": d.dp_size, "cp": d.cp_size, "tp": d.tp_size}
+    return Layout(sizes, sp=d.sp, fsdp=d.fsdp, zero1=d.zero1)
+
+
+def mismatches(config: Config) -> Iterator[str]:
+    """A sentence for each size that the mesh does not divide."""
+    d, t = config.distributed, config.training
+    yield from layout(d).problems(config.model, t.micro_batch_size * d.dp_size, t.seq_length)
+    try:
+        _layers(config)
+        schedules.schedule(d.pp_engine, d.pp_size, t.gradient_accumulation_steps)
+    except schedules.ScheduleError as error:
+        yield str(error)
+
+
+def _layers(config: Config) -> int:
+    """Layers of the device that has the most."""
+    d = config.distributed
+    stages = schedules.stages_of(d.pp_engine, d.pp_size) if d.pp_size > 1 else 1
+    chunks = schedules.split_layers(config.model.num_hidden_layers, stages)
+    return max(sum(map(len, chunks[rank :: d.pp_size])) for rank in range(d.pp_size))
+
+
+# --- counting -------------------------------------------------------------------------------------
+
+
+def _counted(config: Config, layers: int, machine: Machine) -> Counted:
+    """A device with this many layers, and with the embedding and the head, which a pipeline has on
+    its first and last."""
+    t, mesh = config.training, replace(config.distributed, pp_size=1, pp_engine="1f1b")
+    sizes = t.gradient_accumulation_steps, t.micro_batch_size * mesh.dp_size, t.seq_length
+
+    def counted(count: int) -> Counted:
+        shape = replace(config.model, num_hidden_layers=count)
+        return _read(_program(shape, mesh, t.max_grad_norm, *sizes), machine)
+
+    return counted(layers) if layers < 3 else counted(1).continued(counted(2), layers)
+
+
+@lru_cache(maxsize=64)
+def _program(
+    shape: ModelConfig, d: DistributedConfig, clip: float, parts: int, batch: int, length: int
+) -> Program:
+    """The program of one device for a train step with AdamW."""
+    lay = layout(d)
+    step = make_train_step(shape, optim.adamw(1e-3), None, clip, lay)
+    shapes = model.parameter_shapes(shape).items()
+    weights = model.unflatten({path: ShapeDtypeStruct(s, np.float32) for path, s in shapes})
+    ids = ShapeDtypeStruct((parts, batch, length), np.int32)
+    state = {"params": weights, "optimizer": eval_shape(optim.adamw(1e-3).init, weights)}
+    moments = {
+        name: lay.specs(shape, "moments") if isinstance(part, dict) else P()
+        for name, part in state["optimizer"].items()
+    }
+    where = {"params": lay.specs(shape), "optimizer": moments}
+    devices = range(prod(lay.sizes.values()))  # stand-ins: nothing runs on them
+    mesh = make_mesh(tuple(lay.sizes.values()), tuple(lay.sizes), devices=devices)
+    ins, batches = _placed(where, mesh), _placed({"inputs": lay.batch(3)}, mesh)["inputs"]
+    metrics = {"loss": NamedSharding(mesh, P()), "grad_norm": NamedSharding(mesh, P())}
+    jitted = jit(step, in_shardings=(ins, batches), out_shardings=(ins, metrics))
+    with named_values(lay.names()):
+        lowered = jitted.lower(state, {"inputs": ids, "targets": ids})
+    graph = lowered.sharded().graph
+    count = len(tree.leaves(state))
+    first = len(graph.ins) - count - 2  # constants come first
+    donate = [(first + n, n) for n in range(count)]
+    try:
+        return compile_graph(graph, PROFILE, donate, "plan")
+    except CompileError as error:
+        raise ConfigError(f"this run cannot be compiled for any adapter: {error}") from error
+
+
+def _placed(specs: Any, mesh: Any) -> Any:
+    return tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+
+
+def _read(program: Program, machine: Machine) -> Counted:
+    scale, peak = machine.itemsize / F32, machine.peak * machine.efficiency
+
+    def roof(step: Any) -> float:
+        return max(step.flops / peak, step.nbytes * scale / machine.bandwidth)
+
+    traffic = {
+        axes: {kind: [n, int(size * scale)] for kind, (n, size) in kinds.items()}
+        for axes, kinds in program.traffic().items()
+    }
+    temporary = program.bytes_by_kind().get("temp", 0) * scale
+    return Counted(traffic, program.flops, sum_over(program.steps, roof), temporary)
+
+
+# --- memory and time ------------------------------------------------------------------------------
+
+
+def _memory(
+    config: Config, layers: int, counted: Counted, live: int, machine: Machine
+) -> dict[str, int]:
+    """Bytes by kind on the device that has the most. Pipelines hold the activations of `live`
+    micro-batches in their first stage."""
+    lay, shape = layout(config.distributed), replace(config.model, num_hidden_layers=layers)
+    shapes = model.parameter_shapes(shape)
+    at_rest = sum(_local(s, lay.at_rest(p, s), lay) for p, s in shapes.items())
+    moments = sum(_local(s, lay.moments(p, s), lay) for p, s in shapes.items())
+    small = machine.itemsize < F32
+    activations = max(counted.temporary - at_rest * machine.itemsize, 0.0)
+    return {
+        "parameters": at_rest * machine.itemsize,
+        "gradients": at_rest * machine.itemsize,
+        "optimizer": moments * F32 * (2 + small),
+        "activations and workspace": int(activations * live),
+    }
+
+
+def _local(shape: tuple[int, ...], spec: P, lay: Layout) -> int:
+    parts = [1 if axes is None else lay.size(*((axes,) if isinstance(axes, str) else axes))
+             for axes in spec]  # fmt: skip
+    return prod(shape) // prod(parts)
+
+
+def _transfer(
+    config: Config, machine: Machine, axes: str, kind: str, count: int, nbytes: int
+) -> float:
+    """Seconds of a step's collectives over some axes, by rings: each member sends its neighbour
+    (n-1)/n of the bytes, twice for a sum that everybody gets."""
+    d = config.distributed
+    sizes = {"dp": d.dp_size, "pp": d.pp_size, "cp": d.cp_size, "tp": d.tp_size}
+    names, own = list(sizes), axes.split(",")
+    members = prod(sizes[a] for a in own)
+    reach = prod(sizes[a] for a in names[min(names.index(a) for a in own) :])
+    rate = machine.link if reach <= machine.devices_per_node else machine.network
+    if kind in ("send", "ppermute"):
+        return nbytes / rate + count * machine.latency
+    rounds = 2 if kind in ("psum", "pmax", "pmin") else 1
+    share = rounds * (members - 1) / members
+    return share * nbytes / rate + count * rounds * (members - 1) * machine.latency
+
+
+# --- searching ------------------------------------------------------------------------------------
+
+
+def search(config: Config, machine: Machine, devices: int) -> list[Plan]:
+    """Plans of every mesh of `devices` that the run divides over and that fit in memory, the
+    fastest first. cp stays as configured. Micro-batches are shared out so that the tokens of a
+    step stay those of `config` on one device."""
+    found = [plan(one, machine) for one in _meshes(config, machine, devices)]
+    return sorted((p for p in found if p.fits), key=lambda p: p.step)
+
+
+def _meshes(config: Config, machine: Machine, devices: int) -> Iterator[Config]:
+    d, t = config.distributed, config.training
+    sequences = t.micro_batch_size * t.gradient_accumulation_steps * d.dp_size
+    for tp in _divisors(min(machine.devices_per_node, devices)):
+        for pp in _divisors(devices // tp // d.cp_size):
+            dp, rest = divmod(devices, tp * pp * d.cp_size)
+            if rest or sequences % (dp * t.micro_batch_size):
+                continue
+            micros = sequences // (dp * t.micro_batch_size)
+            mesh = replace(d, tp_size=tp, pp_size=pp, dp_size=dp, sp=tp > 1, zero1=False)
+            run = replace(t, gradient_accumulation_steps=micros)
+            for fsdp in (False, True)[: 1 + (dp > 1 and pp == 1)]:
+                one = replace(config, distributed=replace(mesh, fsdp=fsdp), training=run)
+                if not any(mismatches(one)):
+                    yield one
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]

@@ -1,0 +1,124 @@
+"""`picotron plan`: what it predicts against what the compiled programs say, and its errors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from picotron import cli, plan
+from picotron.config import Config, DistributedConfig, ModelConfig, TrainingConfig
+from picotron.errors import ConfigError
+from picotron.machines import MACHINES, machine
+
+MACHINE = MACHINES["h100-webgpu"]
+MODEL = ModelConfig(
+    vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=4,
+    num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=32,
+)  # fmt: skip
+LLAMA_7B = ModelConfig(
+    vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32,
+    num_attention_heads=32, num_key_value_heads=32, max_position_embeddings=4096,
+)  # fmt: skip
+
+
+def job(model: ModelConfig = MODEL, micros: int = 2, batch: int = 4, **mesh: object) -> Config:
+    training = TrainingConfig(
+        seq_length=model.max_position_embeddings,
+        micro_batch_size=batch,
+        gradient_accumulation_steps=micros,
+    )
+    return Config(model=model, training=training, distributed=DistributedConfig(**mesh))
+
+
+MESHES = [
+    {"dp_size": 2},
+    {"tp_size": 2, "sp": True},
+    {"dp_size": 2, "fsdp": True},
+    {"dp_size": 2, "zero1": True, "tp_size": 2},
+    {"dp_size": 2, "cp_size": 2, "tp_size": 2},
+]
+
+
+@pytest.mark.parametrize("mesh", MESHES, ids=str)
+def test_four_layers_are_foreseen_from_one_and_two(mesh: dict) -> None:
+    config = job(**mesh)
+    t, d = config.training, config.distributed
+    sizes = t.gradient_accumulation_steps, t.micro_batch_size * d.dp_size, t.seq_length
+    program = plan._program(config.model, d, t.max_grad_norm, *sizes)
+    found = plan.plan(config, MACHINE)
+    assert found.traffic == program.traffic()
+    inputs = t.gradient_accumulation_steps * t.micro_batch_size * t.seq_length * 2 * 4 // d.cp_size
+    assert found.bytes == pytest.approx(program.peak_bytes - inputs, rel=0.05)
+
+
+def test_meshes_of_ten_thousand_devices_are_planned_from_two_layers() -> None:
+    found = plan.plan(
+        job(LLAMA_7B, 8, 1, dp_size=625, tp_size=8, pp_size=2), MACHINES["h100-cuda-bf16"]
+    )
+    assert found.config.distributed.world_size == 10_000
+    assert found.parameters == 6_738_415_616
+    assert found.memory["parameters"] == pytest.approx(2 * 6.74e9 / 16, rel=0.05)
+    assert found.traffic["pp"]["send"] == [16, 16 * 4096 * 4096 * 2]
+
+
+def test_the_published_run_of_llama_2_7b_fits_where_it_ran() -> None:
+    """picotron's README: 38 % MFU on 64 H100. The mesh is not published; this one is its example's
+    with four times the copies."""
+    config = job(LLAMA_7B, 16, 2, dp_size=16, tp_size=2, pp_size=2)
+    found = plan.plan(config, MACHINES["h100-cuda-bf16"])
+    assert found.fits and 0.3 < found.mfu < 0.6
+    whole = plan.plan(replace(config, distributed=DistributedConfig(dp_size=64)), found.machine)
+    assert not whole.fits
+
+
+def test_a_deeper_pipeline_waits_longer() -> None:
+    bubbles = [plan.plan(job(micros=4, pp_size=n), MACHINE).bubble for n in (1, 2, 4)]
+    assert bubbles == pytest.approx([0.0, 1 / 4, 3 / 4])
+
+
+def test_every_size_at_odds_is_named_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan.plan(job(tp_size=3, cp_size=5, pp_size=8), MACHINE)
+    for text in ("num_attention_heads=4", "vocab_size=64", "sequence length=32", "8 pipeline"):
+        assert text in str(caught.value)
+
+
+def test_a_search_ranks_what_fits() -> None:
+    found = plan.search(job(micros=8, batch=2), MACHINES["cpu-2-cores"], 4)
+    assert [p.step for p in found] == sorted(p.step for p in found)
+    assert {p.config.distributed.world_size for p in found} == {4}
+    assert {p.tokens for p in found} == {8 * 2 * 32}
+    tiny = replace(MACHINES["cpu-2-cores"], memory=1000.0)
+    assert plan.search(job(), tiny, 4) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--machine", "h100"], "there is no machine 'h100'"),
+        (["--tp", "0"], "--tp must be greater than 0"),
+        (["--tp", "3"], "which does not divide it"),
+        (["--pp-engine", "fast", "--pp", "2"], "there is no schedule 'fast'"),
+        (["--search", "7"], "no mesh of 7"),
+    ],
+)
+def test_wrong_flags(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", *flags]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_machine_of_ones_own(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(asdict(replace(MACHINE, name="mine", memory=1e6))))
+    assert machine(str(file)).name == "mine"
+    assert cli.main(["plan", "--machine", str(file), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["machine"]["name"] == "mine" and not said["fits"]
+    file.write_text('{"name": "mine"}')
+    with pytest.raises(ConfigError, match="exactly the fields"):
+        machine(str(file))
+    file.write_text(json.dumps(asdict(replace(MACHINE, peak=-1))))
+    with pytest.raises(ConfigError, match="peak must be a positive number"):
+        machine(str(file))
