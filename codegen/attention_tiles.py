@@ -8,7 +8,7 @@ and keys for "fwd" and "dq", keys and queries for "dkv".
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -231,14 +231,35 @@ class AttentionConfig(_Sides):
         return 2 - self.bc // 4 % 2
 
     @property
+    def buffers(self) -> dict[str, int]:
+        """vec4s of each tile in workgroup memory."""
+        rows, columns, scores = _TILES[self.kernel]
+        sizes = dict.fromkeys(rows, self.br * self.pitch)
+        sizes |= dict.fromkeys(columns, self.bc * self.pitch)
+        return sizes | dict.fromkeys(scores, self.br * self.score_pitch)
+
+    @property
     def shared_bytes(self) -> int:
         """Bytes of workgroup memory the kernel declares."""
-        sides = {"fwd": (1, 2, 1), "dq": (2, 2, 1), "dkv": (2, 2, 2)}[self.kernel]
-        rows, columns, scores = sides
-        vec4s = (rows * self.br + columns * self.bc) * self.pitch
-        vec4s += scores * self.br * self.score_pitch
         reduce = 4 * self.br * self.nx if self.kernel == "fwd" and not self.shuffle else 0
-        return 16 * vec4s + reduce
+        return 16 * sum(self.buffers.values()) + reduce
+
+
+# Tiles by kernel: operands of the rows, operands of the columns, and weights of their pairs.
+_TILES = {
+    "fwd": (("q",), ("k", "v"), ("p",)),
+    "dq": (("q", "do"), ("k", "v"), ("ds",)),
+    "dkv": (("k", "v"), ("q", "do"), ("p", "ds")),
+}
+
+
+def bundled_bytes(configs: Sequence[AttentionConfig]) -> int:
+    """Workgroup memory of kernels in one module, which share tiles of equal names."""
+    sizes: dict[str, int] = {}
+    for config in configs:
+        for name, size in config.buffers.items():
+            sizes[name] = max(size, sizes.get(name, 0))
+    return 16 * sum(sizes.values())
 
 
 AnyAttention = LaneConfig | AttentionConfig

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -191,7 +191,7 @@ def _essence(kernel: Kernel) -> tuple:
     names = "|".join(sorted(map(re.escape, number), key=len, reverse=True))
     tensor = re.compile(rf"\b({names})(?=(_\d+)?\b)")
     text = tensor.sub(lambda m: number[m[0]], statements(kernel.code.wgsl))
-    return text, kernel.grid
+    return text, kernel.grid, kernel.order
 
 
 def _kernel(
@@ -216,6 +216,8 @@ def _kernel(
 
 def kernel_stem(region: Region) -> str:
     """A name from what the region does: its kind and its telling equations."""
+    if region.parts:
+        return _joint_stem([kernel_stem(part) for part in region.parts])
     told = [e.prim.name for e in region.graph.eqns if e.prim.kind not in ("view", "source")]
     if region.kind == "attention":
         return region.root.prim.name
@@ -227,6 +229,14 @@ def kernel_stem(region: Region) -> str:
         return "_".join([stem, *dict.fromkeys(after)][:4])
     words = list(dict.fromkeys(n.rstrip("_").removeprefix("reduce_") for n in told))
     return "_".join([region.kind, *words[:3]]) if words else f"{region.kind}_copy"
+
+
+def _joint_stem(stems: Sequence[str]) -> str:
+    """`matmul_x3`, `attention_dq_and_attention_dkv`, `column_mul_sum_and_5_more`."""
+    first, *others = dict.fromkeys(stems)
+    if not others:
+        return f"{first}_x{len(stems)}"
+    return f"{first}_and_{others[0]}" if len(stems) == 2 else f"{first}_and_{len(stems) - 1}_more"
 
 
 def _check_bindings(frame, profile: Profile) -> None:

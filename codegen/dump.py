@@ -118,7 +118,8 @@ def _groups(graph: Graph, regions, kernels, kernel: str | None, within: str) -> 
 
 def _region_text(number: str, region: Region, kernel: str, named: dict[Var, str]) -> str:
     space = f"{region.rows} x {region.width}" if region.width > 1 else str(region.rows)
-    lines = [f"group {number}: {region.kind} over {space}, kernel {kernel}"]
+    what = f"bundle of {len(region.parts)}" if region.parts else f"{region.kind} over {space}"
+    lines = [f"group {number}: {what}, kernel {kernel}"]
     lines += [f"  in   {named[v]}: {v.aval}{_hint(v)}" for v in region.ins]
     over = {o: region.ins[i] for o, i in region.aliases}
     for position, v in enumerate(region.outs):

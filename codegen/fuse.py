@@ -14,11 +14,12 @@ reads are not stored after all; (7) a group that exceeds the profile's binding l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ir.graph import Eqn, Graph, Value, Var
 
+from .bundle import bundle
 from .dataflow import IN_PLACE, STEPS, Dataflow, Group
 from .materialise import materialise
 from .merge import merge
@@ -31,7 +32,8 @@ SMALL = 4096  # bytes that are never missed
 class Region:
     """A finished group: its equations as a graph of their own over the tensors it reads.
 
-    `aliases` pairs positions (output, input) that share one buffer.
+    `aliases` pairs positions (output, input) that share one buffer. The `parts` of a bundle are
+    regions that share one dispatch.
     """
 
     kind: str
@@ -42,11 +44,22 @@ class Region:
     width: int
     root: Eqn | None
     aliases: tuple[tuple[int, int], ...] = ()
+    parts: tuple[Region, ...] = ()
 
     def key(self) -> tuple:
         """Equal keys make equal kernels."""
+        if self.parts:
+            number = {v: n for n, v in enumerate((*self.ins, *self.outs))}
+            tensors = (tuple(number[v] for v in (*p.ins, *p.outs)) for p in self.parts)
+            return self.kind, self.aliases, tuple(p.key() for p in self.parts), tuple(tensors)
         root = self.graph.eqns.index(self.root) if self.root else -1
         return self.kind, self.rows, self.width, root, self.aliases, self.graph.key()
+
+    @property
+    def tensors(self) -> tuple[Var, ...]:
+        """What its kernel binds, in order: results in place of an input share its binding."""
+        aliased = {o for o, _ in self.aliases}
+        return (*self.ins, *(v for o, v in enumerate(self.outs) if o not in aliased))
 
 
 def fuse(graph: Graph, profile: Profile, donate: Iterable[tuple[int, int]] = ()) -> list[Region]:
@@ -59,9 +72,14 @@ def fuse(graph: Graph, profile: Profile, donate: Iterable[tuple[int, int]] = ())
     materialise(flow)
     merge(flow)
     _drop_internal(flow)
-    ordered = _order(flow)
-    last_read = {v: i for i, g in enumerate(ordered) for v in g.reads}
-    return [_region(flow, g, i, last_read) for i, g in enumerate(ordered)]
+    bundles = bundle(flow, _order(flow))
+    last_read = {v: i for i, groups in enumerate(bundles) for g in groups for v in g.reads}
+    regions: list[Region] = []
+    for at, groups in enumerate(bundles):
+        parts = [_region(flow, g, at, last_read) for g in groups]
+        bound = sum(len(p.tensors) for p in parts)
+        regions += [side_by_side(parts)] if bound <= profile.storage_buffers else parts
+    return regions
 
 
 def _drop_internal(flow: Dataflow) -> None:
@@ -140,6 +158,19 @@ def _region(flow: Dataflow, group: Group, at: int, last_read: dict[Var, int]) ->
     if kind == "update" and not aliases:  # someone still needs the old value: write a whole new one
         kind, rows = "map", outs[0].aval.size
     return Region(kind, graph, ins, outs, rows, group.width, group.root, tuple(aliases))
+
+
+def side_by_side(parts: Sequence[Region]) -> Region:
+    """Independent regions as one; a single one is itself."""
+    if len(parts) == 1:
+        return parts[0]
+    ins = tuple(dict.fromkeys(v for p in parts for v in p.ins))
+    outs = tuple(v for p in parts for v in p.outs)
+    overwritten = {p.outs[o]: p.ins[i] for p in parts for o, i in p.aliases}
+    aliases = tuple((outs.index(o), ins.index(i)) for o, i in overwritten.items())
+    graph = Graph(ins, tuple(e for p in parts for e in p.graph.eqns), outs)
+    rows = sum(p.rows for p in parts)
+    return Region("bundle", graph, ins, outs, rows, 1, None, aliases, tuple(parts))
 
 
 def _in_place(flow: Dataflow, group: Group, v: Var, donor: Var) -> bool:

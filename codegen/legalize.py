@@ -16,12 +16,15 @@ from ir.passes.simplify import expand, simplify
 from ir.prim import PRIMITIVES
 from ir.prims.call import optimization_barrier
 from ir.prims.cond import cond
+from ir.prims.contract import dot
 from ir.prims.fused import total_flops
+from ir.prims.views import concat
 from ir.prims.while_loop import while_loop
 
 from .collectives import canonical, is_member
 from .matvec import is_matvec
 from .packing import widened
+from .pieces import join_products
 from .profile import Profile
 from .reductions import in_stages, join_sums
 from .scatter import lower_scatter
@@ -36,6 +39,7 @@ def legalize(graph: Graph, profile: Profile) -> Graph:
     """The graph that `fuse` takes."""
     graph = expand(graph, lambda eqn: has_kernel(eqn) or has_steps(eqn, profile))
     graph = join_sums(simplify(widened(graph)), profile)
+    graph = join_products(graph, profile)
     graph = _rewrite(graph, profile)
     return simplify(graph)
 
@@ -71,10 +75,12 @@ def has_kernel(eqn: Eqn) -> bool:
 def _rewrite(graph: Graph, profile: Profile) -> Graph:
     with building() as builder:
         env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
+        joined = {e.out for e in graph.eqns if e.prim is concat}
         for eqn in graph.eqns:
             ins = [read(env, v) for v in eqn.ins]
+            whole = eqn.prim is dot and not joined.isdisjoint(eqn.ins)  # read piece by piece
             with attributed(eqn.src, eqn.scope):
-                found = _legal(eqn, ins, profile)
+                found = None if whole else _legal(eqn, ins, profile)
                 outs = found if found else builder.emit(eqn.prim, ins, eqn.params)
             env.update(zip(eqn.outs, outs, strict=True))
         return builder.close([read(env, v) for v in graph.outs])

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ir.graph import Eqn, Lit, Value, Var
+from ir.prims.contract import parse, roles
 
 from .dataflow import STEPS, Dataflow, Group
+from .matvec import is_matvec
 from .packing import is_widening, storable
+from .pieces import pieces
 from .prologue import absorb, frontier
 
 HEAVY = ("contract", "reduce", "composite", "control", "scatter", "collective")
@@ -107,10 +110,22 @@ def _operand_roots(flow: Dataflow, eqn: Eqn) -> Iterable[Var]:
         yield from (v for v in eqn.ins if v not in flow.inputs)
         return
     attention = eqn.prim.kind == "composite"
-    often = eqn.ins[1:-1] if eqn.prim.kind == "scatter" else eqn.ins
+    often: Iterable[Value] = eqn.ins[1:-1] if eqn.prim.kind == "scatter" else eqn.ins
     if eqn.prim.kind == "contract":
-        often = [x for v in often for x in frontier(flow, v)]
+        joined = (piece for n in range(2) for piece in _pieces(flow, eqn, n))
+        often = [x for v in joined for x in frontier(flow, v)]
     yield from _roots(flow, often, also_free=attention)
+
+
+def _pieces(flow: Dataflow, eqn: Eqn, side: int) -> list[Value]:
+    """What an operand of a product is joined of, if that is done for it alone."""
+    v, spec = eqn.ins[side], eqn.params["spec"]
+    alone = v not in flow.stored and len(flow.users.get(v, ())) <= 1
+    if flow.profile.kind == "cpu" or not alone or is_matvec(eqn, flow.profile):
+        return [v]
+    definitions = {v: flow.define(v)} if v in flow.place else {}
+    found = pieces(definitions, v, parse(spec)[side], roles(spec)[3])
+    return [piece.value for piece in found]
 
 
 def _roots(flow: Dataflow, values: Iterable[Value], also_free: bool = False) -> Iterable[Var]:
@@ -167,7 +182,7 @@ def _worth_storing(flow: Dataflow, eqn: Eqn, sinks: set[Var], cost: tuple[int, i
         return True
     if len(sinks) < 2:
         return False
-    limit = (6, 2) if len(sinks) == 2 else (3, 1)
+    limit = (6, 2) if len(sinks) == 2 else (4, 1)
     return flops > limit[0] or loads > limit[1]
 
 

@@ -7,7 +7,7 @@ its workgroup memory and invocations fit the profile, and its loops stay under `
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from codegen.grid import Grid, ceil_div, fold, split_lane, times4
@@ -168,6 +168,7 @@ TILES = (
     (TileConfig(32, 32, 16, 4, 4), 28.7, 1.9),
 )
 UNITS = 132  # of the device that was measured
+TAIL = 0.5  # of a tile's time that is lost at the end of a dispatch, on average
 # (rows, GFLOP/s of one core) of the broadcast kernel: measured on llvmpipe.
 BROADCASTS = ((32, 24.0), (16, 20.0), (8, 15.4), (4, 9.6), (1, 3.0))
 
@@ -183,6 +184,32 @@ def matmul_config(record: Matmul, profile: Profile) -> MatmulConfig:
             f"profile '{profile.name}'; split k into several products and add them."
         )
     return min(candidates, key=lambda pair: pair[1])[0]
+
+
+def joint_configs(records: Sequence[Matmul], profile: Profile) -> list[TileConfig] | None:
+    """Configurations of products that share a dispatch: workgroups of one size, so that all of
+    them together take the least time. None where no size serves every product."""
+    best: tuple[float, list[TileConfig]] | None = None
+    for threads in sorted({config.threads for config, _, _ in TILES}):
+        chosen = [_of_size(record, profile, threads) for record in records]
+        if None in chosen:
+            continue
+        seconds = sum(whole for _, whole, _ in chosen) + TAIL * max(tile for *_, tile in chosen)
+        if best is None or seconds < best[0]:
+            best = seconds, [config for config, _, _ in chosen]
+    return best and best[1]
+
+
+def _of_size(
+    record: Matmul, profile: Profile, threads: int
+) -> tuple[TileConfig, float, float] | None:
+    """(configuration, seconds on a full device, seconds of one tile) with so many invocations."""
+    found = []
+    for config, rate, _ in _fitting(record, profile):
+        if config.threads == threads:
+            tile = 2 * config.bm * config.bn * record.k * UNITS / (rate * 1e12)
+            found.append((config, _count(record, config) / profile.units * tile, tile))
+    return min(found, key=lambda option: option[1] + TAIL * option[2], default=None)
 
 
 def matmul_seconds(record: Matmul, profile: Profile) -> float:
@@ -204,14 +231,20 @@ def _broadcasts(record: Matmul, profile: Profile) -> Iterator[tuple[BroadcastCon
 
 def _tiles(record: Matmul, profile: Profile) -> Iterator[tuple[TileConfig, float]]:
     """Configurations that fit, and the seconds each is expected to take."""
+    for config, rate, lag in _fitting(record, profile):
+        waves = ceil_div(_count(record, config), profile.units)
+        flops = 2 * config.bm * config.bn * record.k * UNITS
+        yield config, (waves + lag / waves) * flops / (rate * 1e12)
+
+
+def _fitting(record: Matmul, profile: Profile) -> Iterator[tuple[TileConfig, float, float]]:
+    """Rows of the table that the profile's limits allow."""
     for config, rate, lag in TILES:
-        fits = config.shared_bytes <= profile.workgroup_bytes
         iterations = matmul_loop_iterations(record, config)
         loops = not profile.loop_limit or iterations <= profile.loop_limit
+        fits = config.shared_bytes <= profile.workgroup_bytes
         if fits and loops and config.threads <= profile.invocations:
-            waves = ceil_div(_count(record, config), profile.units)
-            flops = 2 * config.bm * config.bn * record.k * UNITS
-            yield config, (waves + lag / waves) * flops / (rate * 1e12)
+            yield config, rate, lag
 
 
 def _count(record: Matmul, config: MatmulConfig) -> int:

@@ -206,10 +206,8 @@ class _Planner:
                 self.memory.release(self.slot[v])
 
     def _dispatch(self, region: Region, kernel: Kernel) -> Dispatch:
-        aliased = dict(region.aliases)
-        tensors = [*region.ins, *(v for o, v in enumerate(region.outs) if o not in aliased)]
         nbytes, flops = work(region)
-        slots = tuple(self.slot[v] for v in tensors)
+        slots = tuple(self.slot[v] for v in kernel.bound(region.tensors))
         scope = region.graph.eqns[-1].scope
         number = self.memory.numbered[kernel.code.wgsl]
         return Dispatch(number, slots, kernel.grid, nbytes, flops, scope)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ir.graph import Eqn
+
 
 @dataclass(frozen=True)
 class Matmul:
@@ -67,6 +69,13 @@ class Attention:
                 f"Attention: head_dim {self.head_dim} is not a multiple of 4; "
                 f"use the reference expansion instead of the kernel."
             )
+
+    @staticmethod
+    def of(eqn: Eqn) -> Attention:
+        """Sizes of an attention equation, forward or backward."""
+        b, s, n, d = eqn.ins[0].aval.shape
+        _, t, kv, _ = eqn.ins[1].aval.shape
+        return Attention(b, n, kv, s, t, d, eqn.params["causal"], eqn.params["scale"])
 
     @property
     def group(self) -> int:

@@ -130,21 +130,30 @@ def join_sums(graph: Graph, profile: Profile) -> Graph:
 
 def _trees(graph: Graph) -> Iterator[tuple[Var, tuple[list[Eqn], list[Value]]]]:
     """(root, (sums, other terms)) of every tree of scalar additions with enough sums."""
-    users, made = graph.users(), {v: e for e in graph.eqns for v in e.outs}
-    results = {v for v in graph.outs if isinstance(v, Var)}
-    for eqn in graph.eqns:
-        inner = [u for u in users.get(eqn.outs[0], ()) if u.prim is add] if eqn.outs else []
-        if eqn.prim is not add or eqn.out.aval.ndim or not eqn.out.aval.dtype.is_float:
+    made = {v: e for e in graph.eqns for v in e.outs}
+    for eqn, terms in addition_trees(graph):
+        if eqn.out.aval.ndim:
             continue
-        if inner and len(users[eqn.out]) == 1 and eqn.out not in results:
-            continue  # part of a larger tree
         sums, others = [], []
-        for v in _terms(eqn, users, made, results):
+        for v in terms:
             source = made.get(v) if isinstance(v, Var) else None
             whole = source is not None and source.prim is reduce_sum and source.ins[0].aval.size
             (sums if whole else others).append(source if whole else v)
         if len(sums) >= SUMS:
             yield eqn.out, (sums, others)
+
+
+def addition_trees(graph: Graph) -> Iterator[tuple[Eqn, list[Value]]]:
+    """(root, what is added up, from left to right) of every tree of additions of floats."""
+    users, made = graph.users(), {v: e for e in graph.eqns for v in e.outs}
+    results = {v for v in graph.outs if isinstance(v, Var)}
+    for eqn in graph.eqns:
+        if eqn.prim is not add or not eqn.out.aval.dtype.is_float:
+            continue
+        inner = any(u.prim is add for u in users.get(eqn.out, ()))
+        if inner and len(users[eqn.out]) == 1 and eqn.out not in results:
+            continue  # part of a larger tree
+        yield eqn, _terms(eqn, users, made, results)
 
 
 def _terms(root: Eqn, users: dict, made: dict[Var, Eqn], results: set[Var]) -> list[Value]:

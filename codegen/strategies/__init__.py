@@ -12,6 +12,7 @@ from ..frame import Frame
 from ..profile import Profile
 from .attention import build_attention
 from .base import Kernel
+from .bundle import build_bundle
 from .column import build_column
 from .dot import build_dot
 from .map import build_map
@@ -29,6 +30,7 @@ BUILDERS: dict[str, Callable[[Frame, Profile], Kernel]] = {
     "attention": build_attention,
     "update": build_update,
     "scatter": build_scatter,
+    "bundle": build_bundle,
 }
 
 __all__ = ["BUILDERS", "Kernel"]

@@ -35,17 +35,10 @@ _TEMPLATES = {"attention": "fwd", "attention_dq": "dq", "attention_dkv": "dkv"}
 _ROWS = ("lse", "delta")
 
 
-def record_of(eqn: Eqn) -> Attention:
-    """Sizes of an attention equation."""
-    b, s, n, d = eqn.ins[0].aval.shape
-    _, t, kv, _ = eqn.ins[1].aval.shape
-    return Attention(b, n, kv, s, t, d, eqn.params["causal"], eqn.params["scale"])
-
-
 def build_attention(frame: Frame, profile: Profile) -> Kernel:
     """The kernel of an `attention`, `attention_dq` or `attention_dkv` equation."""
     eqn = frame.region.root
-    record = record_of(eqn)
+    record = Attention.of(eqn)
     what = _TEMPLATES[eqn.prim.name]
     config = attention_config(record, profile, what)
     hooks = _Hooks(frame, eqn)

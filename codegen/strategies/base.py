@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ir.dtypes import DType, f16, f32
-from ir.graph import Aval, Eqn
+from ir.graph import Aval, Eqn, Var
 
 from .. import expr as ex
 from ..expr import Expr
@@ -22,10 +22,18 @@ LANE = ex.sym("lane4", 0, 3)  # never spelled: vec4 mode writes its four values
 
 @dataclass(frozen=True)
 class Kernel:
-    """A rendered kernel and the workgroups to dispatch."""
+    """A rendered kernel and the workgroups to dispatch.
+
+    `order` are the tensors that it binds, as positions in the region's; () for all in order.
+    """
 
     code: KernelCode
     grid: tuple[int, int, int]
+    order: tuple[int, ...] = ()
+
+    def bound(self, tensors: Sequence[Var]) -> Sequence[Var]:
+        """The region's tensors in binding order."""
+        return [tensors[n] for n in self.order] if self.order else tensors
 
 
 def finish(frame: Frame, template: str, wgsl: str, threads: int, groups: int, **extra) -> Kernel:

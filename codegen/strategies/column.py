@@ -7,7 +7,7 @@ strips (`reductions`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ir.graph import Eqn
 
@@ -45,15 +45,28 @@ class Layout:
     def threads(self) -> int:
         return self.columns * self.lanes
 
+    def of_size(self, threads: int, count: int) -> Layout:
+        """As nearly as possible, with so many invocations; those that meet at barriers all work."""
+        columns = threads // self.lanes
+        return (
+            Layout(threads, 1)
+            if self.lanes == 1 or count % columns
+            else replace(self, columns=columns)
+        )
 
-def build_column(frame: Frame, profile: Profile) -> Kernel:
-    """A kernel over the results; its reductions have equal operand shapes and axes."""
+
+def build_column(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
+    """A kernel over the results; its reductions have equal operand shapes and axes.
+
+    `threads` are the invocations of a workgroup, if that is settled.
+    """
     region = frame.region
     eqns = [e for e in region.graph.eqns if e.out in region.outs]
     out = region.outs[0].aval
     wide = bool(out.ndim) and out.shape[-1] % 4 == 0
     count = region.rows // 4 if wide else region.rows
     layout = _layout(count, region.width, profile)
+    layout = layout.of_size(threads, count) if threads else layout
     groups = ceil_div(count, layout.columns)
     i = sym("i", 0, count - 1)
     r = sym("r", 0, region.width - 1)

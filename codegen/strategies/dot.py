@@ -17,13 +17,16 @@ from ir.prims.contract import parse, roles
 from .. import expr as ex
 from ..expr import Expr, loads, stride, sym
 from ..frame import Frame
+from ..grid import ceil_div
 from ..lower import Lowering, flat_index, unflatten
 from ..matvec import is_matvec
+from ..pieces import Piece, pieces
 from ..profile import Profile
 from ..program import KernelCode
 from ..records import Matmul
 from ..render import render
 from ..tiles import (
+    MatmulConfig,
     matmul_config,
     matmul_grid,
     matmul_loop_iterations,
@@ -33,7 +36,7 @@ from ..tiles import (
 )
 from ..wgsl import choose_vec
 from .base import LANE, Kernel, write_stores
-from .functions import function, guarded, loader, with_lets
+from .functions import Branch, branched, function, guarded, with_lets
 
 LIGHT = 8  # lines of a store function that a CPU driver compiles dozens of times in no time
 
@@ -68,21 +71,29 @@ def axes_of(eqn: Eqn) -> Axes:
     return Axes(batch, m, n, k, x, y, a, b, out, sizes)
 
 
-def build_dot(frame: Frame, profile: Profile) -> Kernel:
-    """A matmul kernel with the region's elementwise results as its epilogue."""
-    if is_matvec(frame.region.root, profile):
-        from .matvec import build_matvec
-
-        return build_matvec(frame, profile)
+def matmul_of(frame: Frame) -> Matmul:
+    """Sizes of the region's product, and how its operands lie in memory."""
     axes = axes_of(frame.region.root)
     probe = _Operands(frame, axes, None)
-    record = Matmul(
+    return Matmul(
         *(axes.size(letters) for letters in (axes.batch, axes.m, axes.n, axes.k)),
         probe.contiguous(axes.a, axes.a_letters, "m"),
         probe.contiguous(axes.b, axes.b_letters, "n"),
     )
-    config = matmul_config(record, profile)
-    operands = _Operands(frame, axes, matmul_padded(record, config))
+
+
+def build_dot(frame: Frame, profile: Profile, config: MatmulConfig | None = None) -> Kernel:
+    """A matmul kernel with the region's elementwise results as its epilogue.
+
+    Without a `config` the fastest is taken.
+    """
+    if is_matvec(frame.region.root, profile):
+        from .matvec import build_matvec
+
+        return build_matvec(frame, profile)
+    record = matmul_of(frame)
+    config = config or matmul_config(record, profile)
+    operands = _Operands(frame, axes_of(frame.region.root), matmul_padded(record, config))
     hooks = _Hooks(operands, record)
     layout = ("n" if record.a_axis == "k" else "t") + ("n" if record.b_axis == "n" else "t")
     batch = f"{record.batch} of " if record.batch > 1 else ""
@@ -124,10 +135,17 @@ class _Operands:
         return free if not along_k and self._side_by_side(v, letters, free, "k") else "k"
 
     def _side_by_side(self, v: Value, letters: str, axis: str, other: str) -> bool:
-        x = sym("x", 0, max(0, self._extent(axis) - 1))
-        y = sym("y", 0, max(0, self._extent(other) - 1))
-        found = loads(self._value(v, letters, {axis: x, other: y}))
-        return bool(found) and all(stride(load.args[0], x) == 1 for load in found)
+        found = []
+        for piece in self._pieces(v, letters):
+            extents = {axis: self._extent(axis), other: self._extent(other)}
+            extents["k"] = piece.end - piece.start
+            x, y = (sym(n, 0, max(0, extents[r] - 1)) for n, r in (("x", axis), ("y", other)))
+            read = loads(self._value(piece.value, letters, {axis: x, other: y}))
+            found += [stride(load.args[0], x) == 1 for load in read]
+        return bool(found) and all(found)
+
+    def _pieces(self, v: Value, letters: str) -> list[Piece]:
+        return pieces(self.low.definitions, v, letters, self.axes.k)
 
     def result_side_by_side(self) -> bool:
         """Whether four columns of the result are neighbours; axes of m may stand between those."""
@@ -150,29 +168,43 @@ class _Operands:
     def _unflatten(self, flat: Expr, letters: str) -> Sequence[Expr]:
         return unflatten(flat, [self.axes.sizes[c] for c in letters])
 
-    def tile_load(self, v: Value, letters: str, free: str, axis: str) -> tuple[Expr, list[str]]:
+    def tile_load(self, v: Value, letters: str, free: str, axis: str) -> list[Branch]:
         """Four elements along `axis` at padded coordinates (`free`, k); zero beyond k.
 
-        Returns the value over LANE and the lets that name the vec4 coordinate.
+        One branch for each piece of the operand, in the order of k.
         """
-        quads = {"m": self.padded[0], "n": self.padded[1], "k": self.padded[2]}
+        found = self._pieces(v, letters)
+        padded = max(self.padded[2], self.k)
+        ends = [piece.end for piece in found[:-1]] + [padded]
+        return [
+            self._piece_load(piece, end, letters, free, axis)
+            for piece, end in zip(found, ends, strict=True)
+        ]
+
+    def _piece_load(self, piece: Piece, end: int, letters: str, free: str, axis: str) -> Branch:
+        """What a loader returns for k in piece.start .. end - 1."""
         name = {"m": "row", "n": "col", "k": "k"}
-        along, across = axis, (free if axis == "k" else "k")
-        quad = sym(f"{name[along]}4", 0, max(0, -(-quads[along] // 4) - 1))
-        plain = sym(name[across], 0, quads[across] - 1)
+        across = free if axis == "k" else "k"
+        low = {"m": 0, "n": 0, "k": piece.start}
+        high = {"m": self.padded[0], "n": self.padded[1], "k": end}
+        quad = sym(f"{name[axis]}4", low[axis] // 4, max(0, ceil_div(high[axis], 4) - 1))
+        plain = sym(name[across], low[across], high[across] - 1)
         at = {
-            along: self._clamp_quad(quad, along),
-            across: ex.minimum(plain, self._extent(across) - 1),
+            axis: self._clamp_quad(ex.sub(quad, low[axis] // 4), axis, piece),
+            across: ex.minimum(ex.sub(plain, low[across]), self._extent_of(across, piece) - 1),
         }
-        value = self._value(v, letters, at)
+        value = self._value(piece.value, letters, at)
         k_raw = ex.add(ex.mul(quad, 4), LANE) if axis == "k" else plain
         if axis == "k" and self.k % 4 == 0:
             k_raw = ex.mul(quad, 4)
         value = ex.select(ex.lt(k_raw, self.k), value, ex.const(0.0, f32))
-        return value, [f"let {quad.value} = {name[along]} / 4u;"]
+        return Branch(end, value, (f"let {quad.value} = {name[axis]} / 4u;",))
 
-    def _clamp_quad(self, quad: Expr, axis: str) -> Expr:
-        extent = self._extent(axis)
+    def _extent_of(self, axis: str, piece: Piece) -> int:
+        return piece.end - piece.start if axis == "k" else self._extent(axis)
+
+    def _clamp_quad(self, quad: Expr, axis: str, piece: Piece) -> Expr:
+        extent = self._extent_of(axis, piece)
         if extent % 4 == 0:
             return ex.add(ex.mul(ex.minimum(quad, extent // 4 - 1), 4), LANE)
         return ex.minimum(ex.add(ex.mul(quad, 4), LANE), extent - 1)
@@ -209,15 +241,15 @@ class _Hooks:
         self.o, self.record = operands, record
         axes = operands.axes
         self.wide = operands.n % 4 == 0 and operands.result_side_by_side()
-        a, a_lets = operands.tile_load(axes.a, axes.a_letters, "m", record.a_axis)
-        b, b_lets = operands.tile_load(axes.b, axes.b_letters, "n", record.b_axis)
+        a = operands.tile_load(axes.a, axes.a_letters, "m", record.a_axis)
+        b = operands.tile_load(axes.b, axes.b_letters, "n", record.b_axis)
         self.stores = operands.epilogue(self.wide)
-        self._choose_widths([a, b])
+        self._choose_widths([branch.value for branch in (*a, *b)])
         head = ["b"] if self.batched else []
         frame, vec = operands.frame, operands.vec
         self.functions = [
-            loader(frame, vec, "load_a", [*head, "row", "k"], a_lets, a, LANE),
-            loader(frame, vec, "load_b", [*head, "k", "col"], b_lets, b, LANE),
+            branched(frame, vec, "load_a", [*head, "row", "k"], "k", a, LANE),
+            branched(frame, vec, "load_b", [*head, "k", "col"], "k", b, LANE),
             self._store_function(head),
         ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from ..expr import Expr
 from ..frame import Frame
@@ -20,6 +21,15 @@ def function(name: str, params: Sequence[str], result: str, body: Sequence[str])
     return "\n".join([head, *body, "}"])
 
 
+@dataclass(frozen=True)
+class Branch:
+    """What a loader returns below `end`, after those of `lets` whose name that uses."""
+
+    end: int
+    value: Expr
+    lets: tuple[str, ...] = ()
+
+
 def loader(
     frame: Frame,
     vec: Sequence[int],
@@ -30,14 +40,36 @@ def loader(
     lane: Expr | None,
 ) -> str:
     """A function that returns a vec4<f32> (given a lane) or an f32."""
+    return branched(frame, vec, name, params, "", [Branch(0, value, tuple(lets))], lane)
+
+
+def branched(
+    frame: Frame,
+    vec: Sequence[int],
+    name: str,
+    params: Sequence[str],
+    by: str,
+    branches: Sequence[Branch],
+    lane: Expr | None,
+) -> str:
+    """The same with one value below each end of the parameter `by`."""
+    result = "vec4<f32>" if lane else "f32"
+    body: list[str] = []
+    for branch in branches[:-1]:
+        inner = [f"  {line}" for line in _returned(frame, vec, branch, lane)]
+        body += [f"  if ({by} < {branch.end}u) {{", *inner, "  }"]
+    body += _returned(frame, vec, branches[-1], lane)
+    return function(name, [f"{p}: u32" for p in params], result, body)
+
+
+def _returned(frame: Frame, vec: Sequence[int], branch: Branch, lane: Expr | None) -> list[str]:
+    """Statements that return the value of one branch."""
     writer = frame.writer(vec)
-    writer.plan([value], lane)
-    text = writer.value4(value, lane) if lane else writer.value(value)
+    writer.plan([branch.value], lane)
+    text = writer.value4(branch.value, lane) if lane else writer.value(branch.value)
     if writer.lines and writer.lines[-1].startswith(f"  let {text} = "):
         text = writer.lines.pop().partition(" = ")[2].removesuffix(";")
-    result = "vec4<f32>" if lane else "f32"
-    body = with_lets(lets, [*writer.lines, f"  return {text};"])
-    return function(name, [f"{p}: u32" for p in params], result, body)
+    return with_lets(branch.lets, [*writer.lines, f"  return {text};"])
 
 
 def with_lets(lets: Sequence[str], lines: Sequence[str]) -> list[str]:
@@ -58,4 +90,13 @@ def guarded(lines: Sequence[str], guard: str) -> list[str]:
     return [f"  if ({guard}) {{", *("  " + line for line in lines), "  }"]
 
 
-__all__ = ["Writer", "function", "guarded", "loader", "mentioned", "with_lets"]
+__all__ = [
+    "Branch",
+    "Writer",
+    "branched",
+    "function",
+    "guarded",
+    "loader",
+    "mentioned",
+    "with_lets",
+]

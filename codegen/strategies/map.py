@@ -23,13 +23,17 @@ from .base import (
 from .functions import mentioned
 
 
-def build_map(frame: Frame, profile: Profile) -> Kernel:
-    """A kernel over the flat index space that all results of the region share."""
+def build_map(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
+    """A kernel over the flat index space that all results of the region share.
+
+    `threads` are the invocations of a workgroup, if that is settled.
+    """
     region = frame.region
     wide = all(in_quads(v.aval) for v in region.outs)
     ragged = not wide and any(v.aval.dtype.packed for v in region.outs)
     count = ceil_div(region.rows, 4) if wide or ragged else region.rows
-    threads = threads_for(count, 64 if profile.kind == "cpu" else min(256, profile.invocations))
+    most = 64 if profile.kind == "cpu" else min(256, profile.invocations)
+    threads = threads or threads_for(count, most)
     groups = ceil_div(count, threads)
     body, vec = _ragged(frame, count) if ragged else _body(frame, count, wide)
     share = "4 elements" if wide or ragged else "1 element"

@@ -24,7 +24,7 @@ from ..render import render
 from ..wgsl import choose_vec
 from .base import LANE, Accumulator, Kernel, accumulators, write_stores
 from .dot import Axes, _Operands
-from .functions import function, guarded, loader, with_lets
+from .functions import branched, function, guarded, loader, with_lets
 
 
 @dataclass(frozen=True)
@@ -206,23 +206,24 @@ class _Hooks:
         reads = [p.tile_load(p.axes.b, p.axes.b_letters, "n", along) for p in self.parts]
         self.wide = [p.n % 4 == 0 and p.result_side_by_side() for p in self.parts]
         stores = [p.epilogue(w) for p, w in zip(self.parts, self.wide, strict=True)]
-        self.vec = self._widths(a[0], [b for b, _ in reads], stores)
+        values = [branch.value for branches in (a, *reads) for branch in branches]
+        self.vec = self._widths(values, stores)
         self.functions = [
             *(self._stat(n, x) for n, x in enumerate(stats.operands)),
-            loader(frame, self.vec, "load_a", [*self.head, "row", "k"], a[1], a[0], LANE),
+            branched(frame, self.vec, "load_a", [*self.head, "row", "k"], "k", a, LANE),
         ]
-        for i, (value, lets) in enumerate(reads):
+        for i, branches in enumerate(reads):
             name, params = self._name("load_b", i), [*self.head, "k", "col"]
-            self.functions.append(loader(frame, self.vec, name, params, lets, value, LANE))
+            self.functions.append(branched(frame, self.vec, name, params, "k", branches, LANE))
             self.functions.append(self._store(i, stores[i]))
 
     def _name(self, stem: str, i: int) -> str:
         return stem if len(self.parts) == 1 else f"{stem}_{i}"
 
-    def _widths(self, a: Expr, reads: list[Expr], stores: list) -> list[int]:
+    def _widths(self, reads: list[Expr], stores: list) -> list[int]:
         frame = self.frame
         wide = [s for w, part in zip(self.wide, stores, strict=True) if w for s in part]
-        exprs = [a, *reads, *(x for _, _, x in wide)]
+        exprs = [*reads, *(x for _, _, x in wide)]
         exprs += self.stats.operands if self.stats.wide else []
         vec = choose_vec(exprs, LANE, len(frame.vars), frame.elements)
         for t, first, _ in wide:

@@ -72,11 +72,20 @@ class Layout:
         """WGSL of an invocation's place in its row."""
         return "t" if self.rows == 1 else "lane"
 
+    def of_size(self, threads: int, rows: int) -> Layout:
+        """The same with so many invocations; where those meet at barriers, all have a row."""
+        whole = self.serial or rows % (threads // self.lanes) == 0
+        return Layout(threads, self.lanes if whole else threads, self.step)
 
-def build_row(frame: Frame, profile: Profile) -> Kernel:
-    """A kernel over `region.rows` rows of `region.width` elements."""
+
+def build_row(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
+    """A kernel over `region.rows` rows of `region.width` elements.
+
+    `threads` are the invocations of a workgroup, if that is settled.
+    """
     region = frame.region
     layout = _layout(region.rows, region.width, profile)
+    layout = layout.of_size(threads, region.rows) if threads else layout
     body = _Body(frame, layout)
     walks, stores = body.walks(), body.row_stores()
     groups = ceil_div(region.rows, layout.rows)

@@ -181,6 +181,24 @@ def table_gradient(table, ids, cotangent):
     return grad(lambda t: jnp.sum(t[ids] * cotangent))(table)
 
 
+BESIDE = ("attention_dq_and_attention_dkv",)
+
+
+# --- several in one dispatch ----------------------------------------------------------------------
+
+
+def input_gradient(dy, w, dz, v):
+    return dy @ w.T + dz @ v.T
+
+
+def projections(x, query, key, value):
+    return nn.silu(x @ query), x @ key, x @ value
+
+
+def light(x, bias):
+    return x * x.sum(axis=1, keepdims=True), (x * x).sum(axis=0), jnp.exp(bias)
+
+
 # --- of packed floats ---------------------------------------------------------------------------
 
 
@@ -283,7 +301,10 @@ CASES = (
     Case("attention_cpu", CPU, attention, HEADS),
     Case("attention_backward_cpu", CPU, attention_gradient, (*HEADS, HEADS[0]), kernels=BACKWARD),
     Case("attention_web", WEB, attention, HEADS),
-    Case("attention_backward_gpu", GPU, attention_gradient, (*HEADS, HEADS[0]), kernels=BACKWARD),
+    Case("attention_backward_gpu", GPU, attention_gradient, (*HEADS, HEADS[0]), kernels=BESIDE),
+    Case("matmul_joined", WEB, input_gradient, ((32, 48), (64, 48), (32, 20), (64, 20))),
+    Case("bundle_matmul", GPU, projections, ((64, 32), (32, 64), (32, 32), (32, 32))),
+    Case("bundle_light", GPU, light, ((64, 32), (50,))),
 )
 
 

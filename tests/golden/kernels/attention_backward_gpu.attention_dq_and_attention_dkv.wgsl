@@ -1,6 +1,12 @@
-// attention_dkv: causal, 2 x 4 heads of 16 (2 of keys), 32 queries x 32 keys
+// attention_dq_and_attention_dkv: 2 kernels side by side
+// part_1: causal, 2 x 4 heads of 16 (2 of keys), 32 queries x 32 keys
 //   a: f32[2, 4, 32] = transpose[perm=(0, 2, 1)] sums
-//   result_0: f32[2, 32, 2, 16], result_1: f32[2, 32, 2, 16] = attention_dkv[causal=True, scale=0.25] q k_in v cotangent lse a
+//   result_0: f32[2, 32, 4, 16] = attention_dq[causal=True, scale=0.25] q k_in v cotangent lse a
+// moves 67.6 kB, computes 856 kflop
+// from golden/programs.py:171
+// part_2: causal, 2 x 4 heads of 16 (2 of keys), 32 queries x 32 keys
+//   a: f32[2, 4, 32] = transpose[perm=(0, 2, 1)] sums
+//   result_1: f32[2, 32, 2, 16], result_2: f32[2, 32, 2, 16] = attention_dkv[causal=True, scale=0.25] q k_in v cotangent lse a
 // moves 67.6 kB, computes 1.12 Mflop
 // from golden/programs.py:171
 @group(0) @binding(0) var<storage, read> sums: array<f32>;
@@ -11,6 +17,7 @@
 @group(0) @binding(5) var<storage, read> lse: array<f32>;
 @group(0) @binding(6) var<storage, read_write> result_0: array<vec4<f32>>;
 @group(0) @binding(7) var<storage, read_write> result_1: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read_write> result_2: array<vec4<f32>>;
 
 fn load_q(batch: u32, s: u32, head: u32, d: u32) -> vec4<f32> {
   let d4 = d / 4u;
@@ -40,32 +47,171 @@ fn load_delta(batch: u32, head: u32, s: u32) -> f32 {
   return sums[batch * 128u + s * 4u + head];
 }
 
-fn store_dk(batch: u32, s: u32, head: u32, d: u32, val: vec4<f32>) {
+fn store_dq(batch: u32, s: u32, head: u32, d: u32, val: vec4<f32>) {
   let d4 = d / 4u;
-  result_0[batch * 256u + s * 8u + head * 4u + d4] = val;
+  result_0[batch * 512u + s * 16u + head * 4u + d4] = val;
 }
-
-fn store_dv(batch: u32, s: u32, head: u32, d: u32, val: vec4<f32>) {
-  let d4 = d / 4u;
-  result_1[batch * 256u + s * 8u + head * 4u + d4] = val;
-}
-
-var<workgroup> k_tile: array<vec4<f32>, 80>;
-var<workgroup> v_tile: array<vec4<f32>, 80>;
-var<workgroup> q_tile: array<vec4<f32>, 40>;
-var<workgroup> do_tile: array<vec4<f32>, 40>;
-var<workgroup> p_tile: array<vec4<f32>, 48>;
-var<workgroup> ds_tile: array<vec4<f32>, 48>;
 
 // sum + dot(a, b), as four fused multiply-adds.
 fn mac(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
   return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
 }
 
+fn store_dk(batch: u32, s: u32, head: u32, d: u32, val: vec4<f32>) {
+  let d4 = d / 4u;
+  result_1[batch * 256u + s * 8u + head * 4u + d4] = val;
+}
+
+fn store_dv(batch: u32, s: u32, head: u32, d: u32, val: vec4<f32>) {
+  let d4 = d / 4u;
+  result_2[batch * 256u + s * 8u + head * 4u + d4] = val;
+}
+
+// A workgroup owns 16 queries and takes 8 keys at a time; a thread holds 2 x 1 pairs and its share
+// of dq. Scores are in powers of 2.
+fn part_1(group: vec3<u32>, t: u32) {
+  let tile = group;
+  let batch = tile.z;
+  let head = tile.y;
+  let kv_head = head / 2u;
+  let row0 = (1u - tile.x) * 16u;
+  let tx = t % 8u;
+  let ty = t / 8u;
+  let i0 = row0 + ty;
+  let lse0 = load_lse(batch, head, i0) * 1.442695;
+  let delta0 = load_delta(batch, head, i0);
+  let i1 = row0 + ty + 8u;
+  let lse1 = load_lse(batch, head, i1) * 1.442695;
+  let delta1 = load_delta(batch, head, i1);
+  var dq0_0 = vec4<f32>();
+  var dq1_0 = vec4<f32>();
+  {
+    let r = t / 4u;
+    let d = t % 4u;
+    q_tile[r * 5u + d] = load_q(batch, row0 + r, head, d * 4u) * 0.36067376;
+    do_tile[r * 5u + d] = load_do(batch, row0 + r, head, d * 4u);
+  }
+  let end = min(row0 + 16u, 32u);
+  for (var j = 0u; j < end; j += 8u) {
+    workgroupBarrier();
+    if (t < 32u) {
+      let r = t / 4u;
+      let d = t % 4u;
+      k_tile[r * 5u + d] = load_k(batch, j + r, kv_head, d * 4u);
+      v_tile[r * 5u + d] = load_v(batch, j + r, kv_head, d * 4u);
+    }
+    workgroupBarrier();
+    var s0_0 = 0.0;
+    var s1_0 = 0.0;
+    var dp0_0 = 0.0;
+    var dp1_0 = 0.0;
+    for (var d = 0u; d < 4u; d += 4u) {
+      {
+        let a0 = q_tile[ty * 5u + d];
+        let a1 = q_tile[ty * 5u + d + 40u];
+        let b0 = k_tile[tx * 5u + d];
+        s0_0 = mac(a0, b0, s0_0);
+        s1_0 = mac(a1, b0, s1_0);
+      }
+      {
+        let a0 = do_tile[ty * 5u + d];
+        let a1 = do_tile[ty * 5u + d + 40u];
+        let b0 = v_tile[tx * 5u + d];
+        dp0_0 = mac(a0, b0, dp0_0);
+        dp1_0 = mac(a1, b0, dp1_0);
+      }
+      {
+        let a0 = q_tile[ty * 5u + d + 1u];
+        let a1 = q_tile[ty * 5u + d + 41u];
+        let b0 = k_tile[tx * 5u + d + 1u];
+        s0_0 = mac(a0, b0, s0_0);
+        s1_0 = mac(a1, b0, s1_0);
+      }
+      {
+        let a0 = do_tile[ty * 5u + d + 1u];
+        let a1 = do_tile[ty * 5u + d + 41u];
+        let b0 = v_tile[tx * 5u + d + 1u];
+        dp0_0 = mac(a0, b0, dp0_0);
+        dp1_0 = mac(a1, b0, dp1_0);
+      }
+      {
+        let a0 = q_tile[ty * 5u + d + 2u];
+        let a1 = q_tile[ty * 5u + d + 42u];
+        let b0 = k_tile[tx * 5u + d + 2u];
+        s0_0 = mac(a0, b0, s0_0);
+        s1_0 = mac(a1, b0, s1_0);
+      }
+      {
+        let a0 = do_tile[ty * 5u + d + 2u];
+        let a1 = do_tile[ty * 5u + d + 42u];
+        let b0 = v_tile[tx * 5u + d + 2u];
+        dp0_0 = mac(a0, b0, dp0_0);
+        dp1_0 = mac(a1, b0, dp1_0);
+      }
+      {
+        let a0 = q_tile[ty * 5u + d + 3u];
+        let a1 = q_tile[ty * 5u + d + 43u];
+        let b0 = k_tile[tx * 5u + d + 3u];
+        s0_0 = mac(a0, b0, s0_0);
+        s1_0 = mac(a1, b0, s1_0);
+      }
+      {
+        let a0 = do_tile[ty * 5u + d + 3u];
+        let a1 = do_tile[ty * 5u + d + 43u];
+        let b0 = v_tile[tx * 5u + d + 3u];
+        dp0_0 = mac(a0, b0, dp0_0);
+        dp1_0 = mac(a1, b0, dp1_0);
+      }
+    }
+    let p0_0 = select(0.0, exp2(s0_0 - lse0), j + tx <= i0);
+    let ds0_0 = p0_0 * (dp0_0 - delta0);
+    let p1_0 = select(0.0, exp2(s1_0 - lse1), j + tx <= i1);
+    let ds1_0 = p1_0 * (dp1_0 - delta1);
+    ds_tile[ty * 3u + tx / 4u][tx % 4u] = ds0_0;
+    ds_tile[ty * 3u + 24u + tx / 4u][tx % 4u] = ds1_0;
+    workgroupBarrier();
+    for (var n = 0u; n < 2u; n += 2u) {
+      {
+        let w0 = ds_tile[ty * 3u + n];
+        let w1 = ds_tile[ty * 3u + n + 24u];
+        let x0_0 = k_tile[n * 20u + min(tx, 3u)];
+        dq0_0 = fma(vec4<f32>(w0.x), x0_0, dq0_0);
+        dq1_0 = fma(vec4<f32>(w1.x), x0_0, dq1_0);
+        let x1_0 = k_tile[n * 20u + min(tx, 3u) + 5u];
+        dq0_0 = fma(vec4<f32>(w0.y), x1_0, dq0_0);
+        dq1_0 = fma(vec4<f32>(w1.y), x1_0, dq1_0);
+        let x2_0 = k_tile[n * 20u + min(tx, 3u) + 10u];
+        dq0_0 = fma(vec4<f32>(w0.z), x2_0, dq0_0);
+        dq1_0 = fma(vec4<f32>(w1.z), x2_0, dq1_0);
+        let x3_0 = k_tile[n * 20u + min(tx, 3u) + 15u];
+        dq0_0 = fma(vec4<f32>(w0.w), x3_0, dq0_0);
+        dq1_0 = fma(vec4<f32>(w1.w), x3_0, dq1_0);
+      }
+      {
+        let w0 = ds_tile[ty * 3u + n + 1u];
+        let w1 = ds_tile[ty * 3u + n + 25u];
+        let x0_0 = k_tile[n * 20u + min(tx, 3u) + 20u];
+        dq0_0 = fma(vec4<f32>(w0.x), x0_0, dq0_0);
+        dq1_0 = fma(vec4<f32>(w1.x), x0_0, dq1_0);
+        let x1_0 = k_tile[n * 20u + min(tx, 3u) + 25u];
+        dq0_0 = fma(vec4<f32>(w0.y), x1_0, dq0_0);
+        dq1_0 = fma(vec4<f32>(w1.y), x1_0, dq1_0);
+        let x2_0 = k_tile[n * 20u + min(tx, 3u) + 30u];
+        dq0_0 = fma(vec4<f32>(w0.z), x2_0, dq0_0);
+        dq1_0 = fma(vec4<f32>(w1.z), x2_0, dq1_0);
+        let x3_0 = k_tile[n * 20u + min(tx, 3u) + 35u];
+        dq0_0 = fma(vec4<f32>(w0.w), x3_0, dq0_0);
+        dq1_0 = fma(vec4<f32>(w1.w), x3_0, dq1_0);
+      }
+    }
+  }
+  if (tx < 4u) { store_dq(batch, i0, head, tx * 4u, dq0_0 * 0.25); }
+  if (tx < 4u) { store_dq(batch, i1, head, tx * 4u, dq1_0 * 0.25); }
+}
+
 // A workgroup owns 16 keys and takes 8 queries at a time, of every head that reads them; a thread
 // holds 2 x 1 pairs and its shares of dk and dv. Scores are in powers of 2.
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+fn part_2(group: vec3<u32>, t: u32) {
   let tile = group;
   let batch = tile.z;
   let kv_head = tile.y;
@@ -240,4 +386,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (tx < 4u) { store_dv(batch, j0, kv_head, tx * 4u, dv0_0); }
   if (tx < 4u) { store_dk(batch, j1, kv_head, tx * 4u, dk1_0 * 0.25); }
   if (tx < 4u) { store_dv(batch, j1, kv_head, tx * 4u, dv1_0); }
+}
+
+var<workgroup> q_tile: array<vec4<f32>, 80>;
+var<workgroup> do_tile: array<vec4<f32>, 80>;
+var<workgroup> k_tile: array<vec4<f32>, 80>;
+var<workgroup> v_tile: array<vec4<f32>, 80>;
+var<workgroup> ds_tile: array<vec4<f32>, 48>;
+var<workgroup> p_tile: array<vec4<f32>, 48>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+  let id = group.x;
+  if (id < 16u) {
+    part_1(vec3<u32>(id % 2u, id / 2u % 4u, id / 8u), t);
+  } else {
+    let n = id - 16u;
+    part_2(vec3<u32>(n % 2u, n / 2u % 2u, n / 4u), t);
+  }
 }
