@@ -117,9 +117,14 @@ def norm(weights: Params, x: Any, config: ModelConfig) -> Any:
 
 def head(params: Params, x: Any, config: ModelConfig) -> Any:
     """Logits [..., V] of hidden states [..., H]."""
+    return x @ head_weight(params, config)
+
+
+def head_weight(params: Params, config: ModelConfig) -> Any:
+    """The matrix [H, V] that makes logits."""
     if config.tie_word_embeddings:
-        return x @ params["model"]["embed_tokens"]["weight"].transpose(1, 0)
-    return x @ params["lm_head"]["weight"]
+        return params["model"]["embed_tokens"]["weight"].transpose(1, 0)
+    return params["lm_head"]["weight"]
 
 
 def loss(
@@ -131,10 +136,13 @@ def loss(
 ) -> Any:
     """Mean cross-entropy in nats of batch["targets"] given batch["inputs"], both int32 [B, S].
 
-    batch["segments"], if it is there, says which document each token belongs to.
+    batch["segments"], if it is there, says which document each token belongs to. Logits beyond
+    128 MiB are made and used part by part, and never stored as a whole.
     """
-    logits = forward(params, batch["inputs"], config, drops, batch.get("segments"), dtype)
-    return jnp.mean(nn.cross_entropy(logits.astype(jnp.float32), batch["targets"]))
+    segments = batch.get("segments")
+    drops = drops if segments is None else replace(drops, segments=segments)
+    hidden = hidden_states(params, batch["inputs"], config, drops, dtype)
+    return nn.linear_cross_entropy(hidden, head_weight(params, config), batch["targets"])
 
 
 def rope_tables(config: ModelConfig, length: int) -> Rope:
