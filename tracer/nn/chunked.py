@@ -24,7 +24,7 @@ CHUNK = 128 << 20  # bytes of logits: what the default limits of WebGPU allow in
 
 
 def linear_cross_entropy(hidden: Any, weight: Any, labels: Any, *, chunk_bytes: int = CHUNK) -> Any:
-    """Mean of `cross_entropy(hidden @ weight, labels)`, float32, for hidden[..., S, H], weight[H, V]
+    """Mean float32 of `cross_entropy(hidden @ weight, labels)` for hidden[..., S, H], weight[H, V]
     and integer labels[..., S].
 
     Positions S are taken in as many equal parts as keep the logits within `chunk_bytes`, if they
