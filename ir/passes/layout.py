@@ -16,6 +16,7 @@ from ..build import attributed, current, emit, lit
 from ..dtypes import i32
 from ..graph import Aval, Eqn, Lit, Value
 from ..prim import PRIMITIVES
+from ..prims.call import optimization_barrier
 from ..prims.collective import member_index
 from ..prims.views import broadcast_to, iota, reshape_to, rev
 from ..sharding import Axes, MeshShape, Spec, local_shape
@@ -99,6 +100,8 @@ class Layouts:
             for operand in operands:
                 given.append(self.move(operand, dims).value)
             return current().emit(eqn.prim, given, eqn.params)[0]
+        if eqn.prim is optimization_barrier:
+            return emit(eqn.prim, self.move(operands[0], dims).value)[0]
         if eqn.prim.name == "broadcast":
             (x,), (places,) = operands, eqn.prim.factors(operands[0].aval, **eqn.params).ins
             inner = tuple(() if d is None else dims[d] for d in places)
@@ -151,6 +154,8 @@ class Layouts:
     def _made_at(self, eqn: Eqn, operands: Sequence[Held], coords, shape, known) -> Value:
         if eqn.prim is iota:
             return emit(PRIMITIVES["cast"], coords[eqn.params["axis"]], dtype=eqn.out.aval.dtype)
+        if eqn.prim is optimization_barrier:
+            return self._at(operands[0], coords, shape, known)
         if eqn.prim.kind != "elementwise":
             inner = _source(eqn, coords, operands[0].aval, shape)
             return self._at(operands[0], inner, shape, known)

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import prod
 
 from ..build import attributed, building, current, emit, read
 from ..graph import Eqn, Graph, Value, Var
@@ -268,12 +267,5 @@ def arranged(sharded: ShardedGraph, passes: Sequence[str] = ("bucket", "overlap"
     return replace(sharded, graph=graph)
 
 
-def ring_bytes(message: Message, sizes: dict[str, int]) -> float:
-    """Bytes that a device sends for one collective by the usual ring algorithms."""
-    n = prod(sizes[a] for a in message.axes)
-    share = {"psum": 2, "pmax": 2, "pmin": 2, "ppermute": n / max(n - 1, 1)}
-    return message.nbytes * share.get(message.kind, 1) * (n - 1) / n
-
-
 __all__ = ["BUCKET", "PASSES", "Message", "arranged", "bucketed", "hidden", "messages",
-           "overlapped", "regathered", "ring_bytes", "traffic"]  # fmt: skip
+           "overlapped", "regathered", "traffic"]  # fmt: skip

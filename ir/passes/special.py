@@ -51,6 +51,8 @@ def constrained(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held]:
 
 def held_apart(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held]:
     """A barrier, which is nothing to where its operands are."""
+    if all(h.free for h in helds):  # each device makes the part that it needs, and keeps it apart
+        return [Held(h.aval, None, h.spec, (eqn, (h,)), free=True) for h in helds]
     moved = [walk.move(h, h.spec.dims, h.spec.unreduced) for h in helds]
     outs = emit(eqn.prim, *(h.value for h in moved))
     return [replace(h, value=v, forms={}) for h, v in zip(moved, outs, strict=True)]

@@ -290,4 +290,4 @@ def test_passes_take_two_seconds_for_32_layers_on_16_devices():
     done = shard(lowered.graph, mesh_of(layout, True), [*fixed, *specs, *ids], [whole(0), *specs],
                  Options("ring"))  # fmt: skip
     arranged(done)
-    assert time.process_time() - start <= 3.0  # 2 s on a machine that does nothing else
+    assert time.process_time() - start <= 4.0  # 2 s on a machine that does nothing else
