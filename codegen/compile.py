@@ -18,6 +18,7 @@ from ir.check import check
 from ir.graph import Graph
 from ir.passes.simplify import simplify
 
+from .budget import within_budget
 from .frame import make_frame
 from .fuse import Region, fuse
 from .legalize import as_buffers, legalize
@@ -102,11 +103,20 @@ def compile_graph(
     donate: Iterable[tuple[int, int]] = (),
     name: str = "main",
     verify: bool = False,
+    memory_budget: int = 0,
 ) -> Program:
     """Compile `graph` for `profile`. `donate` pairs (input, output) that share one buffer.
 
-    Raises CompileError when a tensor or a kernel does not fit the profile's limits.
+    Given a `memory_budget`, bytes of all buffers together, the backward pass computes again what it
+    must for the program to fit. Raises CompileError when that does not suffice, or a tensor or a
+    kernel does not fit the profile's limits.
     """
+    donate = tuple(donate)
+    if memory_budget:
+        with _limits():
+            graph = within_budget(
+                graph, memory_budget, lambda g: compile_graph(g, profile, donate, name).peak_bytes
+            )
     c = run_passes(Compilation(name, profile, graph, tuple(donate)), verify)
     return c.program
 

@@ -28,7 +28,7 @@ def made(monkeypatch):
     clear_caches()
     found = []
 
-    def make(graph, donate, name="main"):
+    def make(graph, donate, name="main", budget=0):
         found.append(OracleExecutable(graph, donate, name))
         return found[-1]
 

@@ -45,12 +45,16 @@ _executables: OrderedDict[tuple, Any] = OrderedDict()
 class DeviceExecutable:
     """A compiled graph on the default device. `run` takes Buffers or host arrays as uploaded."""
 
-    def __init__(self, graph: Graph, donate: Sequence[tuple[int, int]], name: str) -> None:
+    def __init__(
+        self, graph: Graph, donate: Sequence[tuple[int, int]], name: str, budget: int = 0
+    ) -> None:
         from codegen.compile import compile_graph
         from runtime import Executable, default_device
 
         self.device = default_device()
-        self.program = compile_graph(graph, self.device.profile, donate=tuple(donate), name=name)
+        self.program = compile_graph(
+            graph, self.device.profile, donate=tuple(donate), name=name, memory_budget=budget
+        )
         self._inner = Executable(self.device, self.program)
         self.run, self.profile = self._inner.run, self._inner.profile
         self._bools = [i for i, aval in enumerate(graph.in_avals) if aval.dtype is bool_]
@@ -70,25 +74,27 @@ class DeviceExecutable:
         return self.device.upload(as_stored(aval, host))
 
 
-def _make_executable(graph: Graph, donate: Sequence[tuple[int, int]], name: str = "main") -> Any:
+def _make_executable(
+    graph: Graph, donate: Sequence[tuple[int, int]], name: str = "main", budget: int = 0
+) -> Any:
     """Compile for the backend in use. The result has run, upload, profile and program."""
     if settings.backend() == "oracle":
         from .oracle import OracleExecutable
 
         return OracleExecutable(graph, donate, name)
-    return DeviceExecutable(graph, donate, name)
+    return DeviceExecutable(graph, donate, name, budget)
 
 
 def executable_for(
-    graph: Graph, donate: Sequence[tuple[int, int]], name: str, why: str = ""
+    graph: Graph, donate: Sequence[tuple[int, int]], name: str, why: str = "", budget: int = 0
 ) -> Any:
     """`_make_executable`, once for all equal graphs; `why` is for the log."""
-    key = settings.backend(), graph.key(), tuple(donate)
+    key = settings.backend(), graph.key(), tuple(donate), budget
     found = _executables.get(key)
     if found is None:
         check_sizes(graph)
         start = time.perf_counter()
-        found = _executables[key] = _make_executable(graph, tuple(donate), name)
+        found = _executables[key] = _make_executable(graph, tuple(donate), name, budget)
         counts = _counts(found.program)
         log_compile(name, graph.in_avals, time.perf_counter() - start, *counts, why)
         if len(_executables) > EXECUTABLES_KEPT:
@@ -152,10 +158,13 @@ def compiled(
     pairs: Sequence[tuple[int, int]],
     name: str,
     why: str = "",
+    budget: int = 0,
 ) -> Compiled:
     """The traced function, lifted, with its executable."""
     plan = plan_results(traced.graph)
-    return Compiled(traced, plan, executable_for(plan.graph, pairs, name, why), donated, name)
+    return Compiled(
+        traced, plan, executable_for(plan.graph, pairs, name, why, budget), donated, name
+    )
 
 
 def adapter_name() -> str:
@@ -215,8 +224,10 @@ class Entry:
 class Jitted:
     """A function compiled once for each signature of its arguments; see `jit`."""
 
-    def __init__(self, fun: Callable, of: Roles, placement: Placement = NOWHERE) -> None:
-        self._fun, self._roles, self.placement = fun, of, placement
+    def __init__(
+        self, fun: Callable, of: Roles, placement: Placement = NOWHERE, budget: int = 0
+    ) -> None:
+        self._fun, self._roles, self.placement, self._budget = fun, of, placement, budget
         self._entries: dict[Signature, Entry] = {}
         self._last: Entry | None = None
         self._why = "the function has not been called yet"
@@ -286,7 +297,7 @@ class Jitted:
         traced, paths = lifted(traced), tree.paths(signature.in_tree)
         donated = [i for i, path in enumerate(paths) if self._roles.donates(path)]
         pairs = self._pairs(traced, paths, donated)
-        return compiled(traced, donated, pairs, self._name, self._why)
+        return compiled(traced, donated, pairs, self._name, self._why, self._budget)
 
     def _pairs(self, traced: Traced, paths: list, donated: list[int]) -> list[tuple[int, int]]:
         graph, first = traced.graph, len(traced.constants)
@@ -367,6 +378,7 @@ def jit(
     donate_argnames: Names = None,
     in_shardings: Any = None,
     out_shardings: Any = None,
+    memory_budget: int | None = None,
 ) -> Any:
     """Compile `fun`, a pure function of pytrees of arrays; usable as a decorator.
 
@@ -374,10 +386,12 @@ def jit(
     arguments (hashable settings). Donated arguments give their memory to results of equal type and
     are deleted. Inside another trace the function is simply inlined. `in_shardings` of the
     positional arguments and `out_shardings` of the result, tree prefixes of them, say where on a
-    mesh they lie; `lower(...).sharded()` is then the program of one device.
+    mesh they lie; `lower(...).sharded()` is then the program of one device. Under a
+    `memory_budget`, bytes on the device, a backward pass computes the cheapest values again instead
+    of keeping them, until all buffers of the program fit; ValueError if they cannot.
     """
     options = (static_argnums, static_argnames, donate_argnums, donate_argnames)
     placement = Placement(in_shardings, out_shardings)
     if fun is _ABSENT:
-        return lambda f: Jitted(f, roles(f, *options), placement)
-    return Jitted(fun, roles(fun, *options), placement)
+        return lambda f: Jitted(f, roles(f, *options), placement, memory_budget or 0)
+    return Jitted(fun, roles(fun, *options), placement, memory_budget or 0)
