@@ -29,6 +29,7 @@ VERBS = {
     "export": "export:Export",
     "bench": "bench:Bench",
     "plan": "plan:Plan",
+    "viz": "viz:Viz",
     "doctor": "doctor:Doctor",
     "tokenize": "tokenize:Tokenize",
     "plot": "plot:Plot",

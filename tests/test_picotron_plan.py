@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from xml.etree import ElementTree
 
 import pytest
 
@@ -99,6 +100,7 @@ def test_a_search_ranks_what_fits() -> None:
     [
         (["--machine", "h100"], "there is no machine 'h100'"),
         (["--tp", "0"], "--tp must be greater than 0"),
+        (["--mesh", "dp=2,xp=2"], "--mesh takes sizes of dp, pp, cp and tp such as dp=2, not xp=2"),
         (["--tp", "3"], "which does not divide it"),
         (["--pp-engine", "fast", "--pp", "2"], "there is no schedule 'fast'"),
         (["--search", "7"], "no mesh of 7"),
@@ -122,3 +124,19 @@ def test_a_machine_of_ones_own(tmp_path, capsys: pytest.CaptureFixture[str]) -> 
     file.write_text(json.dumps(asdict(replace(MACHINE, peak=-1))))
     with pytest.raises(ConfigError, match="peak must be a positive number"):
         machine(str(file))
+
+
+def test_a_picture_shows_every_part_collective_and_pass(tmp_path) -> None:
+    file = tmp_path / "mesh.svg"
+    flags = ["--mesh", "dp=2,pp=2,tp=2", "--fsdp", "--grad-acc-steps", "4", "--out", str(file)]
+    assert cli.main(["viz", *flags]) == 0
+    root = ElementTree.fromstring(file.read_text())
+    said = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    for text in ("lm_head", "dp 1, tp 0", "128 x 256, dp*tp", "rank 1", "F3", "B3"):
+        assert text in said, text
+    assert any(text.startswith("dp: ") and "reduce_scatter" in text for text in said)
+
+
+def test_a_picture_needs_a_name_it_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["viz", "--out", "mesh.png"]) == 2
+    assert "--out must end with .svg or .html" in capsys.readouterr().err

@@ -22,8 +22,8 @@ SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run would take of many devices: memory, collectives, step time; needs no device."""
+class OnMesh:
+    """A command about a run on many devices that needs none."""
 
     preset: Literal[tuple(PRESETS)] = "novel"
     """The model and the sizes of a step."""
@@ -31,6 +31,8 @@ class Plan:
     """A Hugging Face folder, or its config.json, in place of the preset's model."""
     machine: str = "h100-webgpu"
     """h100-webgpu, h100-cuda-bf16, cpu-2-cores, or a JSON file of the fields that --json prints."""
+    mesh: str | None = None
+    """The sizes in one word, such as dp=2,tp=4; or each by its own flag."""
     dp: int = 1
     """Data parallel size."""
     tp: int = 1
@@ -53,6 +55,47 @@ class Plan:
     """Tokens of a sequence."""
     grad_acc_steps: int | None = None
     """Micro-batches of a step."""
+
+    def run_config(self) -> Config:
+        """The configuration that the flags describe; raises ConfigError."""
+        sizes = self._sizes()
+        for name in ("dp", "tp", "pp", "cp"):
+            if sizes[name] < 1:
+                raise ConfigError(f"--{name} must be greater than 0, not {sizes[name]}")
+        base = PRESETS[self.preset]
+        model = _model(self.model) if self.model else base.model
+        if model.vocab_size is None:
+            model = replace(model, vocab_size=BYTES)
+        given = {
+            "micro_batch_size": self.mbs,
+            "seq_length": self.seq_len,
+            "gradient_accumulation_steps": self.grad_acc_steps,
+        }
+        mesh = DistributedConfig(
+            **{f"{name}_size": size for name, size in sizes.items()},
+            pp_engine=self.pp_engine or "1f1b", fsdp=self.fsdp, zero1=self.zero1, sp=self.sp,
+        )  # fmt: skip
+        changed = {name: value for name, value in given.items() if value is not None}
+        return replace(
+            base, model=model, distributed=mesh, training=replace(base.training, **changed)
+        )
+
+    def _sizes(self) -> dict[str, int]:
+        sizes = {"dp": self.dp, "pp": self.pp, "cp": self.cp, "tp": self.tp}
+        for word in filter(None, (self.mesh or "").split(",")):
+            name, _, size = word.partition("=")
+            if name not in sizes or not size.isdigit():
+                raise ConfigError(
+                    f"--mesh takes sizes of dp, pp, cp and tp such as dp=2, not {word}"
+                )
+            sizes[name] = int(size)
+        return sizes
+
+
+@dataclass(frozen=True)
+class Plan(OnMesh):
+    """What a run would take of many devices: memory, collectives, step time; needs no device."""
+
     search: int = 0
     """Rank the meshes of this many devices that fit, instead of planning one."""
     json: bool = False
@@ -63,7 +106,7 @@ class Plan:
         from picotron import plan
         from picotron.machines import machine
 
-        config, where = self._config(), machine(self.machine)
+        config, where = self.run_config(), machine(self.machine)
         if not self.search:
             found = plan.plan(config, where)
             print(json.dumps(as_dict(found))) if self.json else show(found, Console())
@@ -79,28 +122,6 @@ class Plan:
         else:
             show_ranking(plans, Console())
         return 0
-
-    def _config(self) -> Config:
-        for name in ("dp", "tp", "pp", "cp"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"--{name} must be greater than 0, not {getattr(self, name)}")
-        base = PRESETS[self.preset]
-        model = _model(self.model) if self.model else base.model
-        if model.vocab_size is None:
-            model = replace(model, vocab_size=BYTES)
-        given = {
-            "micro_batch_size": self.mbs,
-            "seq_length": self.seq_len,
-            "gradient_accumulation_steps": self.grad_acc_steps,
-        }
-        mesh = DistributedConfig(
-            tp_size=self.tp, cp_size=self.cp, pp_size=self.pp, dp_size=self.dp,
-            pp_engine=self.pp_engine or "1f1b", fsdp=self.fsdp, zero1=self.zero1, sp=self.sp,
-        )  # fmt: skip
-        changed = {name: value for name, value in given.items() if value is not None}
-        return replace(
-            base, model=model, distributed=mesh, training=replace(base.training, **changed)
-        )
 
 
 def _model(path: Path) -> ModelConfig:
