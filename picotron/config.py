@@ -129,7 +129,7 @@ class TrainingConfig:
     param_groups: tuple[ParamGroup, ...] = ()
     """Weights with a rate or decay of their own; the first pattern that fits counts."""
     ema_decay: float = 0.0
-    """Validate, sample and export an exponential average of the weights; 0 for the weights."""
+    """Validate and sample an exponential average of the weights; 0 for the weights."""
     precision: Literal["auto", "f32", "f16", "bf16"] = "auto"
     """Of forward and backward passes; the optimizer's weights are f32."""
     max_grad_norm: float = 1.0
@@ -192,7 +192,7 @@ class CheckpointConfig:
     save_total_limit: int = 3
     """Older checkpoints beyond this many are removed."""
     load_best_model_at_end: bool = False
-    """End with the weights of the checkpoint that validated best."""
+    """Sample from the checkpoint that validated best instead of the last."""
     load_path: str | None = None
     """A checkpoint or run folder to continue from."""
 
