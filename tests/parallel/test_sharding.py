@@ -27,7 +27,7 @@ from ir.passes.messages import (
 )
 from ir.passes.shard import Options, shard
 from ir.sharding import Spec, whole
-from picotron import model
+from picotron import model, reference
 from picotron.config import ModelConfig
 from picotron.sharding import Layout
 from picotron.step import mean_gradient
@@ -291,3 +291,18 @@ def test_passes_take_two_seconds_for_32_layers_on_16_devices():
                  Options("ring"))  # fmt: skip
     arranged(done)
     assert time.process_time() - start <= 4.0  # 2 s on a machine that does nothing else
+
+
+@pytest.mark.parametrize("cuts", [{}, {"zero1": True}, {"fsdp": True, "sp": True}], ids=str)
+def test_a_whole_train_step_equals_that_of_one_device(cuts):
+    """Weights and moments after AdamW, the norm of the gradient, and the loss."""
+    tiny = reference.Shapes(V=32, H=16, NH=4, NKV=2, L=1, I=32, S=8, B=4)
+    step, given = reference.train_step(tiny, {"dp": 2, "tp": 2}, **cuts)
+    lowered = step.lower(*given)
+    constants = [np.asarray(c) for c in lowered._traced.constants]
+    args = [*constants, *tree.leaves(given)]
+    done = arranged(lowered.sharded())
+    found = evaluate_spmd(done, *args, wide=True)
+    assert worst(found, evaluate(lowered.graph, *args, wide=True)) <= 1e-10
+    moments = [s for s in done.in_specs if s.axes == {"dp", "tp"}]
+    assert bool(moments) == bool(cuts)
