@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from picotron import reference
-from picotron.config import Config, TrainingConfig
+from picotron.config import Config, DistributedConfig, TrainingConfig
 from picotron.config_file import suggest
 from picotron.device import adapter_name
 from picotron.errors import ConfigError
@@ -25,12 +25,18 @@ from tracer import jit
 WARM_UP, TIMED = 6, 5
 
 
-def run_step(shapes: reference.Shapes, steps: int) -> dict[str, Any]:
-    """Losses, speed and compile statistics of `steps` train steps."""
+def run_step(
+    shapes: reference.Shapes, steps: int, distributed: DistributedConfig | None = None
+) -> dict[str, Any]:
+    """Losses, speed and compile statistics of `steps` train steps; on a mesh of virtual devices
+    also the collectives of a step, [count, bytes] of each device by axes and kind."""
     step, (state, batch) = reference.train_step(shapes)
-    compiled = jit(step, donate_argnums=(0,))
+    if distributed is None:
+        compiled = jit(step, donate_argnums=(0,))
+    else:
+        compiled, batch = on_mesh(shapes, distributed, batch)
     state, losses, seconds, norm = on_device(state), [], [], None
-    batch = on_device(batch)
+    batch = batch if distributed else on_device(batch)
     for _ in range(steps):
         start = time.perf_counter()
         state, metrics = compiled(state, batch)
@@ -45,7 +51,49 @@ def run_step(shapes: reference.Shapes, steps: int) -> dict[str, Any]:
         "ms": median * 1e3,
         **_statistics(compiled),
         "adapter": adapter_name(),
+        **({} if distributed is None else _mesh_statistics(compiled, distributed)),
     }
+
+
+def on_mesh(
+    shapes: reference.Shapes, distributed: DistributedConfig, batch: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """The reference step on virtual devices, and its batch as it takes it: a pipeline gets as many
+    micro-batches as it has stages. Raises ConfigError where the mesh does not fit the shapes."""
+    from picotron.parallel import step_of
+
+    micros = distributed.pp_size
+    parts = micros * distributed.dp_size
+    if shapes.B % parts:
+        cure = f"B must be divisible by dp x pp = {parts}"
+        raise ConfigError(f"a batch of {shapes.B} sequences does not fit the mesh; {cure}")
+    training = TrainingConfig(
+        seq_length=shapes.S,
+        micro_batch_size=shapes.B // parts,
+        gradient_accumulation_steps=micros,
+    )
+    config = check(Config(distributed=distributed, model=shapes.model, training=training))
+    cut = {n: x.reshape(micros, shapes.B // micros, shapes.S) for n, x in batch.items()}
+    return step_of(config, (reference.optimizer(), None, 0.0)), cut
+
+
+def _mesh_statistics(compiled: Any, distributed: DistributedConfig) -> dict[str, Any]:
+    sizes = {a: getattr(distributed, f"{a}_size") for a in ("dp", "pp", "cp", "tp")}
+    staged = {"pp_schedule": distributed.pp_engine} if distributed.pp_size > 1 else {}
+    mesh = ",".join(f"{name}={size}" for name, size in sizes.items())
+    return {"mesh": mesh, **staged, "collectives": compiled.traffic()}
+
+
+def read_mesh(text: str, **options: Any) -> DistributedConfig:
+    """`dp=2,pp=2,cp=2,tp=2`, any of them; raises ConfigError for anything else."""
+    sizes: dict[str, int] = {}
+    for part in text.replace(" ", "").split(","):
+        axis, _, size = part.partition("=")
+        if axis not in ("dp", "pp", "cp", "tp") or not size.isdecimal() or axis in sizes:
+            raise ConfigError(f"--mesh takes sizes such as dp=2,pp=2,cp=2,tp=2, not {text!r}")
+        sizes[axis] = int(size)
+    named = {f"{axis}_size": size for axis, size in sizes.items()}
+    return DistributedConfig(**named, **{n: v for n, v in options.items() if v is not None})
 
 
 def _warm_steps(steps: int) -> int:

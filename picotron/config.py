@@ -25,8 +25,12 @@ class DistributedConfig:
     """Pipeline parallel: stages of layers."""
     dp_size: int = 1
     """Data parallel: copies of the model, each with batches of its own."""
-    pp_engine: Literal["1f1b", "afab"] = "1f1b"
-    """Order of a pipeline's passes: one forward, one backward; or all forward, all backward."""
+    pp_engine: Literal["1f1b", "afab", "interleaved", "zb-h1"] = "1f1b"
+    """Order of a pipeline's passes: one forward, one backward; all forward, all backward; two
+    chunks of layers on each stage; or with split backward passes that fill the gaps."""
+    launcher: Literal["auto", "mpi", "virtual"] = "auto"
+    """Where devices are: a process each over MPI, virtual ones of this process, or the first that
+    is possible."""
     fsdp: bool = False
     """Shard weights, gradients and optimizer state over dp."""
     zero1: bool = False

@@ -28,6 +28,19 @@ def open_world(timeout: float) -> World:
     return World(timeout)
 
 
+def drive(world: World, sizes: tuple[int, int, int, int]) -> None:
+    """Let each process drive one device of the mesh dp, pp, cp, tp of these sizes: the adapter at
+    its place among the real ones of its machine, or the chosen one."""
+    import runtime
+    from runtime.mesh import use_drivers
+    from runtime.mpi import RankDrivers
+    from tracer.spmd import MeshShape
+
+    runtime.spread_over_adapters(world.local_rank)
+    mesh = MeshShape(("dp", "pp", "cp", "tp"), sizes)
+    use_drivers(RankDrivers(world, runtime.default_device(), mesh))
+
+
 def adapter_name() -> str:
     """The name of the adapter in use; opens it."""
     import runtime

@@ -14,14 +14,18 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from picotron.errors import ConfigError
+from picotron.errors import ConfigError, PicotronError
+from picotron.supervisor import SOCKET
 
 if TYPE_CHECKING:
+    from picotron.config import Config
     from runtime.mpi import World
 
 _COUNTS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -83,7 +87,8 @@ def environment(devices: int) -> dict[str, str]:
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "OMPI_MCA_rmaps_base_oversubscribe": "1",
     }
-    return {**asked, **os.environ}
+    rest = {n: v for n, v in os.environ.items() if n != SOCKET}  # that is the launcher's own
+    return {**asked, **rest}
 
 
 def world(timeout: float | None = None) -> World | None:
@@ -97,10 +102,76 @@ def world(timeout: float | None = None) -> World | None:
     return _world
 
 
+def leads() -> bool:
+    """Whether this process writes and speaks for the job."""
+    return _world is None or _world.rank == 0
+
+
+def agreed(value: Any) -> Any:
+    """The value of process 0, in all of them."""
+    if _world is None:
+        return value
+    with _world.watchdog.waiting("process 0"):
+        return _world.comm.bcast(value, root=0)
+
+
+@contextmanager
+def by_one(context: AbstractContextManager) -> Iterator[Any]:
+    """A context that process 0 alone enters; all get what it gives."""
+    if leads():
+        with context as value:
+            yield agreed(value)
+    else:
+        yield agreed(None)
+
+
+def stopped(interrupt: Any) -> bool:
+    """Whether a process of the job was told to stop; then all of them know."""
+    if _world is not None:
+        with _world.watchdog.waiting("whether anyone was told to stop"):
+            interrupt.signal = max(_world.comm.allgather(interrupt.signal))
+    return bool(interrupt.signal)
+
+
+def join(config: Config) -> None:
+    """Take part in the job of a configuration: all processes must have the same one, and of the
+    same version. Raises ConfigError if they differ."""
+    here = world()
+    if here is None:
+        return
+    from picotron import config_file
+    from picotron.device import drive
+
+    facts = {
+        "configuration": config_file.to_dict(config),
+        "version": package_digest(),
+        "Python": sys.version,
+    }
+    check_equal(here, facts)
+    d = config.distributed
+    drive(here, (d.dp_size, d.pp_size, d.cp_size, d.tp_size))
+
+
+def spread(config: Config, adapter: str | None, say: Callable[[str], None]) -> int | None:
+    """`launch` for a training run, by its configuration as a file."""
+    distributed = config.distributed
+    if distributed.launcher == "virtual" or distributed.world_size == 1:
+        return None
+    if distributed.launcher == "mpi" and process_count() < 2 and mpirun() is None:
+        raise ConfigError("launcher mpi: there is no mpirun; pip install 'picotron-webgpu[mpi]'")
+    from picotron import config_file
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.json"
+        path.write_text(json.dumps(config_file.to_dict(config)), encoding="utf-8")
+        chosen = ["--adapter", adapter] if adapter else []
+        return launch(distributed.world_size, ["train", "--config", str(path), *chosen], say)
+
+
 def guarded(run: Callable[[World | None], int], timeout: float | None = None) -> int:
     """`run()` in a process that may be one of many: if it fails, it ends all of them.
 
-    The traceback is printed first. Returns the exit code.
+    The message, or the traceback of a defect, is printed first. Returns the exit code.
     """
     here = world(timeout)
     if here is None:
@@ -109,6 +180,9 @@ def guarded(run: Callable[[World | None], int], timeout: float | None = None) ->
         code = run(here)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
+    except PicotronError as error:  # a mistake of the user, said in one sentence
+        print(f"picotron: rank {here.rank}: {error}", file=sys.stderr)
+        code = error.exit_code
     except BaseException:
         print(f"picotron: rank {here.rank} failed:", file=sys.stderr)
         traceback.print_exc()
@@ -146,4 +220,18 @@ def package_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-__all__ = ["check_equal", "environment", "guarded", "launch", "mpirun", "package_digest", "world"]
+__all__ = [
+    "agreed",
+    "by_one",
+    "check_equal",
+    "environment",
+    "guarded",
+    "join",
+    "launch",
+    "leads",
+    "mpirun",
+    "package_digest",
+    "spread",
+    "stopped",
+    "world",
+]

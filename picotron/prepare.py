@@ -111,8 +111,12 @@ def _check_same_optimizer(fresh: dict[str, Any], saved: dict[str, Any], config: 
 
 
 def train_step_of(config: Config) -> Any:
-    """The jitted step of a run, its state donated."""
+    """The compiled step of a run, its state donated."""
     training = config.training
+    if config.distributed.world_size > 1:
+        from picotron.parallel import step_of
+
+        return step_of(config)
     optimizer, schedule = optim.from_config(training)
     step = make_train_step(
         config.model,
@@ -137,7 +141,11 @@ def compile_step(config: Config) -> str:
     params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
     moments = eval_shape(optim.from_config(training)[0].init, params)
     state = initial_state(params, moments, config)
-    accumulation, rows = training.gradient_accumulation_steps, training.micro_batch_size
+    distributed = config.distributed
+    if distributed.pp_size > 1:
+        return f"a pipeline of {distributed.pp_size} stages, schedule {distributed.pp_engine}"
+    accumulation = training.gradient_accumulation_steps
+    rows = training.micro_batch_size * distributed.dp_size
     tokens = ShapeDtypeStruct((accumulation, rows, training.seq_length), np.int32)
     names = ("inputs", "targets", *(["segments"] if config.dataset.document_mask else []))
     lowered = train_step_of(config).lower(state, dict.fromkeys(names, tokens))

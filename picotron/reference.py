@@ -67,14 +67,18 @@ def train_step(
     params = weights(shapes)
     zeros = {path: np.zeros(shape, np.float32) for path, shape in _shapes(shapes).items()}
     moments = {"count": np.zeros((), np.int32), "mu": unflatten(zeros), "nu": unflatten(zeros)}
-    optimizer = optim.adamw(LEARNING_RATE, BETA1, BETA2, EPSILON, WEIGHT_DECAY)
     given = {"params": params, "optimizer": moments}, batch(shapes)
     if mesh is None:
-        return make_train_step(shapes.model, optimizer), given
+        return make_train_step(shapes.model, optimizer()), given
     layout = Layout(mesh, **cuts)
     layout.check(shapes.model, shapes.B, shapes.S)
-    step = make_train_step(shapes.model, optimizer, layout=layout)
+    step = make_train_step(shapes.model, optimizer(), layout=layout)
     return layout.jitted(step, shapes.model), given
+
+
+def optimizer() -> optim.GradientTransformation:
+    """AdamW at a constant rate; every weight decays."""
+    return optim.adamw(LEARNING_RATE, BETA1, BETA2, EPSILON, WEIGHT_DECAY)
 
 
 def weights(shapes: Shapes) -> Params:

@@ -21,6 +21,7 @@ from picotron import checkpoint
 from picotron.checkpoint import TrainingState
 from picotron.config import Config
 from picotron.diverge import NotFinite
+from picotron.launch import leads
 from picotron.model import flatten
 from picotron.tokenizer import Tokenizer
 from tracer import Array, tree
@@ -99,6 +100,8 @@ class Saver:
         self.done = writing.result()
 
     def _write(self, state: dict[str, Any], rest: TrainingState) -> int:
+        if not leads():
+            return rest.step  # one process of a job writes for all
         for name, weight in flatten(state["params"]).items():
             if not np.isfinite(weight).all():
                 what = f"{name} is no longer finite after step {rest.step}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import numpy as np
 
 from picotron import checkpoint, dataset, diverge, faults, model, supervisor
 from picotron.checkpoint import TrainingState
+from picotron.config import Config
 from picotron.device import adapter_name, bytes_in_use
 from picotron.diverge import NotFinite
 from picotron.errors import CheckpointError, DataError, DivergedError
 from picotron.folder import claimed
 from picotron.generate import Generator
 from picotron.interrupt import Interrupt
+from picotron.launch import agreed, by_one, leads, process_count, stopped
 from picotron.peak import flops_per_token, peak, utilisation
 from picotron.plots import plot_runs
 from picotron.precision import described
@@ -36,6 +39,12 @@ from tracer import jit, tree
 LAG = 2
 
 
+def of_all_ranks(config: Config) -> Config:
+    """The configuration whose micro-batches are those of all data-parallel ranks together."""
+    rows = config.training.micro_batch_size * config.distributed.dp_size
+    return replace(config, training=replace(config.training, micro_batch_size=rows))
+
+
 class Trainer:
     """Runs the steps of a `Run`; `run()` returns the exit code."""
 
@@ -46,7 +55,7 @@ class Trainer:
         self.train_step = train_step_of(run.config)
         self.eval_loss = jit(make_eval_loss(run.config.model))
         self.batches = Prefetched(
-            dataset.batches_of(run.corpus, run.config), run.config.dataset.num_workers
+            dataset.batches_of(run.corpus, of_all_ranks(run.config)), run.config.dataset.num_workers
         )
         self.clock = Clock()
         self.patience = diverge.Patience(run.config.training.nan_policy)
@@ -62,12 +71,14 @@ class Trainer:
         in the folder.
         """
         adapter = adapter_name()  # fails, if it does, before anything is written
-        with Interrupt() as interrupt, claimed(self.folder, self.config) as self.folder:
-            checkpoint.sweep(self._checkpoints)
-            self._check_current()
+        with Interrupt() as interrupt, by_one(claimed(self.folder, self.config)) as self.folder:
+            if leads():
+                checkpoint.sweep(self._checkpoints)
+                self._check_current()
             self.saver = Saver(self._checkpoints, self.config, self.corpus.tokenizer)
-            self.saver.done = self.step if checkpoint.saved(self._checkpoints) else -1
-            self.reporter.log_to(*sinks_of(self.config, self.folder))
+            self.saver.done = self.step if agreed(checkpoint.saved(self._checkpoints)) else -1
+            if leads():
+                self.reporter.log_to(*sinks_of(self.config, self.folder))
             self._introduce(adapter)
             supervisor.tell(self.folder, self.step)
             try:
@@ -108,7 +119,7 @@ class Trainer:
     def _loop(self, interrupt: Interrupt) -> None:
         while True:
             try:
-                while self.step < self.config.training.total_train_steps and not interrupt.signal:
+                while self.step < self.config.training.total_train_steps and not stopped(interrupt):
                     self._advance()
                     self._on_schedule()
                 self._drain()
@@ -140,7 +151,7 @@ class Trainer:
         improved = False
         if logging.eval_frequency and self.step % logging.eval_frequency == 0:
             self._drain()
-            lowest = checkpoint.lowest_validation(self._checkpoints)
+            lowest = agreed(checkpoint.lowest_validation(self._checkpoints))
             improved = self.validate() < lowest
         every = saving.save_frequency
         if every and (improved or self.step % every == 0):
@@ -178,7 +189,7 @@ class Trainer:
     def _report(self, step: int, values: dict[str, float], metrics: dict[str, Any]) -> None:
         self.clock.tick()
         training = self.config.training
-        per_step = training.tokens_per_step
+        per_step = training.tokens_per_step * self.config.distributed.dp_size
         speed = per_step / self.clock.seconds_per_step
         per_token = flops_per_token(self.config.model, training.seq_length)
         record = {
@@ -187,8 +198,8 @@ class Trainer:
             "tokens_per_step": per_step,
             "tokens": step * per_step,
             "tokens_per_second": speed,
-            "tokens_per_second_per_gpu": speed,
-            "mfu": utilisation(speed, per_token, self.peak),
+            "tokens_per_second_per_gpu": speed / self.config.distributed.world_size,
+            "mfu": utilisation(speed / max(1, process_count()), per_token, self.peak),
             "memory_usage": bytes_in_use() / 1e9,
         }
         if step % self.reporter.frequency == 0 or step in (1, self.reporter.total):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import typing
 from typing import Any
 
-from picotron.config import Config, DatasetConfig, DistributedConfig, ModelConfig, TrainingConfig
+from picotron.config import Config, DatasetConfig, ModelConfig, TrainingConfig
 from picotron.errors import ConfigError
+from picotron.schedules import ScheduleError, schedule, split_layers
 
 _POSITIVE = {
     "distributed": ("tp_size", "cp_size", "pp_size", "dp_size"),
@@ -61,7 +62,7 @@ def problems_of(config: Config) -> list[str]:
     """One sentence for each thing that makes no sense."""
     return [
         *_range_problems(config),
-        *_distributed_problems(config.distributed),
+        *_distributed_problems(config),
         *_model_problems(config.model),
         *_training_problems(config.training),
         *dataset_problems(config.dataset),
@@ -93,14 +94,56 @@ def _range_problems(config: Config) -> list[str]:
     return found
 
 
-def _distributed_problems(distributed: DistributedConfig) -> list[str]:
+def _distributed_problems(config: Config) -> list[str]:
+    distributed = config.distributed
     sizes = ("tp_size", "cp_size", "pp_size", "dp_size")
-    asked = [f"{name} {getattr(distributed, name)}" for name in sizes]
-    asked = [text for text in asked if not text.endswith(" 1")]
-    asked += [name for name in ("fsdp", "zero1", "sp") if getattr(distributed, name)]
-    if not asked:
-        return []
-    return [f"distributed: the trainer uses one device; leave out {', '.join(asked)}"]
+    if distributed.world_size == 1 or min(getattr(distributed, n) for n in sizes) < 1:
+        return []  # sizes below 1 are told elsewhere
+    return [
+        *_cut_problems(config),
+        *(_pipeline_problems(config) if distributed.pp_size > 1 else ()),
+    ]
+
+
+def _cut_problems(config: Config) -> list[str]:
+    """What the mesh does not divide, with the nearest sizes that it does."""
+    d, m, t = config.distributed, config.model, config.training
+    positions = d.cp_size * (d.tp_size if d.sp else 1)
+    wanted = [
+        ("training.seq_length", t.seq_length, "cp_size" + " x tp_size" * d.sp, positions),
+        ("model.num_attention_heads", m.num_attention_heads, "tp_size", d.tp_size),
+        ("model.num_key_value_heads", m.num_key_value_heads, "tp_size", d.tp_size),
+        ("model.intermediate_size", m.intermediate_size, "tp_size", d.tp_size),
+        ("model.vocab_size", m.vocab_size or 0, "tp_size", d.tp_size),
+    ]
+    found = []
+    for name, size, axes, parts in wanted:
+        if size > 0 and size % parts:
+            near = dict.fromkeys(n for n in (size // parts * parts, -(-size // parts) * parts) if n)
+            cure = " or ".join(map(str, near))
+            found.append(f"{name} {size} is not divisible by {axes} {parts}; {cure} would do")
+    return found
+
+
+def _pipeline_problems(config: Config) -> list[str]:
+    d, training = config.distributed, config.training
+    found = []
+    try:
+        made = schedule(d.pp_engine, d.pp_size, max(1, training.gradient_accumulation_steps))
+        split_layers(config.model.num_hidden_layers, 1 + max(a.stage for r in made for a in r))
+    except ScheduleError as error:
+        found.append(f"distributed.pp_size {d.pp_size}: {error}")
+    without = {
+        "dropout": config.model.drops,
+        "training.nan_policy skip": training.nan_policy == "skip",
+        "training.ema_decay": training.ema_decay > 0,
+        "dataset.document_mask": config.dataset.document_mask,
+        f"training.precision {training.precision}": training.precision not in ("auto", "f32"),
+    }
+    asked = [name for name, wanted in without.items() if wanted]
+    if asked:
+        found.append(f"distributed.pp_size: a pipeline works without {', '.join(asked)}")
+    return found
 
 
 def _model_problems(model: ModelConfig) -> list[str]:

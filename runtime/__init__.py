@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         default_device,
         pick_adapter,
         set_default_adapter,
+        spread_over_adapters,
     )
     from .errors import (
         DeviceLostError,
@@ -56,6 +57,7 @@ __all__ = [
     "pick_adapter",
     "profile_of",
     "set_default_adapter",
+    "spread_over_adapters",
 ]
 _HOMES = ("errors", "adapter", "buffer", "device", "executable", "timing", "shards", "mesh")
 

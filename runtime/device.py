@@ -249,6 +249,18 @@ def default_device() -> Device:
     return _default
 
 
+def spread_over_adapters(place: int) -> None:
+    """Let the process at this place of a machine take the adapter at it, among those that are like
+    the best; one that was chosen by name stays."""
+    global _override
+    if _default is not None or _override or settings().adapter:
+        return
+    found = adapters(every_backend=False)
+    best, _ = choose(found)
+    alike = [a for a in found if (a.kind, a.backend) == (best.kind, best.backend)]
+    _override = str(alike[place % len(alike)].index)
+
+
 def pick_adapter(override: str | None = None) -> tuple[AdapterInfo, str]:
     """The adapter of this machine to use and why; OpenGL is looked at only if nothing else fits."""
     try:

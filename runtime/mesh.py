@@ -9,7 +9,7 @@ those of the steps that were run.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from codegen.spread import spread
 from ir.sharding import MeshShape
 
 from .buffer import Buffer
-from .device import Device
+from .device import Device, default_device
 from .errors import ProgramError
 from .executable import Executable
 from .shards import Layout, Shards
@@ -33,6 +33,7 @@ class Team(Protocol):
     mesh: MeshShape
     device: Device
     here: tuple[int, ...]  # the devices that this process drives
+    everyone: bool  # whether all processes of the job drive some of them
 
     def executable(self, program: Program) -> Executable:
         """`program` for the devices here: takes and gives their buffers, device by device."""
@@ -46,7 +47,7 @@ class VirtualTeam:
 
     def __init__(self, mesh: MeshShape, device: Device) -> None:
         self.mesh, self.device = mesh, device
-        self.here = tuple(range(mesh.count))
+        self.here, self.everyone = tuple(range(mesh.count)), True
 
     def __repr__(self) -> str:
         return f"{self.mesh.count} virtual devices on {self.device.info.name}"
@@ -56,6 +57,50 @@ class VirtualTeam:
 
     def gather(self, pieces: dict[int, bytes], layout: Layout) -> dict[int, bytes]:
         return pieces  # every piece is here
+
+
+class Drivers(Protocol):
+    """Who drives the devices of a job: the team of a mesh, and those of a pipeline's stages."""
+
+    def team(self, mesh: MeshShape) -> Team:
+        """The team that this process belongs to."""
+
+    def stages(self, mesh: MeshShape, count: int) -> tuple[list[Team], Any]:
+        """The team of each stage, and the links between them."""
+
+
+class Alone:
+    """This process drives all devices: virtual ones of the default adapter."""
+
+    def __init__(self) -> None:
+        self.teams: dict[MeshShape, Team] = {}
+
+    def team(self, mesh: MeshShape) -> Team:
+        if mesh not in self.teams:
+            self.teams[mesh] = VirtualTeam(mesh, default_device())
+        return self.teams[mesh]
+
+    def stages(self, mesh: MeshShape, count: int) -> tuple[list[Team], Any]:
+        return [self.team(mesh)] * count, None  # what is handed on stays where it is
+
+
+_drivers: Drivers = Alone()
+
+
+def use_drivers(drivers: Drivers | None) -> None:
+    """Let others drive the devices from now on; None: this process alone."""
+    global _drivers
+    _drivers = drivers or Alone()
+
+
+def team_of(mesh: MeshShape) -> Team:
+    """The team of a mesh, the same one every time."""
+    return _drivers.team(mesh)
+
+
+def stage_teams(mesh: MeshShape, count: int) -> tuple[list[Team], Any]:
+    """The teams of the stages of a pipeline, each a mesh of its own, and the links between them."""
+    return _drivers.stages(mesh, count)
 
 
 class MeshExecutable:
@@ -159,4 +204,13 @@ def _check_pieces(
             raise ProgramError(f"{text}, the program has {size}")
 
 
-__all__ = ["MeshExecutable", "Team", "Traffic", "VirtualTeam", "on_host"]
+__all__ = [
+    "MeshExecutable",
+    "Team",
+    "Traffic",
+    "VirtualTeam",
+    "on_host",
+    "stage_teams",
+    "team_of",
+    "use_drivers",
+]

@@ -21,7 +21,7 @@ from ir.graph import Aval, Graph, Var
 from ir.passes.stages import Part, Stages
 from ir.sharding import MeshShape, Spec
 
-from .mesh import MeshExecutable, Team, Traffic, VirtualTeam
+from .mesh import MeshExecutable, Team, Traffic
 from .shards import Layout, Shards
 
 Actions = Iterable[tuple[str, int, int]]  # (kind, stage, micro-batch), see picotron.schedules
@@ -57,13 +57,13 @@ def rows(mesh: MeshShape, aval: Aval) -> Layout:
 
 
 class Pipeline:
-    """A joint graph cut into `stages`, compiled for `teams[stage]`; None where another process
-    has that stage. `graph` is the per-device graph that was cut, with the layouts of its inputs and
+    """A joint graph cut into `stages`, compiled for `teams[stage]` where this process has devices
+    of it. `graph` is the per-device graph that was cut, with the layouts of its inputs and
     outputs as whole arrays; inputs in `each` differ between micro-batches.
     """
 
     def __init__(
-        self, graph: Graph, stages: Stages, teams: Sequence[Team | None],
+        self, graph: Graph, stages: Stages, teams: Sequence[Team],
         layouts: tuple[Sequence[Layout], Sequence[Layout]], each: Sequence[int],
         links: Links | None = None,
     ) -> None:  # fmt: skip
@@ -77,9 +77,9 @@ class Pipeline:
             for v in part.ins:
                 self.readers.setdefault(v, []).append(part)
         self.number = {v: n for n, v in enumerate(self.made)}
-        here = {key: p for key, p in stages.parts.items() if self.teams[p.stage] is not None}
+        here = {key: p for key, p in stages.parts.items() if self.teams[p.stage].here}
         self.executables = {key: self._compiled(part) for key, part in here.items()}
-        self._zeros = [self._zeroed(s) if t else None for s, t in enumerate(self.teams)]
+        self._zeros = [self._zeroed(s) if t.here else None for s, t in enumerate(self.teams)]
         self.record = Record([], [])
 
     def _compiled(self, part: Part) -> MeshExecutable:
@@ -114,17 +114,20 @@ class Pipeline:
 
     def run(
         self, inputs: Sequence[Shards | Sequence[Shards | np.ndarray]], actions: Actions
-    ) -> list[Shards | None]:
-        """One step: sums of the joint outputs over the micro-batches; None for those of stages
-        that other processes have. Inputs in `each` are given as one value a micro-batch."""
+    ) -> list[Shards]:
+        """One step: sums of the joint outputs over the micro-batches; those of stages that other
+        processes have are without parts. Inputs in `each` are one value a micro-batch."""
         step = _Step(self, inputs)
         for kind, stage, micro in actions:
-            if self.teams[stage] is not None:
+            if self.teams[stage].here:
                 step.act(self.stages.parts[kind, stage], micro)
         if self.links is not None:
             self.links.finish()
         self.record = step.record
-        return [step.sums.get(n) for n in range(len(self.outs))]
+        return [step.sums.get(n) or self._elsewhere(n) for n in range(len(self.outs))]
+
+    def _elsewhere(self, n: int) -> Shards:
+        return Shards(self.outs[n], {}, self.teams[self.stages.home[n]])
 
     def traffic(self, micros: int) -> Traffic:
         """[count, bytes] of the collectives and transfers of one step on the busiest stage."""
@@ -186,7 +189,7 @@ class _Step:
             if stage != part.stage:
                 one = self.record.handed_on["F" if part.kind == "F" else "B"]
                 one[0], one[1] = one[0] + 1, one[1] + value.layout.local_nbytes
-            if p.teams[stage] is None:
+            if not p.teams[stage].here:
                 p.links.send(value, stage, micro * len(p.number) + p.number[v])
             else:
                 self.values[micro, stage, v] = _joined(value, p.teams[stage])
@@ -203,11 +206,10 @@ class _Step:
         if part.kind == "F":
             live.add(micro)
             record.live[part.stage] = max(record.live[part.stage], len(live))
-            held = {v: x for (_, s, v), x in self.values.items() if s == part.stage}
             size = sum(
                 x.layout.local_nbytes for (_, s, v), x in self.values.items() if s == part.stage
             )
-            record.live_bytes[part.stage] = max(record.live_bytes[part.stage], size) if held else 0
+            record.live_bytes[part.stage] = max(record.live_bytes[part.stage], size)
         elif part.kind in "BW":
             live.discard(micro)
 
@@ -232,9 +234,4 @@ def _accumulating(part: Part) -> Graph:
     return build(body, *part.graph.in_avals, *sums)
 
 
-def virtual_teams(mesh: MeshShape, count: int, like: VirtualTeam) -> list[VirtualTeam]:
-    """A team of virtual devices for each stage."""
-    return [VirtualTeam(mesh, like.device) for _ in range(count)]
-
-
-__all__ = ["Links", "Pipeline", "Record", "rows", "virtual_teams"]
+__all__ = ["Links", "Pipeline", "Record", "rows"]

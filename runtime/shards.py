@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from ir.sharding import MeshShape, Spec, local_shape, positions, problems
 from .buffer import Buffer, PendingRead
 from .device import Device
 from .errors import ProgramError
+
+if TYPE_CHECKING:
+    from .mesh import Team
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,14 @@ class Layout:
 
 
 class Shards:
-    """An array of which each device here has a piece: `parts` maps devices to buffers."""
+    """An array of which each device here has a piece: `parts` maps devices to buffers. Where other
+    processes have all of them, there are none."""
 
     __slots__ = ("__weakref__", "device", "layout", "parts", "team")
 
-    def __init__(self, layout: Layout, parts: dict[int, Buffer], team: object) -> None:
+    def __init__(self, layout: Layout, parts: dict[int, Buffer], team: Team) -> None:
         self.layout, self.parts, self.team = layout, parts, team
-        self.device: Device = next(iter(parts.values())).device
+        self.device: Device = team.device
 
     def __repr__(self) -> str:
         return f"Shards({self.layout.aval} as {self.layout.spec} over {self.layout.mesh})"
@@ -131,7 +136,9 @@ class PendingArray:
         self.layout, self.team, self.nbytes = shards.layout, shards.team, shards.nbytes
         size = self.layout.local_nbytes
         wanted = [d for d in self.layout.holders if d in shards.parts]
-        if len(self.layout.holders) == 1:
+        self._all_here = len(wanted) == len(self.layout.holders) and self.team.everyone
+        if len(self.layout.holders) == 1 and self.team.everyone:
+            self._all_here = True
             wanted = list(shards.parts)[:1]  # everyone has the whole array
         self._pending: dict[int, PendingRead] = {
             device: shards.parts[device].start_read(size) for device in wanted
@@ -146,7 +153,7 @@ class PendingArray:
 
     def _assembled(self) -> bytearray:
         pieces = {device: read.result() for device, read in self._pending.items()}
-        if len(self.layout.holders) > len(pieces):
+        if not self._all_here:
             pieces = self.team.gather(pieces, self.layout)
         return self.layout.join(pieces)
 

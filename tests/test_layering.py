@@ -30,7 +30,7 @@ ALLOWED = {
 }
 # Where a package's lower layers may appear at all; elsewhere in it they are out of bounds.
 ONLY_IN = {
-    "tracer": ({"runtime", "codegen"}, {"jit.py"}),
+    "tracer": ({"runtime", "codegen"}, {"jit.py", "spmd.py"}),
     "picotron": (
         {"runtime", "codegen"},
         {"doctor.py", "device.py", "bench.py", "launch.py", "plan.py"},

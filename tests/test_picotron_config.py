@@ -87,8 +87,8 @@ def test_unreadable_files(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"tp_size": 2}, "leave out tp_size 2"),
-        ({"dp_size": 4, "zero1": True}, "leave out dp_size 4, zero1"),
+        ({"tp_size": 3}, "num_attention_heads 4 is not divisible by tp_size 3; 3 or 6 would do"),
+        ({"pp_size": 4, "zero1": True}, "2 layers cannot be spread over 4 pipeline stages"),
         ({"cp_size": 0}, "distributed.cp_size must be greater than 0, not 0"),
     ],
 )
@@ -383,5 +383,5 @@ def test_the_configuration_is_printed_as_toml_too(tmp_path, capsys):
 
 
 def test_meshes_on_the_command_line_are_refused_by_name(capsys):
-    assert cli.main("train --dp 2 --tp 2 --print-config".split()) == 2
-    assert "leave out tp_size 2, dp_size 2" in capsys.readouterr().err
+    assert cli.main("train --dp 2 --tp 3 --print-config".split()) == 2
+    assert "num_attention_heads 4 is not divisible by tp_size 3" in capsys.readouterr().err

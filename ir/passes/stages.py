@@ -95,14 +95,20 @@ class Stages:
     home: tuple[int, ...]
 
 
-def cut(graph: Graph, losses: int, owners: Sequence[int], split: bool = False) -> Stages:
+def cut(
+    graph: Graph,
+    losses: int,
+    owners: Sequence[int],
+    split: bool = False,
+    common: Sequence[int] = (),
+) -> Stages:
     """Cut (ins...) -> (the first `losses` outs..., gradients...), gradient i of stage owners[i].
 
-    With `split`, backward passes come as "I" and "W". Raises StageError, naming the user's line, if
-    a value would pass between stages that are no neighbours, other than the gradient of a weight
-    that both use.
+    Inputs in `common`, constants and data, are at hand in all stages. With `split`, backward passes
+    come as "I" and "W". Raises StageError, naming the user's line, if a value would pass between
+    stages that are no neighbours, other than the gradient of a weight that both use.
     """
-    cutter = _Cutter(graph, losses, owners)
+    cutter = _Cutter(graph, losses, owners, {graph.ins[i] for i in common})
     cutter.check()
     kinds = [_FORWARD, *("IW" if split else _BACKWARD)]
     parts = [cutter.part(kind, s) for s in range(cutter.count) for kind in kinds]
@@ -110,15 +116,19 @@ def cut(graph: Graph, losses: int, owners: Sequence[int], split: bool = False) -
 
 
 class _Cutter:
-    def __init__(self, graph: Graph, losses: int, owners: Sequence[int]) -> None:
+    def __init__(
+        self, graph: Graph, losses: int, owners: Sequence[int], common: set[Value]
+    ) -> None:
         self.graph, self.losses = graph, losses
         self.made = {v: e for e in graph.eqns for v in e.outs}
-        self.free = _of_no_stage(graph)
+        self.free = _of_no_stage(graph, common)
         needed = _ancestors(graph, graph.outs[:losses])
         self.pass_of: dict[int, str] = {}
         self.stage_of: dict[int, int] = {}
         for eqn in graph.eqns:
-            forward = id(eqn) in needed or "grad" not in eqn.scope
+            read = (self.pass_of[id(self.made[v])] for v in eqn.ins if v in self.made)
+            late = _BACKWARD in read
+            forward = id(eqn) in needed or not (late or "grad" in eqn.scope)
             self.pass_of[id(eqn)] = _FORWARD if forward else _BACKWARD
             self.stage_of[id(eqn)] = self._stage(eqn)
         used = (self.stage_of[id(e)] for e in graph.eqns if id(e) not in self.free)
@@ -237,16 +247,27 @@ class _Cutter:
         return self.home[n] == stage and kind == last
 
 
-def _of_no_stage(graph: Graph) -> set[int]:
-    """Equations that are of no stage and read nothing that is."""
+def _of_no_stage(graph: Graph, common: set[Value]) -> set[int]:
+    """Equations that are of no stage and read nothing that is, and cheap ones, whatever their tag,
+    that read nothing but what all stages have: passes may have merged those of several."""
     made: set[Value] = set(graph.ins)
+    everywhere = set(common)
     found: set[int] = set()
     for eqn in graph.eqns:
-        read = all(not isinstance(v, Var) or v in made for v in eqn.ins)
-        if stage_of(eqn) is None and read and not eqn.effectful:
+        shared = all(not isinstance(v, Var) or v in everywhere for v in eqn.ins) and _is_cheap(eqn)
+        untagged = stage_of(eqn) is None and not eqn.effectful
+        if shared or (untagged and all(not isinstance(v, Var) or v in made for v in eqn.ins)):
             made.update(eqn.outs)
             found.add(id(eqn))
+        everywhere.update(eqn.outs if shared else ())
     return found
+
+
+def _is_cheap(eqn: Eqn) -> bool:
+    return (
+        eqn.prim.kind in ("elementwise", "view", "source", "gather")
+        or eqn.prim.name == "axis_index"
+    )
 
 
 def _ancestors(graph: Graph, values: Iterable[Value]) -> set[int]:

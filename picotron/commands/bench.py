@@ -24,6 +24,15 @@ class Bench(OnAdapter):
     calls, each with its goal, and what many calls leave behind."""
     config: Path | None = None
     """Of step: a JSON file with V, H, NH, NKV, L, I, S and B; by default the small reference."""
+    mesh: str | None = None
+    """Of step: sizes such as dp=2,pp=2,cp=2,tp=2 of a mesh of virtual devices; the result has the
+    collectives of a step as well."""
+    pp_schedule: Literal["1f1b", "afab", "interleaved", "zb-h1"] | None = None
+    """Of step on a mesh with pp: the order of its passes."""
+    fsdp: bool = False
+    """Of step on a mesh: weights, gradients and moments in parts over dp."""
+    sp: bool = False
+    """Of step on a mesh: positions between tensor parallel regions in parts over tp."""
     steps: int = 11
     """Of step: how many; the first ones warm up."""
     calls: int = 10_000
@@ -42,11 +51,15 @@ class Bench(OnAdapter):
 
     def _step(self) -> tuple[dict, Callable]:
         from picotron import reference
-        from picotron.bench import read_shapes, run_step, summary
+        from picotron.bench import read_mesh, read_shapes, run_step, summary
 
         shapes = read_shapes(self.config) if self.config else reference.SMALL
         use_adapter(self.adapter)
-        return run_step(shapes, self.steps), summary
+        if self.mesh is None and (self.pp_schedule or self.fsdp or self.sp):
+            raise ConfigError("--pp-schedule, --fsdp and --sp are of a --mesh such as dp=2,tp=2")
+        options = {"pp_engine": self.pp_schedule, "fsdp": self.fsdp, "sp": self.sp}
+        mesh = read_mesh(self.mesh, **options) if self.mesh else None
+        return run_step(shapes, self.steps, mesh), summary
 
     def _host(self) -> tuple[dict, Callable]:
         from picotron.bench_host import run_host, summary

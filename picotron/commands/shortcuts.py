@@ -21,6 +21,8 @@ PLACES = {
     "pp": "distributed.pp_size",
     "cp": "distributed.cp_size",
     "pp_engine": "distributed.pp_engine",
+    "fsdp": "distributed.fsdp",
+    "sp": "distributed.sp",
     "mbs": "training.micro_batch_size",
     "seq_len": "training.seq_length",
     "grad_acc_steps": "training.gradient_accumulation_steps",
@@ -52,8 +54,12 @@ class Shortcuts:
     """Short for --distributed.pp-size."""
     cp: int | None = None
     """Short for --distributed.cp-size."""
-    pp_engine: Literal["1f1b", "afab"] | None = None
+    pp_engine: Literal["1f1b", "afab", "interleaved", "zb-h1"] | None = None
     """Short for --distributed.pp-engine."""
+    fsdp: bool | None = None
+    """Short for --distributed.fsdp."""
+    sp: bool | None = None
+    """Short for --distributed.sp."""
     mbs: int | None = None
     """Short for --training.micro-batch-size."""
     seq_len: int | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from picotron import config_file, supervisor
+from picotron import config_file, launch, supervisor
 from picotron.commands.options import OnAdapter
 from picotron.commands.shortcuts import Shortcuts, put
 from picotron.config import Config
@@ -74,6 +74,10 @@ class Train(Config, Shortcuts, OnAdapter):
             print(config_file.dumps(config, self.print_config), end="")
             return 0
         os.environ |= {n: v for n, v in vars(config.environment).items() if v is not None}
+        code = launch.spread(config, self.adapter, lambda text: print(f"picotron: {text}"))
+        return launch.guarded(lambda _: self._train(config)) if code is None else code
+
+    def _train(self, config: Config) -> int:
         from picotron.prepare import prepare
         from picotron.report import Reporter, TrainingConsole
         from picotron.sinks import check_installed
@@ -81,8 +85,9 @@ class Train(Config, Shortcuts, OnAdapter):
 
         check_installed(config)
         use_adapter(self.adapter)
+        launch.join(config)
         prepared = prepare(config)
-        console = TrainingConsole(highlight=False)
+        console = TrainingConsole(highlight=False, quiet=not launch.leads())
         config = prepared.config
         frequency, total = config.logging.log_frequency, config.training.total_train_steps
         with Reporter(console, prepared.step, total, frequency) as reporter:
@@ -108,7 +113,7 @@ def _finish(trainer: Trainer, console: Console) -> None:
         console.rule("sample")
         console.print(trainer.sample(), markup=False, soft_wrap=True)
         console.rule()
-    picture = trainer.plot() if trainer.config.logging.plot else None
+    picture = trainer.plot() if trainer.config.logging.plot and launch.leads() else None
     for path in filter(None, (picture, trainer.save())):
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
     hint = f"more text: picotron generate --ckpt {trainer.folder} --prompt 'Mr. Darcy'"

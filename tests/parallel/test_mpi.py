@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -65,6 +66,25 @@ def test_another_configuration_is_refused():
     done = ranks("differs", 4)
     assert done.returncode != 0
     assert "rank 2, 3 has another configuration than rank 0" in done.stderr
+
+
+@needs_mpi
+def test_two_processes_train_as_one_device(tmp_path):
+    """A pipeline of two processes, started by the command itself."""
+    small = "--preset tiny --steps 3 --mbs 2 --grad-acc-steps 2 --seq-len 16 --max-restarts 0"
+    small += " --logging.log-frequency 1 --logging.sample-tokens 0 --logging.no-plot"
+    small += " --logging.eval-batches 1 --model.hidden-size 16 --model.intermediate-size 32"
+    losses = []
+    for name, flags in (("one", ""), ("two", "--pp 2 --distributed.launcher mpi")):
+        command = [sys.executable, "-m", "picotron", "train", "--out", str(tmp_path / name)]
+        done = subprocess.run(
+            [*command, *small.split(), *flags.split()], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        log = (tmp_path / name / "tiny" / "log.jsonl").read_text().splitlines()
+        records = [json.loads(line) for line in log]
+        losses.append([r["loss"] for r in records if "grad_norm" in r])
+    assert len(losses[0]) == 3 and losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_as_many_processes_as_devices(monkeypatch):

@@ -1,0 +1,111 @@
+"""The train step of a run on many devices.
+
+Invariant: a step is called like that of one device and gives the same numbers; the model and the
+loop around it do not know. What lies where is `sharding.Layout`'s, which stage has what is said
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from picotron import model, optim
+from picotron.checkpoint import dotted
+from picotron.config import Config, DistributedConfig
+from picotron.pipeline import PipelineStep, Recipe, weight_of
+from picotron.precision import policy_of
+from picotron.sharding import Layout
+from picotron.step import State, initial_state, make_train_step, skipping
+from tracer import ShapeDtypeStruct, eval_shape, tree
+from tracer.sharding import P, named_values
+from tracer.spmd import MeshShape, spmd
+
+AXES = ("dp", "cp", "tp")  # of a stage; the whole mesh has pp between dp and cp, as picotron's
+
+
+def layout_of(distributed: DistributedConfig) -> Layout:
+    """What is cut on the mesh of a stage."""
+    sizes = {a: getattr(distributed, f"{a}_size") for a in AXES}
+    return Layout(sizes, distributed.sp, distributed.fsdp, distributed.zero1)
+
+
+def mesh_of(layout: Layout) -> MeshShape:
+    return MeshShape(AXES, tuple(layout.size(a) for a in AXES))
+
+
+def state_specs(config: Config, layout: Layout, optimizer: optim.GradientTransformation) -> Any:
+    """Where each part of a state lies: weights and averages at rest, what the optimizer keeps of a
+    weight with its moments, and the rest everywhere."""
+    shapes = model.parameter_shapes(config.model)
+    params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
+    state = initial_state(params, eval_shape(optimizer.init, params), config)
+
+    def spec(path: Any, leaf: Any) -> P:
+        name = dotted(path)
+        weight = weight_of(name, shapes)
+        if weight is None or tuple(leaf.shape) != shapes[weight]:
+            return P()
+        return (layout.moments if name.startswith("optimizer.") else layout.at_rest)(
+            weight, shapes[weight]
+        )
+
+    return tree.map_with_path(spec, state)
+
+
+class MeshStep:
+    """`train_step(state, batch)` on every device of a mesh, the state donated."""
+
+    def __init__(self, config: Config, recipe: Recipe) -> None:
+        training, self.layout = config.training, layout_of(config.distributed)
+        optimizer, schedule_of, norm = recipe
+        state = state_specs(config, self.layout, optimizer)
+        names = ("inputs", "targets", *(["segments"] if config.dataset.document_mask else []))
+        data = dict.fromkeys(names, self.layout.batch(3))
+        step = make_train_step(
+            config.model,
+            optimizer,
+            schedule_of,
+            norm,
+            self.layout,
+            policy_of(training.precision),
+            training.ema_decay,
+        )
+        step = skipping(step) if training.nan_policy == "skip" else step
+        self.compiled = spmd(
+            self._annotated(step), mesh_of(self.layout), (state, data), (state, P()),
+            donate_argnums=(0,),
+        )  # fmt: skip
+
+    def _annotated(self, step: Callable) -> Callable:
+        def train_step(state: State, batch: Any) -> tuple[State, Any]:
+            with named_values(self.layout.names()):
+                return step(state, batch)
+
+        return train_step
+
+    def __call__(self, state: State, batch: Any) -> tuple[State, dict[str, Any]]:
+        return self.compiled(state, batch)
+
+    def lower(self, state: State, batch: Any) -> Any:
+        return self.compiled.lower(state, batch)
+
+    def traffic(self) -> dict[str, dict[str, list[int]]]:
+        """[count, bytes] of the collectives of one step by axes and kind."""
+        return self.compiled.traffic()
+
+    def stats(self) -> dict[str, Any]:
+        """Counts and times of the program of one device."""
+        return self.compiled.stats()
+
+
+def step_of(config: Config, recipe: Recipe | None = None) -> MeshStep | PipelineStep:
+    """The train step of a run on several devices, with the optimizer of its configuration or of a
+    `recipe`: (optimizer, schedule or None, largest norm or 0)."""
+    recipe = recipe or (*optim.from_config(config.training), config.training.max_grad_norm)
+    if config.distributed.pp_size == 1:
+        return MeshStep(config, recipe)
+    layout = layout_of(config.distributed)
+    return PipelineStep(config, recipe, layout, mesh_of(layout))

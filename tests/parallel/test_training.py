@@ -1,0 +1,115 @@
+"""The train step on many devices against that of one: losses, norms and every weight."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from picotron import model, optim
+from picotron.config import Config, DistributedConfig, ModelConfig, TrainingConfig
+from picotron.errors import ConfigError
+from picotron.parallel import step_of
+from picotron.step import initial_state, make_train_step
+from picotron.validate import check
+from tracer import jit, tree
+
+MODEL = ModelConfig(
+    vocab_size=32,
+    hidden_size=16,
+    intermediate_size=24,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=8,
+)
+ROWS, STEPS = 4, 2
+
+
+def config(micros: int = 1, **sizes) -> Config:
+    distributed = DistributedConfig(**sizes)
+    training = TrainingConfig(
+        seq_length=8,
+        micro_batch_size=ROWS // distributed.dp_size,
+        gradient_accumulation_steps=micros,
+        total_train_steps=10,
+        warmup_steps=2,
+    )
+    return Config(distributed=distributed, model=MODEL, training=training)
+
+
+def batches(micros: int) -> list[dict[str, np.ndarray]]:
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(STEPS):
+        tokens = rng.integers(0, 32, (micros, ROWS, 9)).astype(np.int32)
+        found.append({"inputs": tokens[..., :-1].copy(), "targets": tokens[..., 1:].copy()})
+    return found
+
+
+def trained(step, made: Config) -> tuple[list, list]:
+    """(metrics of each step, weights and moments after the last)."""
+    optimizer, _ = optim.from_config(made.training)
+    params = model.init(MODEL, 1)
+    state = tree.map(np.array, initial_state(params, optimizer.init(params), made))
+    told = []
+    for batch in batches(made.training.gradient_accumulation_steps):
+        state, metrics = step(state, batch)
+        told.append({name: float(value) for name, value in metrics.items()})
+    return told, [np.asarray(leaf) for leaf in tree.leaves(state)]
+
+
+def one_device(made: Config) -> tuple[list, list]:
+    optimizer, schedule = optim.from_config(made.training)
+    norm = made.training.max_grad_norm
+    return trained(jit(make_train_step(MODEL, optimizer, schedule, norm)), made)
+
+
+def compare(made: Config):
+    step = step_of(check(made))
+    got, want = trained(step, made), one_device(made)
+    for mine, other in zip(got[0], want[0], strict=True):
+        assert mine == pytest.approx(other, rel=1e-5)
+    for x, y in zip(got[1], want[1], strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=2e-5)
+    return step
+
+
+def test_data_and_tensor_parallel():
+    traffic = compare(config(micros=2, dp_size=2, tp_size=2)).traffic()
+    assert set(traffic) >= {"dp", "tp"}
+
+
+def test_weights_and_positions_in_parts():
+    """FSDP and sequence parallelism: gathers before use, scatters of gradients."""
+    traffic = compare(config(dp_size=2, tp_size=2, fsdp=True, sp=True)).traffic()
+    assert traffic["dp"]["all_gather"] and traffic["dp"]["reduce_scatter"]
+    assert traffic["tp"]["all_gather"] and traffic["tp"]["reduce_scatter"]
+
+
+def test_every_axis_at_once():
+    """Sixteen devices: dp x pp x cp x tp, two micro-batches."""
+    step = compare(config(micros=2, dp_size=2, pp_size=2, cp_size=2, tp_size=2))
+    boundary = ROWS * 8 * 16 * 4 // 4  # of a device: dp and cp cut it
+    assert step.traffic()["pp"] == {"send": [4, 4 * boundary]}
+    assert step.gradients.runner.record.live == [2, 1]
+
+
+def test_zero_bubble():
+    step = compare(config(micros=2, pp_size=2, pp_engine="zb-h1"))
+    assert {kind for kind, _ in step.gradients.stages.parts} == {"F", "I", "W"}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"tp_size": 3}, "model.num_attention_heads 4 is not divisible by tp_size 3; 3 or 6"),
+        ({"cp_size": 3}, "training.seq_length 8 is not divisible by cp_size 3; 6 or 9 would do"),
+        ({"pp_size": 3}, "2 layers cannot be spread over 3 pipeline stages"),
+        ({"pp_size": 2, "pp_engine": "interleaved"}, "does not divide 1; 2 or 2 would do"),
+        ({"tp_size": 0}, "distributed.tp_size must be greater than 0"),
+    ],
+)
+def test_meshes_that_do_not_fit(sizes, message):
+    with pytest.raises(ConfigError) as error:
+        check(config(**sizes))
+    assert message in str(error.value)

@@ -1,0 +1,98 @@
+"""A loss and its gradients by the stages of a pipeline.
+
+Invariant: the sums that come out are those of one device, whatever the schedule and the mesh; they
+are not divided. Stages are said of the weights: what a weight meets belongs to its stage, and each
+equation to the last stage that it reads from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ir.passes.grad import grad_graph
+from ir.passes.shard import Options, shard
+from ir.passes.stages import assign, cut
+from ir.sharding import MeshShape, Spec
+
+from . import tree
+from .api import closed
+from .array import Array, aval_of, interned
+from .spmd import DEFAULT, elsewhere, fitted, runner, specs_of
+
+Actions = Iterable[tuple[str, int, int]]  # (kind, stage, micro-batch)
+
+
+class Pipelined:
+    """`loss(params, batch)`, a scalar, and its gradients in `params`, compiled for the stages.
+
+    `owners` has the stage of each leaf of `params`. On a stage's `mesh`, params lie as `specs[0]`,
+    a batch as `specs[1]`, and gradients come as `specs[2]`, which may leave sums to be carried out.
+    With `split`, backward passes come as "I" and "W". Raises StageError where stages do not follow
+    one another.
+    """
+
+    def __init__(
+        self,
+        loss: Callable,
+        shapes: tuple[Any, Any],
+        owners: Sequence[int],
+        mesh: MeshShape,
+        specs: tuple[Any, Any, Any],
+        split: bool = False,
+        options: Options = DEFAULT,
+    ) -> None:
+        start = time.perf_counter()
+        params, batch = shapes
+        traced = closed(loss)(params, batch)
+        self.constants, first = traced.constants, len(traced.constants)
+        self.in_tree = tree.structure(params)
+        count, data = self.in_tree.num_leaves, tree.structure(batch).num_leaves
+        tags = [*(None,) * first, *owners, *(None,) * data]
+        joint = grad_graph(assign(traced.graph, tags), range(first, first + count))
+        likes = params, batch, params
+        lie = [specs_of(spec, like) for spec, like in zip(specs, likes, strict=True)]
+        ins = fitted([*[Spec(())] * first, *lie[0], *lie[1]], joint.in_avals)
+        outs = fitted([Spec(()), *lie[2]], joint.out_avals)
+        self.sharded = shard(joint, mesh, ins, outs, options)
+        common = [*range(first), *range(first + count, len(joint.ins))]
+        self.stages = cut(self.sharded.graph, 1, owners, split, common)
+        self.trace_s = time.perf_counter() - start
+        self.runner = runner(self.sharded, self.stages, range(first + count, len(joint.ins)))
+        self.compile_s = time.perf_counter() - start - self.trace_s
+
+    def is_here(self, stage: int) -> bool:
+        """Whether this process has devices of a stage."""
+        return bool(self.runner.teams[stage].here)
+
+    def elsewhere(self, like: Any, spec: Any, stage: int) -> Array:
+        """An array that the processes of another stage have."""
+        aval = aval_of(like)
+        (lies,) = fitted([spec], [aval])
+        team = self.runner.teams[stage]
+        return _array(elsewhere(self.sharded.mesh, aval, lies, team))
+
+    def __call__(self, params: Any, batches: Sequence[Any], actions: Actions) -> tuple[Any, Any]:
+        """(sum of the losses, sums of the gradients) over the micro-batches, as the schedule says.
+
+        Arrays that other processes have can be read here if all processes read them.
+        """
+        fixed = [*(c.numpy() for c in self.constants), *map(_held, tree.leaves(params))]
+        columns = zip(*(map(_held, tree.leaves(b)) for b in batches), strict=True)
+        sums = self.runner.run([*fixed, *map(list, columns)], actions)
+        arrays = list(map(_array, sums))
+        return arrays[0], tree.unflatten(self.in_tree, arrays[1:])
+
+
+def _held(leaf: Any) -> Any:
+    """What is in memory of a leaf."""
+    held = getattr(leaf, "_buffer", leaf)
+    return leaf.numpy() if held is None else held
+
+
+def _array(shards: Any) -> Array:
+    return Array(interned(shards.layout.aval), shards)
+
+
+__all__ = ["Pipelined"]

@@ -1,0 +1,262 @@
+"""Functions of whole arrays, run by every device of a mesh on its parts.
+
+Invariant: what such a function computes is what it computes on one device; where arguments and
+results lie is said once, by Specs over the trees of arguments and results. Results stay in pieces
+on their devices until somebody reads them, and pieces that lie as the next call wants them are
+handed on untouched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ir.graph import Aval
+from ir.passes.shard import Options, shard
+from ir.passes.stages import Stages
+from ir.sharding import MeshShape, Spec
+from ir.spmd import ShardedGraph, evaluate_spmd
+
+from . import settings, tree
+from .calls import Signature
+from .compiled import Compiled, as_stored, plan_results
+from .explain import log_compile
+from .jit import Jitted
+from .oracle import _on_host
+from .roles import Nums, Roles, roles
+from .sharding import PartitionSpec
+from .staging import Traced, lifted
+
+DEFAULT = Options()
+
+
+def spmd(
+    fun: Callable,
+    mesh: MeshShape,
+    in_specs: Any,
+    out_specs: Any,
+    donate_argnums: Nums = None,
+    options: Options = DEFAULT,
+) -> SpmdFunction:
+    """`fun` compiled for every device of `mesh`; called with whole arrays, or with results.
+
+    `in_specs` is a tuple with a Spec, or a tree of Specs that leads the argument's, for each
+    argument; `out_specs` leads the tree of results. Raises ValueError listing what does not fit.
+    """
+    return SpmdFunction(fun, roles(fun, None, None, donate_argnums, None), mesh,
+                        (in_specs, out_specs), options)  # fmt: skip
+
+
+class SpmdFunction(Jitted):
+    """A function compiled once for each signature of its arguments, for all devices."""
+
+    def __init__(
+        self, fun: Callable, of: Roles, mesh: MeshShape, specs: tuple[Any, Any], options: Options
+    ) -> None:
+        super().__init__(fun, of)
+        self.mesh, self.options = mesh, options
+        self._in_specs, self._out_specs = specs
+
+    @property
+    def called(self) -> bool:
+        """Whether there is an executable."""
+        return self._last is not None
+
+    @property
+    def program(self) -> Any:
+        """The program of one device of the latest executable; None on the oracle."""
+        return self._last.call.executable.program
+
+    def traffic(self) -> dict[str, dict[str, list[int]]]:
+        """[count, bytes] of the collectives of one call of the latest executable, by axes and kind.
+
+        Raises RuntimeError before the first call.
+        """
+        if self._last is None:
+            raise RuntimeError(f"{self._name} has not been compiled yet: call it first")
+        return self._last.call.executable.traffic
+
+    def _compile(self, signature: Signature, traced: Traced) -> Compiled:
+        traced, paths = lifted(traced), tree.paths(signature.in_tree)
+        donated = [i for i, path in enumerate(paths) if self._roles.donates(path)]
+        sharded = self.sharded(signature, traced)
+        pairs = [
+            (i, j)
+            for i, j in self._pairs(traced, paths, donated)
+            if sharded.in_specs[i] == sharded.out_specs[j]
+        ]
+        executable = _executable_for(sharded, pairs, self._name, self._why)
+        return Compiled(traced, plan_results(traced.graph), executable, donated, self._name)
+
+    def sharded(self, signature: Signature, traced: Traced) -> ShardedGraph:
+        """The program of one device."""
+        plan = plan_results(traced.graph)
+        args = tree.unflatten(signature.in_tree, range(signature.in_tree.num_leaves))[0]
+        ins = [Spec(())] * len(traced.constants) + specs_of(self._in_specs, args)
+        found: dict[int, Spec] = {}
+        count = traced.out_tree.num_leaves
+        told = specs_of(self._out_specs, tree.unflatten(traced.out_tree, range(count)))
+        for (made, at), spec in zip(plan.results, told, strict=False):
+            if made:
+                found.setdefault(at, spec)
+        outs = [found.get(k) for k in range(len(plan.graph.outs))]
+        ins, outs = fitted(ins, plan.graph.in_avals), fitted(outs, plan.graph.out_avals)
+        return shard(plan.graph, self.mesh, ins, outs, self.options)
+
+
+def specs_of(prefix: Any, full: Any) -> list[Any]:
+    """What a tree of specs says of each leaf of another tree, which it leads."""
+    structure = tree.structure(full)
+    return [s for p, below in _beside(prefix, full) for s in [p] * tree.structure(below).num_leaves
+            ] if structure.num_leaves else []  # fmt: skip
+
+
+def _beside(prefix: Any, full: Any) -> list[tuple[Any, Any]]:
+    """(spec, the part of the tree that it is said of)."""
+    if isinstance(prefix, (Spec, PartitionSpec)):
+        return [(prefix, full)]
+    if isinstance(prefix, dict):
+        return [pair for key in sorted(full) for pair in _beside(prefix[key], full[key])]
+    pairs = zip(prefix, full, strict=True)
+    return [pair for p, part in pairs for pair in _beside(p, part)]
+
+
+def fitted(specs: Sequence[Any], avals: Sequence[Aval]) -> list[Spec | None]:
+    """Specs with an entry for each axis; those of no entries mean values that are whole."""
+    found = []
+    for spec, aval in zip(specs, avals, strict=True):
+        spec = spec.spec(aval.ndim) if isinstance(spec, PartitionSpec) else spec
+        if spec is not None and not spec.dims:
+            spec = Spec(((),) * aval.ndim, spec.unreduced)
+        found.append(spec)
+    return found
+
+
+# --- executables ----------------------------------------------------------------------------------
+
+
+_made: OrderedDict[tuple, Any] = OrderedDict()
+KEPT = 64  # executables of equal programs, shared by the functions that they are made for
+
+
+def _executable_for(
+    sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str, why: str
+) -> Any:
+    """The executable, once for all equal programs."""
+    key = settings.backend(), sharded.graph.key(), sharded.mesh, tuple(donate)
+    key += sharded.in_specs, sharded.out_specs
+    if key not in _made:
+        start = time.perf_counter()
+        kind = OracleMesh if settings.backend() == "oracle" else DeviceMesh
+        made = _made[key] = kind(sharded, donate, name)
+        steps = made.program.dispatches if made.program else ()
+        counts = len({d.kernel for d in steps}), len(steps)
+        spent = time.perf_counter() - start
+        log_compile(name, sharded.graph.in_avals, spent, *counts, why)
+        if len(_made) > KEPT:
+            _made.popitem(last=False)
+    return _made[key]
+
+
+class DeviceMesh:
+    """A `ShardedGraph` compiled for the devices of its mesh; see `jit.DeviceExecutable`."""
+
+    def __init__(self, sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str) -> None:
+        from codegen.compile import compile_graph
+        from runtime.mesh import MeshExecutable, team_of
+
+        self.team = team_of(sharded.mesh)
+        profile = self.team.device.profile
+        self.program = compile_graph(sharded.graph, profile, donate=tuple(donate), name=name)
+        ins, outs = layouts(sharded)
+        self._inner = MeshExecutable(self.team, self.program, ins, outs)
+        self.run, self.profile = self._inner.run, self._inner.profile
+        self.traffic = self._inner.traffic
+
+    def upload(self, aval: Aval, host: np.ndarray) -> np.ndarray:
+        """Stays on the host: a call cuts it."""
+        return as_stored(aval, host).view()  # arrays given twice are two arguments
+
+
+def layouts(sharded: ShardedGraph) -> tuple[list, list]:
+    """How the whole inputs and outputs lie."""
+    from runtime.shards import Layout
+
+    def side(avals: Sequence[Aval], specs: Sequence[Spec]) -> list[Layout]:
+        pairs = zip(avals, specs, strict=True)
+        return [Layout(sharded.mesh, _whole(a, s, sharded.mesh), s) for a, s in pairs]
+
+    graph = sharded.graph
+    return side(graph.in_avals, sharded.in_specs), side(graph.out_avals, sharded.out_specs)
+
+
+def _whole(local: Aval, spec: Spec, mesh: MeshShape) -> Aval:
+    sizes = (n * mesh.along(axes or ()) for n, axes in zip(local.shape, spec.dims, strict=True))
+    return Aval(tuple(sizes), local.dtype)
+
+
+class OracleMesh:
+    """A `ShardedGraph` evaluated by numpy, device by device."""
+
+    program = None
+
+    def __init__(self, sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str) -> None:
+        self.sharded, self.graph = sharded, sharded.graph
+        self.traffic: dict = {}  # nothing is sent
+
+    def upload(self, aval: Aval, host: np.ndarray) -> np.ndarray:
+        return host
+
+    def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """Results as whole arrays."""
+        pairs = zip(inputs, self.sharded.in_specs, self.graph.in_avals, strict=True)
+        mesh = self.sharded.mesh
+        hosts = [_on_host(x, _whole(a, s, mesh)) for x, s, a in pairs]
+        return [np.array(x, order="C") for x in evaluate_spmd(self.sharded, *hosts)]
+
+    def profile(self, inputs: Sequence[np.ndarray]) -> list:
+        raise RuntimeError("the oracle has no kernels to time; unset PICO_BACKEND=oracle")
+
+
+# --- pipelines ------------------------------------------------------------------------------------
+
+
+def elsewhere(mesh: MeshShape, aval: Aval, spec: Spec, team: Any) -> Any:
+    """An array of which this process has no piece."""
+    from runtime.shards import Layout, Shards
+
+    return Shards(Layout(mesh, aval, spec), {}, team)
+
+
+def own_piece(array: Any) -> np.ndarray:
+    """The first of the pieces that this process has of an array; nobody else is asked."""
+    shards = array._buffer
+    read = next(iter(shards.parts.values())).start_read(shards.layout.local_nbytes)
+    return np.frombuffer(read.result(), shards.layout.stored).reshape(shards.layout.local)
+
+
+def runner(sharded: ShardedGraph, stages: Stages, each: Sequence[int]) -> Any:
+    """The parts of a joint graph, compiled for the teams of their stages."""
+    from runtime.mesh import stage_teams
+    from runtime.pipeline import Pipeline
+
+    teams, links = stage_teams(sharded.mesh, stages.count)
+    return Pipeline(sharded.graph, stages, teams, layouts(sharded), each, links)
+
+
+__all__ = [
+    "DEFAULT",
+    "MeshShape",
+    "SpmdFunction",
+    "elsewhere",
+    "fitted",
+    "layouts",
+    "own_piece",
+    "runner",
+    "specs_of",
+    "spmd",
+]
