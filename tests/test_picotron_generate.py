@@ -12,7 +12,9 @@ from tracer import jit, tree
 from tracer import numpy as jnp
 
 TOKENIZER = CharTokenizer()
-CONFIG = ModelConfig(TOKENIZER.vocab_size + 6, 32, 40, 2, 4, 2, 16, initializer_range=0.3)
+CONFIG = ModelConfig(
+    TOKENIZER.vocab_size + 6, 32, 40, 2, 4, 2, max_position_embeddings=16, initializer_range=0.3
+)
 
 
 @pytest.fixture(scope="module")
