@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from ir.graph import Eqn, Lit, Value, Var
 from ir.prims.contract import parse, roles
+from ir.prims.elementwise import add
 
 from .dataflow import STEPS, Dataflow, Group
 from .matvec import is_matvec
@@ -98,7 +99,17 @@ def _only_user(flow: Dataflow, v: Var) -> Eqn | None:
         return None
     eqn = users[0]
     same = eqn.prim.kind == "elementwise" and eqn.out.aval.shape == v.aval.shape
-    return eqn if same else None
+    return eqn if same and not _adds_products(flow, eqn) else None
+
+
+def _adds_products(flow: Dataflow, eqn: Eqn) -> bool:
+    """Whether an addition waits for two tiled products, which are computed side by side: neither
+    takes it over."""
+    if flow.profile.kind == "cpu" or eqn.prim is not add:
+        return False
+    made = [flow.define(v) for v in eqn.ins if v in flow.place]
+    tiled = [e for e in made if e.prim.kind == "contract" and not is_matvec(e, flow.profile)]
+    return len(tiled) == 2
 
 
 def _operand_roots(flow: Dataflow, eqn: Eqn) -> Iterable[Var]:

@@ -22,6 +22,8 @@ from .matvec import is_matvec
 from .profile import Profile
 from .reductions import addition_trees
 
+TILE = 64 * 64  # results of a workgroup
+
 
 class Piece(NamedTuple):
     """`value` stands at start .. end - 1 of the summed axis."""
@@ -79,12 +81,19 @@ def _sums(graph: Graph, profile: Profile) -> Iterator[tuple[Var, tuple[list[Eqn]
         kinds: dict[tuple, list[Eqn]] = {}
         for v in terms:
             own = v in made and len(users[v]) == 1 and v not in results
-            if own and not is_matvec(made[v], profile) and (kind := _kind(made[v])):
+            if own and _fills(made[v], profile) and (kind := _kind(made[v])):
                 kinds.setdefault(kind, []).append(made[v])
         products = max(kinds.values(), key=len, default=[])[:most]
         if len(products) > 1:
             joined = {e.out for e in products}
             yield eqn.out, (products, [v for v in terms if v not in joined])
+
+
+def _fills(eqn: Eqn, profile: Profile) -> bool:
+    """Whether a product has tiles for every compute unit. Where it has not, several shorter ones
+    side by side take less time than a long one."""
+    rows_and_columns = eqn.out.aval.size if eqn.outs else 0
+    return rows_and_columns >= TILE * profile.units and not is_matvec(eqn, profile)
 
 
 def _kind(eqn: Eqn) -> tuple | None:

@@ -50,8 +50,8 @@ def templates(program):
     return [program.kernels[d.kernel].template for d in program.dispatches]
 
 
-@pytest.mark.parametrize("rows", [1, 40, 130])
-@pytest.mark.parametrize("columns", [(64, 32, 32), (5, 96, 1), (33, 2, 70)])
+@pytest.mark.parametrize("rows", [3, 130])
+@pytest.mark.parametrize("columns", [(64, 32, 32), (5, 96, 3)])
 def test_products_of_one_operand(rows, columns):
     args = [normal(rows, 24), *(normal(24, n) for n in columns)]
 
@@ -131,25 +131,41 @@ def test_both_halves_of_attention_backward(heads):
 
 
 @pytest.mark.parametrize("sizes", [(16, 24), (4, 20, 8), (12, 5)])
-@pytest.mark.parametrize(("spec", "rows"), [("mk,kn->mn", 33), ("mk,nk->mn", 64), ("km,kn->mn", 1)])
+@pytest.mark.parametrize(
+    ("spec", "rows"), [("mk,kn->mn", 70), ("mk,nk->mn", 64), ("km,kn->mn", 94)]
+)
 def test_sums_of_products_are_one_kernel(spec, rows, sizes):
     left, right = spec.split("->")[0].split(",")
-    letters = {"m": rows, "n": 44}
-    args = [normal(rows, 44)]
+    letters = {"m": rows, "n": 64}
+    args = [normal(rows, 64)]
     for k in sizes:
         args += [normal(*({**letters, "k": k}[c] for c in side)) for side in (left, right)]
 
     def fun(other, *operands):
         pairs = zip(operands[::2], operands[1::2], strict=True)
-        total = other
-        for a, b in pairs:
-            total = op("add", total, op("dot", a, b, spec=spec))
-        return op("tanh", total * 0.1)
+        total, *rest = [op("dot", a, b, spec=spec) for a, b in pairs]
+        for product in rest:
+            total = op("add", total, product)
+        return op("tanh", op("add", total, other) * 0.1)
 
     graph = ir.build(fun, *(Aval(a.shape, f32) for a in args))
     whole = all(k % 4 == 0 for k in sizes)
-    found = templates(compared(graph, args))
-    assert len(found) == (1 if whole else len(sizes)), found
+    found = templates(compared(graph, args, profile=wide(units=1)))
+    assert found == ["matmul_tile"] * (1 if whole else len(sizes))
+
+
+@pytest.mark.parametrize(("units", "product"), [(1, "matmul_tile"), (64, "bundle")])
+def test_products_of_few_tiles_stay_apart(units, product):
+    """Both fill the device together, and the kernel that reads their sum adds them."""
+    args = [normal(64, 16), normal(16, 64), normal(64, 24), normal(24, 64)]
+
+    def fun(a, b, c, d):
+        first, second = (op("dot", *pair, spec="mk,kn->mn") for pair in ((a, b), (c, d)))
+        total = op("add", first, second)
+        return op("sum", op("mul", total, total), axes=(1,))
+
+    graph = ir.build(fun, *(Aval(a.shape, f32) for a in args))
+    assert templates(compared(graph, args, profile=wide(units=units))) == [product, "row"]
 
 
 def test_joined_operands_that_others_read_are_stored():
