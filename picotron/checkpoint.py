@@ -148,7 +148,9 @@ def finish(aside: Path, target: Path, saved: Snapshot, arrays: Mapping[str, tens
         "validation_loss": rest.validation_loss,
         "config": config_file.to_dict(rest.config),
     }
-    _write_json(aside / CONFIG, hf_config.to_config(saved.model))
+    _write_json(
+        aside / CONFIG, hf_config.to_config(saved.model, hf_config.special_of(saved.tokenizer))
+    )
     _write_json(aside / TRAINER, trainer)
     saved.tokenizer.save(aside / TOKENIZER)
     digests = {path.name: _digest(path) for path in sorted(aside.iterdir())}
@@ -324,13 +326,18 @@ def load_config(path: Path) -> tuple[int, Config]:
 def _load_model(path: Path) -> Checkpoint:
     model = hf_config.from_config(read_json(path / CONFIG), path / CONFIG)
     params = hf.read(arrays_of(path, MODEL), model, path)
+    return Checkpoint(path, model, params, tokenizer_of(path, model))
+
+
+def tokenizer_of(path: Path, model: ModelConfig) -> Tokenizer:
+    """The tokenizer of a folder; raises DataError, or CheckpointError if it is not the model's."""
     tokenizer = tokenizers.load(path / TOKENIZER)
     if tokenizer.vocab_size > model.vocab_size:
         raise CheckpointError(
             f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, "
             f"the model only {model.vocab_size}"
         )
-    return Checkpoint(path, model, params, tokenizer)
+    return tokenizer
 
 
 def _load_rest(path: Path) -> TrainingState:

@@ -199,6 +199,8 @@ class CheckpointConfig:
     """Sample from the checkpoint that validated best instead of the last."""
     load_path: str | None = None
     """A checkpoint or run folder to continue from."""
+    init_from: str | None = None
+    """A Hugging Face folder or checkpoint whose model, weights and tokenizer a run starts from."""
 
 
 @dataclass(frozen=True)

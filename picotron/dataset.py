@@ -50,6 +50,11 @@ def load(config: DatasetConfig, tokenizer: Tokenizer | None = None) -> Corpus:
     return Corpus(tokenizer, tokens[:cut], tokens[cut:], name)
 
 
+def text_size(config: DatasetConfig) -> int:
+    """Bytes of the texts; 0 if they are not known, as those of token ids."""
+    return 0 if _holds_tokens(config.path) else source_of(config, config.path).size
+
+
 def files_name(config: DatasetConfig) -> str:
     return source_of(config, None).name
 

@@ -84,7 +84,7 @@ def _write(folder: Folder, aside: Path, dtype: str | None, limit: int) -> None:
     stored = {part.data.dtype.name for array in arrays.values() for part in array.parts}
     main = stored.pop() if len(stored) == 1 else "float32"
     tensors.write(aside, "model", arrays, limit)
-    config = hf_config.to_config(folder.model, main, folder.special)
+    config = hf_config.to_config(folder.model, folder.special, main)
     _write_json(aside / "config.json", config)
     _write_json(aside / "generation_config.json", _generation(folder))
     if (folder.path / "tokenizer.json").exists():

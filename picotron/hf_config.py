@@ -17,7 +17,7 @@ from picotron import config_file
 from picotron.config import Config, ModelConfig, TrainingConfig
 from picotron.errors import CheckpointError, ConfigError
 from picotron.rope import FIELDS, RopeScaling
-from picotron.tokenizer import END, PAD, START
+from picotron.tokenizer import END, PAD, START, Tokenizer
 from picotron.validate import check
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -69,12 +69,19 @@ _ONLY: dict[str, tuple[Any, ...]] = {
 """Fields with the values that are computed here; left out or null, they are as in a LLaMA."""
 
 
+def special_of(tokenizer: Tokenizer) -> dict[str, Any]:
+    """The ids of a tokenizer's special tokens, by transformers' names."""
+    ours = (tokenizer.start, tokenizer.end) == (START, END)
+    ids = zip(SPECIAL, (tokenizer.start, tokenizer.end, PAD if ours else None), strict=True)
+    return {name: index for name, index in ids if index is not None}
+
+
 def to_config(
-    config: ModelConfig, dtype: str = "float32", special: dict[str, Any] | None = None
+    config: ModelConfig, special: dict[str, Any] | None = None, dtype: Dtype = "float32"
 ) -> dict[str, Any]:
     """What transformers' LlamaConfig writes, with the names of both dialects side by side.
 
-    `special` has the ids of tokens by transformers' names; by default the character tokenizer's.
+    `special` has the ids of tokens by transformers' names.
     """
     shared = {name: getattr(config, name) for name in _MODEL_FIELDS if name != "hidden_dropout"}
     if config.hidden_dropout:
@@ -91,7 +98,7 @@ def to_config(
         "rope_parameters": {"rope_theta": config.rope_theta, **rope},
         "torch_dtype": dtype,
         "dtype": dtype,
-        **(special or {"bos_token_id": START, "eos_token_id": END, "pad_token_id": PAD}),
+        **(special or {}),
     }
 
 

@@ -22,6 +22,7 @@ from picotron.config import Config, ModelConfig
 from picotron.device import check_fits
 from picotron.errors import CheckpointError, DataError
 from picotron.precision import policy_of
+from picotron.pretrained import Folder, open_folder
 from picotron.step import State, initial_state, make_train_step, skipping
 from picotron.validate import raise_problems
 from tracer import ShapeDtypeStruct, eval_shape, jit, tree
@@ -50,15 +51,20 @@ class Run:
 def prepare(config: Config) -> Run:
     """Load text and weights; everything that can be wrong with them is found here."""
     loaded = _load_previous(config)
+    first = None if loaded else _first_weights(config)
     # Characters are compared below; what was trained is not trained again.
     known = loaded[0].tokenizer if loaded and config.dataset.tokenizer != "char" else None
+    if first and config.dataset.tokenizer_path is None:
+        known = first.tokenizer()
     corpus = dataset.load(config.dataset, known)
     dataset.check_length(corpus, config.training.seq_length)
     config = with_steps(config, corpus)
     if loaded is None:
         config = with_vocabulary(config, corpus.tokenizer.vocab_size)
+        if first:
+            _check_same_model(config.model, first.model)
         compiled = compile_step(config)
-        return Run(config, corpus, new_state(config), compiled)
+        return Run(config, corpus, new_state(config, first and first.read()), compiled)
     found, previous = loaded
     _check_unfinished(found, previous, config)
     if corpus.tokenizer != found.tokenizer:
@@ -75,10 +81,16 @@ def prepare(config: Config) -> Run:
     return Run(config, corpus, state, compiled, previous.step, folder, skipped)
 
 
-def new_state(config: Config) -> State:
-    """Weights that depend on the seed alone, and an optimizer that has seen nothing."""
+def _first_weights(config: Config) -> Folder | None:
+    path = config.checkpoint.init_from
+    return None if path is None else open_folder(Path(path))
+
+
+def new_state(config: Config, params: Any = None) -> State:
+    """Weights, by default of the seed alone, and an optimizer that has seen nothing."""
     optimizer, _ = optim.from_config(config.training)
-    params = on_device(model.init(config.model, config.training.seed))
+    if params is None:
+        params = on_device(model.init(config.model, config.training.seed))
     return initial_state(params, optimizer.init(params), config)
 
 

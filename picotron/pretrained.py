@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from picotron import checkpoint, hf, hf_config, tokenizer
+from picotron import checkpoint, hf, hf_config
 from picotron.config import ModelConfig
 from picotron.errors import CheckpointError
 from picotron.hf_config import Dtype
@@ -47,8 +47,14 @@ class Folder:
         return hf.read_block(self.arrays, name, at, jnp.dtype(dtype))
 
     def tokenizer(self) -> Tokenizer:
-        """What its ids mean; raises DataError if that cannot be read."""
-        return tokenizer.load(self.path / checkpoint.TOKENIZER)
+        """What its ids mean; raises DataError or CheckpointError."""
+        return checkpoint.tokenizer_of(self.path, self.model)
+
+
+def model_of(path: Path) -> ModelConfig:
+    """The model of a folder, from its config.json alone; raises CheckpointError."""
+    path = checkpoint.resolve(path) / checkpoint.CONFIG
+    return hf_config.from_config(checkpoint.read_json(path), path)
 
 
 def open_folder(path: Path) -> Folder:

@@ -9,6 +9,7 @@ from picotron import PicoTronConfig, cli, config_file, dialects
 from picotron.commands.shortcuts import PLACES, Shortcuts
 from picotron.config import Config, ModelConfig, TrainingConfig
 from picotron.errors import ConfigError
+from picotron.model import parameter_count
 from picotron.presets import PRESETS
 from picotron.validate import check
 
@@ -385,3 +386,18 @@ def test_the_configuration_is_printed_as_toml_too(tmp_path, capsys):
 def test_meshes_on_the_command_line_are_refused_by_name(capsys):
     assert cli.main("train --dp 2 --tp 3 --print-config".split()) == 2
     assert "num_attention_heads 4 is not divisible by tp_size 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("preset", "count"),
+    [
+        ("smollm-135m", 134_515_008),
+        ("smollm-360m", 361_821_120),
+        ("smollm-1.7b", 1_711_376_384),
+        ("tinyllama-1.1b", 1_100_048_384),
+        ("llama-3.2-1b", 1_235_814_400),
+        ("llama-2-7b", 6_738_415_616),
+    ],
+)
+def test_presets_of_published_models_have_their_size(preset, count):
+    assert parameter_count(check(PRESETS[preset]).model) == count

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from picotron import hf_config, model
+from picotron import hf, hf_config, model
 from picotron.config import ModelConfig
 from picotron.errors import CheckpointError
 from picotron.pretrained import open_folder
@@ -61,6 +62,24 @@ def test_blocks_are_read_by_themselves(tmp_path):
         at = tuple(slice(size // 4, size // 2) for size in weight.shape)
         np.testing.assert_array_equal(found.block(name, at), weight[at])
         np.testing.assert_array_equal(found.block(name, at[:1]), weight[at[0]])
+
+
+def test_one_tensor_lies_beside_the_result(tmp_path):
+    """Of 12 MB of weights, the largest 1.5 MB, in files of half the width."""
+    config = ModelConfig(64, 256, 1536, 2, 4, 4)
+    shapes = model.parameter_shapes(config)
+    zeros = {n: np.zeros(s, np.float16) for n, s in shapes.items()}
+    tensors = hf.to_tensors(model.unflatten(zeros))
+    safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(hf_config.to_config(config)))
+    del zeros, tensors
+    tracemalloc.start()
+    read = open_folder(tmp_path).read(place=np.asarray)
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    total = sum(weight.nbytes for weight in model.flatten(read).values())
+    assert total > 11e6
+    assert kept < total + 1e6 and peak < total + 256 * 1536 * 4 + 1e6
 
 
 def test_a_spare_head_and_old_frequencies_are_ignored(tmp_path):

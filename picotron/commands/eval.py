@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from picotron.commands.options import WithWeights, newest_run
+from picotron.commands.options import ModelFolder, WithWeights, newest_run
 from picotron.device import use_adapter
 from picotron.errors import ConfigError, DataError
 
@@ -24,10 +23,11 @@ LONGEST = 2048
 class Eval(WithWeights):
     """Loss and perplexity of a model on a text or on token ids."""
 
-    model: Path | None = None
+    model: ModelFolder = None
     """A Hugging Face folder, checkpoint or run; by default the newest run under outputs/."""
-    data: Path | None = None
-    """A UTF-8 text, or a .npy of token ids; by default the novel that comes with the package."""
+    data: str | None = None
+    """Text files or a glob of them, .jsonl, token ids (.npy, .bin), or 'stdlib' for Python's own
+    sources; by default the novel that comes with the package."""
     seq_length: int | None = None
     """Tokens that are read at once; by default the model's context, at most 2048."""
     stride: int | None = None
@@ -76,14 +76,13 @@ class Eval(WithWeights):
             raise ConfigError(f"--max-tokens must be 0 or more, not {self.max_tokens}")
 
 
-def _tokens(data: Path | None, folder: Folder) -> tuple[np.ndarray, int]:
-    """int32 [count], and the bytes of the text; 0 for a file of ids."""
+def _tokens(data: str | None, folder: Folder) -> tuple[np.ndarray, int]:
+    """Integers [count], and the bytes of the text; 0 if they are not known."""
     from picotron import dataset
+    from picotron.config import DatasetConfig
 
-    if data is not None and data.suffix == ".npy":
-        return dataset.read_tokens(data, folder.model.vocab_size), 0
-    text = dataset.read_text(data)
-    return folder.tokenizer().encode(text), len(text.encode())
+    config = DatasetConfig(path=data, validation_fraction=0.0)
+    return dataset.load(config, folder.tokenizer()).train, dataset.text_size(config)
 
 
 def _readable(result: dict[str, object]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from picotron.commands.options import newest_run
+from picotron.commands.options import ModelFolder, newest_run
 from picotron.hf_config import Dtype
 
 
@@ -17,7 +17,7 @@ class Export:
 
     folder: tyro.conf.Positional[Path]
     """The new folder."""
-    ckpt: Path | None = None
+    model: ModelFolder = None
     """A checkpoint, run or Hugging Face folder; by default the newest run under outputs/."""
     dtype: Dtype | None = None
     """How weights are stored; by default as they are."""
@@ -29,6 +29,6 @@ class Export:
         from picotron.pretrained import open_folder
 
         limit = size_in_bytes(self.max_shard_size)
-        for path in export(open_folder(self.ckpt or newest_run()), self.folder, self.dtype, limit):
+        for path in export(open_folder(self.model or newest_run()), self.folder, self.dtype, limit):
             print(f"wrote {path} ({path.stat().st_size:,} bytes)")
         return 0

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from picotron.errors import ConfigError
 from picotron.hf_config import Dtype
@@ -18,6 +21,10 @@ class OnAdapter:
 
     adapter: str | None = None
     """Part of the adapter's name, its backend, or its number in `picotron doctor`."""
+
+
+ModelFolder = Annotated[Path | None, tyro.conf.arg(aliases=("--ckpt",))]
+"""Both names mean the same in every verb: a checkpoint is a model, and a model's folder is one."""
 
 
 @dataclass(frozen=True)

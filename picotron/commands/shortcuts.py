@@ -16,6 +16,7 @@ PLACES = {
     "steps": "training.total_train_steps",
     "resume": "checkpoint.load_path",
     "out": "checkpoint.save_dir",
+    "init_from": "checkpoint.init_from",
     "dp": "distributed.dp_size",
     "tp": "distributed.tp_size",
     "pp": "distributed.pp_size",
@@ -46,6 +47,8 @@ class Shortcuts:
     """Short for --checkpoint.load-path: the run or checkpoint folder to continue, or auto."""
     out: str | None = None
     """Short for --checkpoint.save-dir: where run folders go."""
+    init_from: str | None = None
+    """Short for --checkpoint.init-from: the Hugging Face folder to fine-tune."""
     dp: int | None = None
     """Short for --distributed.dp-size."""
     tp: int | None = None

@@ -15,7 +15,7 @@ from rich.console import Console
 from picotron import config_file, launch, supervisor
 from picotron.commands.options import OnAdapter
 from picotron.commands.shortcuts import Shortcuts, put
-from picotron.config import Config
+from picotron.config import Config, ModelConfig
 from picotron.device import use_adapter
 from picotron.presets import PRESETS
 from picotron.validate import check
@@ -30,7 +30,7 @@ FORMATS = (["json"], ["toml"])
 class Train(Config, Shortcuts, OnAdapter):
     """Train a LLaMA on a text. Without flags: three minutes on a novel, on any machine."""
 
-    preset: Literal["novel", "tiny", "medium"] = "novel"
+    preset: Literal[tuple(PRESETS)] = "novel"
     """Where the defaults come from."""
     config: Path | None = None
     """A JSON or TOML file with sections like these flags; flags go over it."""
@@ -54,17 +54,24 @@ class Train(Config, Shortcuts, OnAdapter):
     def defaults(cls, arguments: Sequence[str]) -> Train:
         """Preset, resumed run and config file, in this order, become the defaults of the flags."""
         peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-        for flag in ("--preset", "--config", "--resume", "--checkpoint.load-path"):
-            peek.add_argument(flag, nargs="?", dest=flag[2:])
+        pairs = ("resume", "checkpoint.load-path"), ("init-from", "checkpoint.init-from")
+        for name in ("preset", "config", *pairs[0], *pairs[1]):
+            peek.add_argument(f"--{name}", f"--{name.replace('-', '_')}", nargs="?", dest=name)
         seen = vars(peek.parse_known_args(list(arguments))[0])
         base = PRESETS.get(seen["preset"] or "novel", Config())
-        resumed = seen["resume"] or seen["checkpoint.load-path"]
-        if resumed and resumed != "auto":
+        resumed, source = (seen[short] or seen[long] for short, long in pairs)
+        if resumed not in (None, "auto"):
             from picotron import checkpoint
 
             base = checkpoint.load_config(Path(resumed))[1]
         if seen["config"]:
             base = config_file.load(Path(seen["config"]), base)
+        if resumed in (None, "auto"):
+            source = source or base.checkpoint.init_from
+        if source:
+            from picotron.pretrained import model_of
+
+            base = with_model(base, model_of(Path(source)))
         return cls(**_sections(base))
 
     def run(self) -> int:
@@ -102,6 +109,13 @@ class Train(Config, Shortcuts, OnAdapter):
         config = self.over(Config(**_sections(self)))
         folder = supervisor.resumed_folder()
         return config if folder is None else put(config, "checkpoint.load_path", folder)
+
+
+def with_model(config: Config, model: ModelConfig) -> Config:
+    """A run of this model; sequences are no longer than its context."""
+    length = min(config.training.seq_length, model.max_position_embeddings)
+    training = dataclasses.replace(config.training, seq_length=length)
+    return dataclasses.replace(config, model=model, training=training)
 
 
 def _sections(config: Config) -> dict[str, object]:

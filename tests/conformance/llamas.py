@@ -78,23 +78,28 @@ def weight(case: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
     return noise + np.float32(name.endswith("norm.weight"))
 
 
-def llama(name: str) -> Any:
-    """transformers' model of a case, in evaluation mode."""
+def llama(name: str, **change: Any) -> Any:
+    """transformers' model of a case, in evaluation mode; `change` goes over its config."""
     import torch
     import transformers
 
-    made = transformers.LlamaForCausalLM(transformers.LlamaConfig(**config_of(name))).eval()
+    made = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(**{**config_of(name), **change})
+    ).eval()
     with torch.no_grad():
         for path, parameter in made.named_parameters():
             parameter.copy_(torch.from_numpy(weight(name, path, tuple(parameter.shape))))
     return made
 
 
-def save(name: str, folder: Path, dtype: str = "float32", **options: Any) -> None:
-    """The model of a case, saved by transformers in `dtype`."""
+def save(
+    name: str, folder: Path, dtype: str = "float32", limit: str = "1GB", **change: Any
+) -> None:
+    """The model of a case, saved by transformers in `dtype`, in files of at most `limit`."""
     import torch
 
-    llama(name).to(getattr(torch, dtype)).save_pretrained(folder, **options)
+    made = llama(name, **change).to(getattr(torch, dtype))
+    made.save_pretrained(folder, max_shard_size=limit)
 
 
 def loaded(folder: Path, dtype: str = "float32") -> Any:

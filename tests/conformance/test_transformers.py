@@ -49,7 +49,7 @@ def test_logits_of_half_width_weights(name, stored, tmp_path):
 
 
 def test_files_of_bounded_size(tmp_path):
-    llamas.save("tied", tmp_path, max_shard_size="20KB")
+    llamas.save("tied", tmp_path, limit="20KB")
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
     tokens = llamas.token_ids(1, 9)
     want = llamas.logits(llamas.loaded(tmp_path), tokens)
