@@ -28,6 +28,7 @@ from .whole import one_program
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
+GENERATOR = "threefry2x32"
 
 
 @dataclass(frozen=True)
@@ -106,17 +107,35 @@ register_dataclass(Key)
 # --- making keys ------------------------------------------------------------------------------
 
 
-def key(seed: Any) -> Key:
+def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Key:
     """A typed key from an integer; of Python integers the lowest 32 bits count.
 
-    Raises TypeError for seeds that are not scalar integers.
+    `impl`, or the `dtype` of a key, names the one generator there is, "threefry2x32". Raises
+    TypeError for seeds that are not scalar integers, ValueError for other generators.
     """
+    _check_generator("key", impl, dtype)
     return Key(_seeded(seed))
 
 
-def PRNGKey(seed: Any) -> Any:
+def PRNGKey(seed: Any, *, impl: Any = None) -> Any:
     """A raw key, u32[2], from an integer."""
+    _check_generator("PRNGKey", impl)
     return _seeded(seed)
+
+
+def key_impl(keys: Any) -> str:
+    """The name of the generator of keys."""
+    _data(keys)
+    return GENERATOR
+
+
+def _check_generator(name: str, impl: Any, dtype: Any = None) -> None:
+    if impl is not None and dtype is not None:
+        raise located(ValueError, f"Cannot specify both `impl` and `dtype` arguments to {name}")
+    if impl not in (None, GENERATOR) or dtype not in (None, KeyType()):
+        asked = dtype if impl is None else impl
+        text = f'unrecognized PRNG implementation "{asked}". Did you mean one of: "{GENERATOR}"?'
+        raise located(ValueError, text)
 
 
 def _seeded(seed: Any) -> Any:
@@ -153,9 +172,10 @@ def clone(key: Any) -> Any:
     return like(key, same)
 
 
-def wrap_key_data(data: Any) -> Key:
-    """Typed keys from u32[..., 2]."""
-    return Key(_data(data))
+def wrap_key_data(key_bits_array: Any, *, impl: Any = None, dtype: Any = None) -> Key:
+    """Typed keys from u32[..., 2]; for `impl` and `dtype` see `key`."""
+    _check_generator("wrap_key_data", impl, dtype)
+    return Key(_data(key_bits_array))
 
 
 def _data(keys: Any) -> Any:

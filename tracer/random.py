@@ -1,29 +1,33 @@
 """Random numbers, `from tracer import random`.
 
-Invariant: every sample is a pure function of a key and a shape, made by the steps JAX makes from
-the bits of its default generator: integers are equal, floats differ by the rounding of `log` and
-the like.
+Invariant: nothing is computed here; every function is a pure function of a key.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-
-from ir.dtypes import f32, finfo, i32
-
-from . import elementwise as ew
-from . import shaping
-from .array import aval_of, user_type
-from .bits import bits_of, from_bits, nextafter, shift_right
-from .counting import searchsorted
-from .creation import arange, as_shape
-from .errors import located
-from .indexing import picked as take
-from .operands import as_float, astype
+from .distributions import (
+    ball,
+    beta,
+    chisquare,
+    dirichlet,
+    double_sided_maxwell,
+    f,
+    gamma,
+    generalized_normal,
+    geometric,
+    loggamma,
+    lognormal,
+    maxwell,
+    multivariate_normal,
+    orthogonal,
+    pareto,
+    poisson,
+    rayleigh,
+    t,
+    triangular,
+    wald,
+    weibull_min,
+)
 from .prng import (
     Key,
     PRNGKey,
@@ -32,385 +36,71 @@ from .prng import (
     fold_in,
     key,
     key_data,
-    single,
+    key_impl,
     split,
-    split_data,
-    word_bits,
     wrap_key_data,
 )
-from .promotion import requested
-from .reductions import argmax, cumsum
-from .sorting import argsort, top_k
-from .special import erf, erf_inv, tan
-from .staging import SCALARS, bind, operand
-from .whole import one_program
-
-_MODES = (None, "low", "high")
-
-
-def _float_dtype(name: str, dtype: Any) -> Any:
-    kind = requested(dtype)
-    if not kind.is_float:
-        raise located(
-            ValueError, f"dtype argument to `{name}` must be a float dtype, got {kind.np.name}"
-        )
-    return kind
-
-
-def _shape(name: str, shape: Any, *params: Any) -> tuple[int, ...]:
-    """The result's shape; None means that of the parameters together."""
-    common = np.broadcast_shapes(*(np.shape(p) for p in params))
-    if shape is None:
-        return common
-    sizes = as_shape(shape)
-    if params and np.broadcast_shapes(sizes, common) != sizes:
-        raise located(
-            ValueError, f"{name}: parameters of shape {common} do not broadcast to shape {sizes}"
-        )
-    return sizes
-
-
-# --- uniform ----------------------------------------------------------------------------------
-
-
-def _unit(data: Any, shape: tuple[int, ...], kind: Any) -> Any:
-    """[0, 1) in steps of one mantissa bit."""
-    words = word_bits(data, shape)
-    if kind is not f32:  # the highest bits of the low byte or two
-        count = finfo(kind).nmant
-        steps = shift_right(words, (8 if count < 8 else 16) - count)
-        steps = ew.bitwise_and(steps, (1 << count) - 1)
-        return astype(ew.multiply(astype(steps, f32), 2.0**-count), kind)
-    mantissa = ew.bitwise_or(shift_right(words, 9), 0x3F800000)
-    return ew.subtract(from_bits(mantissa, f32), 1.0)
-
-
-def _uniform(data: Any, shape: tuple[int, ...], kind: Any, low: Any, high: Any) -> Any:
-    if isinstance(low, float) and isinstance(high, float):
-        if (low, high) == (0.0, 1.0):
-            return _unit(data, shape, kind)
-        low, high = (kind.np.type(v) for v in (low, high))
-        span = kind.np.type(high - low)
-    else:
-        low, high = (astype(v, kind) for v in (low, high))
-        span = ew.subtract(high, low)
-    return ew.maximum(low, ew.add(ew.multiply(_unit(data, shape, kind), span), low))
-
-
-@one_program
-def uniform(
-    key: Any, shape: Any = (), dtype: Any = f32, minval: Any = 0.0, maxval: Any = 1.0
-) -> Any:
-    """Numbers in [minval, maxval), each with the same probability."""
-    kind = _float_dtype("uniform", dtype)
-    low, high = (float(v) if isinstance(v, SCALARS) else v for v in (minval, maxval))
-    return _uniform(single(key, "uniform"), _shape("uniform", shape, low, high), kind, low, high)
-
-
-@one_program
-def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = i32) -> Any:
-    """Integers in [minval, maxval); minval where that is empty."""
-    kind = requested(dtype)
-    if not kind.is_integer:
-        raise located(TypeError, f"randint only accepts integer dtypes, got {kind.np.name}")
-    sizes = _shape("randint", shape, minval, maxval)
-    beyond = isinstance(maxval, (int, np.integer)) and int(maxval) > np.iinfo(kind.np).max
-    low, high = (_integer(v, kind) for v in (minval, maxval))
-    low, high = shaping.broadcast_arrays(low, high)
-    span = bits_of(ew.subtract(high, low))
-    span = ew.add(span, np.uint32(1)) if beyond else span
-    span = ew.where(ew.less_equal(high, low), np.uint32(1), span)
-    pair = split_data(single(key, "randint"), (2,))
-    upper, lower = word_bits(pair[0], sizes), word_bits(pair[1], sizes)
-    # 64 bits modulo span, from 32-bit words: 2**32 is congruent to (2**16 % span)**2.
-    factor = _rem(np.uint32(2**16), span)
-    factor = _rem(ew.multiply(factor, factor), span)
-    offset = ew.add(ew.multiply(_rem(upper, span), factor), _rem(lower, span))
-    return ew.add(low, from_bits(_rem(offset, span), kind))
-
-
-def _integer(v: Any, kind: Any) -> Any:
-    if isinstance(v, SCALARS):
-        limits = np.iinfo(kind.np)
-        return operand(np.full((), min(max(int(v), limits.min), limits.max), kind.np))
-    return astype(v, kind)
-
-
-def _rem(x: Any, span: Any) -> Any:
-    """x % span; x itself for a span of 2**32, which is written 0."""
-    x = shaping.broadcast_to(operand(x), np.broadcast_shapes(np.shape(x), aval_of(span).shape))
-    return ew.where(ew.equal(span, 0), x, ew.fmod(x, span))
-
-
-# --- continuous -------------------------------------------------------------------------------
-
-
-@one_program
-def normal(key: Any, shape: Any = (), dtype: Any = f32) -> Any:
-    """Standard normal numbers: the inverse distribution function of uniform ones."""
-    kind = _float_dtype("normal", dtype)
-    low = float(np.nextafter(kind.np.type(-1), kind.np.type(0)))
-    u = _uniform(single(key, "normal"), _shape("normal", shape), kind, low, 1.0)
-    return ew.multiply(erf_inv(u), math.sqrt(2))
-
-
-@one_program
-def truncated_normal(key: Any, lower: Any, upper: Any, shape: Any = None, dtype: Any = f32) -> Any:
-    """Standard normal numbers given that they lie between `lower` and `upper`, both excluded."""
-    kind = _float_dtype("truncated_normal", dtype)
-    sizes = _shape("truncated_normal", shape, lower, upper)
-    low, high = (astype(operand(v), kind) for v in (lower, upper))
-    a, b = (erf(ew.divide(v, math.sqrt(2))) for v in (low, high))
-    u = _uniform(single(key, "truncated_normal"), sizes, kind, a, b)
-    ends = [bind("stop_gradient", v) for v in (low, high)]
-    ends = ends if kind is not f32 else [_towards(ends[0], math.inf), _towards(ends[1], -math.inf)]
-    return ew.clip(ew.multiply(erf_inv(u), math.sqrt(2)), *ends)
-
-
-def _towards(x: Any, end: float) -> Any:
-    return nextafter(x, np.float32(end))
-
-
-@one_program
-def exponential(key: Any, shape: Any = (), dtype: Any = f32) -> Any:
-    """Numbers with density exp(-x), x >= 0."""
-    kind = _float_dtype("exponential", dtype)
-    u = _unit(single(key, "exponential"), _shape("exponential", shape), kind)
-    return ew.negative(ew.log1p(ew.negative(u)))
-
-
-@one_program
-def gumbel(key: Any, shape: Any = (), dtype: Any = f32, mode: str | None = None) -> Any:
-    """Numbers of the standard Gumbel distribution; "high" has the finer upper tail."""
-    kind = _float_dtype("gumbel", dtype)
-    return _gumbel(single(key, "gumbel"), _shape("gumbel", shape), kind, mode)
-
-
-def _gumbel(data: Any, shape: tuple[int, ...], kind: Any, mode: str | None) -> Any:
-    _check_mode("gumbel", mode)
-    tiny = float(finfo(kind).tiny)
-    if mode == "high":
-        pair = _unit(data, (2, *shape), kind)
-        steps = 2.0 ** -finfo(kind).nmant
-        fine = ew.add(pair[0], ew.add(ew.multiply(pair[1], steps), tiny))
-        x = ew.where(ew.greater_equal(pair[0], 0.5), pair[0], fine)
-        return ew.negative(ew.log(ew.negative(ew.log1p(ew.negative(x)))))
-    u = _uniform(data, shape, kind, tiny, 1.0)
-    return ew.negative(ew.log(ew.negative(ew.log(u))))
-
-
-def _check_mode(name: str, mode: str | None) -> None:
-    if mode not in _MODES:
-        raise located(ValueError, f"{name} has the modes None, 'low' and 'high', got {mode!r}")
-
-
-# --- discrete ---------------------------------------------------------------------------------
-
-
-@one_program
-def bernoulli(key: Any, p: Any = 0.5, shape: Any = None, mode: str | None = None) -> Any:
-    """bool: true with probability `p`, a float; "high" resolves small p finer."""
-    _check_mode("bernoulli", mode)
-    p = operand(p)
-    kind = aval_of(p).dtype
-    if not kind.is_float:
-        raise located(
-            TypeError,
-            f"bernoulli probability `p` must have a floating dtype, got {user_type(aval_of(p))}",
-        )
-    sizes, data = _shape("bernoulli", shape, p), single(key, "bernoulli")
-    if mode != "high":
-        return ew.less(_unit(data, sizes, kind), p)
-    pair = _unit(data, (2, *sizes), kind)
-    return ew.less(ew.multiply(pair[1], 2.0 ** -finfo(kind).nmant), ew.subtract(p, pair[0]))
-
-
-@one_program
-def categorical(
-    key: Any,
-    logits: Any,
-    axis: int = -1,
-    shape: Any = None,
-    replace: bool = True,
-    mode: str | None = None,
-) -> Any:
-    """int32 indices along `axis`, with probabilities softmax(logits).
-
-    `shape` ends in that of `logits` without `axis`. Without replacement the samples along its
-    leading axes differ. Raises ValueError if there are too few categories for that.
-    """
-    logits = as_float(logits)
-    old = aval_of(logits).shape
-    at = shaping.canonical_axis(axis, len(old))
-    batch = old[:at] + old[at + 1 :]
-    sizes = _shape("categorical", shape, *([] if shape is None else [np.empty(batch, np.bool_)]))
-    sizes = batch if shape is None else sizes
-    lead, data = sizes[: len(sizes) - len(batch)], single(key, "categorical")
-    kind = aval_of(logits).dtype
-    if replace:
-        full = list(sizes[len(lead) :])
-        full.insert(at, old[at])
-        noise = _gumbel(data, (*lead, *full), kind, mode)
-        return argmax(ew.add(noise, logits), axis=at - len(old))
-    count = math.prod(lead)
-    if count > old[at]:
-        raise located(
-            ValueError,
-            f"Number of samples without replacement ({count}) cannot exceed number of "
-            f"categories ({old[at]}).",
-        )
-    scores = shaping.moveaxis(ew.add(logits, _gumbel(data, old, kind, mode)), at, -1)
-    return shaping.reshape(shaping.moveaxis(top_k(scores, count)[1], -1, 0), sizes)
-
-
-# --- of arrays --------------------------------------------------------------------------------
-
-
-@one_program
-def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> Any:
-    """`x` (an array, or an int for arange) in random order along `axis`.
-
-    `independent` orders each line along the axis by itself; otherwise whole slices move.
-    """
-    data = single(key, "permutation")
-    if isinstance(x, (int, np.integer)):
-        return _shuffled(data, arange(int(x)), 0)
-    x = operand(x, "permutation")
-    if not aval_of(x).ndim:
-        raise located(TypeError, "x must be an integer or at least 1-dimensional")
-    at = shaping.canonical_axis(axis, aval_of(x).ndim)
-    if independent or aval_of(x).ndim == 1:
-        return _shuffled(data, x, at)
-    return take(x, _shuffled(data, arange(aval_of(x).shape[at]), 0), at)
-
-
-def _shuffled(data: Any, x: Any, axis: int) -> Any:
-    """Sort by random words, as often as it takes to make equal words harmless."""
-    from .indexing import along as take_along_axis
-
-    size = aval_of(x).size
-    rounds = math.ceil(3 * math.log(max(1, size)) / math.log(2**32 - 1))
-    for _ in range(rounds):
-        pair = split_data(data, (2,))
-        data = pair[0]
-        words = word_bits(pair[1], aval_of(x).shape)
-        x = take_along_axis(x, argsort(words, axis), axis)
-    return x
-
-
-@one_program
-def choice(
-    key: Any,
-    a: Any,
-    shape: Sequence[int] = (),
-    replace: bool = True,
-    p: Any = None,
-    axis: int = 0,
-    mode: str | None = None,
-) -> Any:
-    """Elements of `a` along `axis` (of arange(a) for an int), with probabilities `p` or equal ones.
-
-    Raises ValueError for more draws without replacement than there are elements.
-    """
-    data, sizes = single(key, "choice"), as_shape(shape)
-    whole = isinstance(a, (int, np.integer))
-    line = None if whole else operand(a, "choice")
-    at = 0 if whole else shaping.canonical_axis(axis, aval_of(line).ndim)
-    n, draws = int(a) if whole else aval_of(line).shape[at], math.prod(sizes)
-    if draws and n <= 0:
-        raise located(ValueError, "a must be greater than 0 unless no samples are taken")
-    if not replace and draws > n:
-        raise located(
-            ValueError,
-            f"Cannot take a larger sample (size {draws}) than population (size {n}) "
-            "when 'replace=False'",
-        )
-    if p is None and not replace and not whole:
-        mixed = permutation(data, line, at)
-        out = shaping.slice_axis(mixed, at, 0, draws)
-    else:
-        places = _drawn(data, n, sizes, replace, p, mode)
-        out = places if whole else take(line, places, at)
-    rest = () if whole else aval_of(line).shape
-    return shaping.reshape(out, (*rest[:at], *sizes, *rest[at + 1 :]))
-
-
-def _drawn(data: Any, n: int, shape: tuple, replace: bool, p: Any, mode: str | None) -> Any:
-    """int32 positions among n."""
-    draws = math.prod(shape)
-    if p is None and replace:
-        return randint(data, shape, 0, n)
-    if p is None:
-        return shaping.slice_axis(permutation(data, n), 0, 0, draws)
-    p = as_float(p)
-    if aval_of(p).shape != (n,):
-        raise located(
-            ValueError,
-            "p must be None or a 1D vector with the same size as a.shape[axis]. "
-            f"p has shape {aval_of(p).shape} and a.shape[axis] is {n}.",
-        )
-    if replace:
-        total = cumsum(p)
-        part = ew.subtract(1.0, _unit(data, shape, aval_of(p).dtype))
-        return searchsorted(total, ew.multiply(total[-1], part))
-    return top_k(ew.add(_gumbel(data, (n,), aval_of(p).dtype, mode), ew.log(p)), draws)[1]
-
-
-@one_program
-def rademacher(key: Any, shape: Any = (), dtype: Any = i32) -> Any:
-    """-1 or 1, each with probability 1/2."""
-    heads = bernoulli(key, 0.5, _shape("rademacher", shape))
-    return astype(ew.where(heads, 1, -1), requested(dtype))
-
-
-@one_program
-def laplace(key: Any, shape: Any = (), dtype: Any = f32) -> Any:
-    """Numbers with density exp(-|x|) / 2."""
-    kind = _float_dtype("laplace", dtype)
-    low = -1.0 + float(finfo(kind).epsneg)
-    u = _uniform(single(key, "laplace"), _shape("laplace", shape), kind, low, 1.0)
-    return ew.multiply(ew.sign(u), ew.log1p(ew.negative(ew.abs(u))))
-
-
-@one_program
-def cauchy(key: Any, shape: Any = (), dtype: Any = f32) -> Any:
-    """Numbers of density 1 / (pi (1 + x**2)): the tangent of a uniform angle."""
-    kind = _float_dtype("cauchy", dtype)
-    u = _uniform(single(key, "cauchy"), _shape("cauchy", shape), kind, float(finfo(kind).eps), 1.0)
-    return tan(ew.multiply(np.pi, ew.subtract(u, 0.5)))
-
-
-@one_program
-def logistic(key: Any, shape: Any = (), dtype: Any = f32) -> Any:
-    """Numbers whose distribution function is the sigmoid."""
-    kind = _float_dtype("logistic", dtype)
-    tiny = float(finfo(kind).tiny)
-    u = _uniform(single(key, "logistic"), _shape("logistic", shape), kind, tiny, 1.0)
-    return ew.subtract(ew.log(u), ew.log1p(ew.negative(u)))
-
+from .sampling import (
+    bernoulli,
+    categorical,
+    cauchy,
+    choice,
+    exponential,
+    gumbel,
+    laplace,
+    logistic,
+    normal,
+    permutation,
+    rademacher,
+    randint,
+    truncated_normal,
+    uniform,
+)
 
 __all__ = [
     "Key",
     "PRNGKey",
+    "ball",
     "bernoulli",
+    "beta",
     "bits",
     "categorical",
     "cauchy",
+    "chisquare",
     "choice",
     "clone",
+    "dirichlet",
+    "double_sided_maxwell",
     "exponential",
+    "f",
     "fold_in",
+    "gamma",
+    "generalized_normal",
+    "geometric",
     "gumbel",
     "key",
     "key_data",
+    "key_impl",
     "laplace",
+    "loggamma",
     "logistic",
+    "lognormal",
+    "maxwell",
+    "multivariate_normal",
     "normal",
+    "orthogonal",
+    "pareto",
     "permutation",
+    "poisson",
     "rademacher",
     "randint",
+    "rayleigh",
     "split",
+    "t",
+    "triangular",
     "truncated_normal",
     "uniform",
+    "wald",
+    "weibull_min",
     "wrap_key_data",
 ]

@@ -15,7 +15,6 @@ XLA = "an interface to XLA"
 MUTABLE = "arrays are immutable; use .at"
 SPECIAL = "special functions outside of neural networks"
 PYTHON = "numpy itself does this on the host"
-EFFORTS = "distributions outside of neural networks"
 
 # (why, names) by module. Names are separated by blanks.
 NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
@@ -68,13 +67,9 @@ NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
         ("8-bit floats", "get_scaled_dot_general_config scaled_dot_general scaled_matmul"),
     ],
     "jax.random": [
-        (EFFORTS, "ball beta binomial chisquare dirichlet double_sided_maxwell f gamma "
-                  "generalized_normal geometric loggamma maxwell multinomial "
-                  "multivariate_normal pareto poisson rayleigh t triangular wald weibull_min"),
-        (LAPACK, "orthogonal"),
+        ("a loop of rejections in a loop over trials", "binomial multinomial"),
         (XLA, "key_dtype"),
     ],
-    "jax.nn.initializers": [(LAPACK, "orthogonal delta_orthogonal")],
     "jax.sharding": [
         (XLA, "AbstractDevice AbstractMesh ManualAxisType auto_axes explicit_axes "
               "get_abstract_mesh use_abstract_mesh make_single_device_sharding "

@@ -31,7 +31,6 @@ DECISIONS: tuple[tuple[str, str], ...] = (
     ),
     (r"missing: (make_mesh|sharding|shard_map|NamedSharding|P\b|devices)", "one device: no mesh"),
     (r"missing: .*(lgamma|digamma|gamma|bessel|zeta|betainc)", SPECIAL),
-    (r"missing: random\.", "distributions outside of neural networks"),
     (r"missing: linalg\.", "needs singular values or eigenvalues"),
     (r"^(missing|argument): ", NOT_YET),
     (r"^(error type|message): ", DEFECT["text"]),

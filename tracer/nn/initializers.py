@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ir.dtypes import f32
 
-from .. import creation, random
+from .. import creation, random, shaping
 from .. import elementwise as ew
 from ..errors import located
 from ..operands import astype
@@ -165,9 +165,48 @@ he_normal = kaiming_normal = _named(
     2.0, "fan_in", "truncated_normal", "Truncated normal, 2 / inputs."
 )
 
+
+def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = f32) -> Initializer:
+    """Uniform among the matrices with orthonormal columns, or rows where there are fewer.
+
+    The columns lie along `column_axis`, all other axes make a row (Saxe et al., 2014).
+    """
+
+    def init(key: Any, shape: Sequence[int], dtype: Any = dtype) -> Any:
+        if len(shape) < 2:
+            raise located(ValueError, "orthogonal initializer requires at least a 2D shape")
+        if 0 in shape:
+            return creation.zeros(shape, dtype)
+        columns, others = shape[column_axis], list(shape)
+        del others[column_axis]
+        made = random.orthogonal(key, math.prod(others), (), dtype, columns)
+        made = shaping.moveaxis(shaping.reshape(made, (*others, columns)), -1, column_axis)
+        return ew.multiply(made, astype(operand(scale), requested(dtype)))
+
+    return init
+
+
+def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = f32) -> Initializer:
+    """A convolution kernel [*places, inputs, outputs] that is 0 but in the middle, where it is
+    `orthogonal` (Xiao et al., 2018)."""
+
+    def init(key: Any, shape: Sequence[int], dtype: Any = dtype) -> Any:
+        if len(shape) not in (3, 4, 5):
+            raise located(ValueError, "Delta orthogonal initializer requires a 3D, 4D or 5D shape.")
+        if shape[-1] < shape[-2]:
+            raise located(ValueError, "`fan_in` must be less or equal than `fan_out`.")
+        made = orthogonal(scale, column_axis, dtype)(key, shape[-2:])
+        around = [((n - 1) // 2, n // 2) for n in shape[:-2]]
+        full = shaping.expand_dims(made, tuple(range(len(around))))
+        return shaping.pad(full, (*around, (0, 0), (0, 0)))
+
+    return init
+
+
 __all__ = [
     "Initializer",
     "constant",
+    "delta_orthogonal",
     "glorot_normal",
     "glorot_uniform",
     "he_normal",
@@ -178,6 +217,7 @@ __all__ = [
     "lecun_uniform",
     "normal",
     "ones",
+    "orthogonal",
     "truncated_normal",
     "uniform",
     "variance_scaling",
