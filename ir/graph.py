@@ -158,6 +158,9 @@ class Eqn(_Open):
         eqn.__class__ = cls
         return eqn
 
+    def __reduce__(self):
+        return Eqn, (self.prim, self.ins, self.outs, self.params, self.src, self.scope)
+
     @property
     def out(self) -> Var:
         return self.outs[0]

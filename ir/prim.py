@@ -119,6 +119,14 @@ class Primitive:
     def __repr__(self) -> str:
         return self.name
 
+    def __reduce__(self):  # copies and pickles stay the one instance
+        return named, (self.name,)
+
+
+def named(name: str) -> Primitive:
+    """The primitive of a name."""
+    return PRIMITIVES[name]
+
 
 def register(cls: type[Primitive]) -> Primitive:
     """Class decorator: instantiate the primitive and enter it in `PRIMITIVES`."""

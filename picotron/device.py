@@ -5,7 +5,9 @@ Invariant: importing this module touches no device; the runtime is reached on th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from picotron.errors import ConfigError
 
 if TYPE_CHECKING:
     from codegen.program import Program
@@ -62,6 +64,16 @@ def check_fits(program: Program) -> None:
 
     device = runtime.default_device()
     check_memory(program, device.limits, free_ram() if device.info.software else None)
+
+
+def program_of(graph: Any, profile: str) -> Program:
+    """The program of a graph for a profile by name, compiled or found in the cache."""
+    from codegen.profile import PROFILES
+    from runtime.programs import program_of
+
+    if profile not in PROFILES:
+        raise ConfigError(f"there is no profile {profile!r}; use one of {', '.join(PROFILES)}")
+    return program_of(graph, PROFILES[profile], (), "train_step")
 
 
 def device_errors() -> tuple[type[BaseException], ...]:

@@ -28,6 +28,7 @@ from rich.table import Table
 
 from codegen.profile import LAVAPIPE, WEBGPU_DEFAULT
 from runtime import lavapipe, mesa
+from runtime.store import default_store
 
 if TYPE_CHECKING:
     from runtime.device import AdapterInfo
@@ -154,6 +155,7 @@ def check_host() -> list[Check]:
         _check_python(sys.version_info[:3]),
         _check_packages(_requirements(), metadata.version),
         _check_writable(cache),
+        _check_programs(),
         _check_disk(Path.cwd()),
     ]
 
@@ -200,6 +202,24 @@ def _check_writable(folder: Path) -> Check:
     except OSError as error:
         found = f"{folder}: {error.strerror or error}"
         return Check("cache folder", FAIL, found, "set XDG_CACHE_HOME to a folder you may write to")
+
+
+def _check_programs() -> Check:
+    store = default_store()
+    if store is None:
+        return Check("compiled programs", OK, "not kept (PICOTRON_CACHE=off)")
+    entries = store.entries()
+    size = sum(nbytes for _, nbytes, _ in entries) / 2**20
+    found = f"{len(entries)} entries, {size:.1f} of {store.limit >> 20} MiB, in {store.folder}"
+    return Check("compiled programs", OK, f"{found}; `picotron doctor --clear-cache` drops them")
+
+
+def clear_programs() -> str:
+    """Empty the cache of compiled programs; says what was there."""
+    store = default_store()
+    if store is None:
+        return "nothing is kept: PICOTRON_CACHE is off"
+    return f"dropped {store.clear()} entries in {store.folder}"
 
 
 def _check_disk(folder: Path) -> Check:

@@ -27,6 +27,7 @@ from picotron.step import State, initial_state, make_train_step, skipping
 from picotron.validate import raise_problems
 from tracer import ShapeDtypeStruct, eval_shape, jit, tree
 from tracer import numpy as jnp
+from tracer.kept import determined
 
 AUTO = "auto"  # as load_path: wherever an earlier run of the same name got to
 
@@ -138,7 +139,8 @@ def train_step_of(config: Config) -> Any:
         policy=policy_of(training.precision),
         ema_decay=training.ema_decay,
     )
-    return jit(skipping(step) if training.nan_policy == "skip" else step, donate_argnums=(0,))
+    step = skipping(step) if training.nan_policy == "skip" else step
+    return jit(determined(step, config), donate_argnums=(0,))
 
 
 def compile_step(config: Config) -> str:

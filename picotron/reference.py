@@ -19,6 +19,8 @@ from picotron.config import ModelConfig
 from picotron.model import Params, parameter_shapes, unflatten
 from picotron.sharding import Layout
 from picotron.step import make_train_step
+from tracer import ShapeDtypeStruct
+from tracer.kept import determined
 
 LEARNING_RATE, BETA1, BETA2, EPSILON, WEIGHT_DECAY = 1e-3, 0.9, 0.95, 1e-8, 0.1
 EMBEDDING_DEVIATION = 0.02
@@ -69,11 +71,24 @@ def train_step(
     moments = {"count": np.zeros((), np.int32), "mu": unflatten(zeros), "nu": unflatten(zeros)}
     given = {"params": params, "optimizer": moments}, batch(shapes)
     if mesh is None:
-        return make_train_step(shapes.model, optimizer()), given
+        return _step(shapes), given
     layout = Layout(mesh, **cuts)
     layout.check(shapes.model, shapes.B, shapes.S)
     step = make_train_step(shapes.model, optimizer(), layout=layout)
     return layout.jitted(step, shapes.model), given
+
+
+def abstract_step(shapes: Shapes) -> tuple[Callable[..., Any], tuple[Any, Any]]:
+    """The pure step and the types of its arguments, for shapes whose weights would be large."""
+    types = {path: ShapeDtypeStruct(s, np.float32) for path, s in _shapes(shapes).items()}
+    params, count = unflatten(types), ShapeDtypeStruct((), np.int32)
+    tokens = ShapeDtypeStruct((1, shapes.B, shapes.S), np.int32)
+    state = {"params": params, "optimizer": {"count": count, "mu": params, "nu": params}}
+    return _step(shapes), (state, {"inputs": tokens, "targets": tokens})
+
+
+def _step(shapes: Shapes) -> Callable[..., Any]:
+    return determined(make_train_step(shapes.model, optimizer()), "reference", shapes)
 
 
 def optimizer() -> optim.GradientTransformation:

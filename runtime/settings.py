@@ -12,14 +12,17 @@ from functools import cache
 
 @dataclass(frozen=True)
 class Settings:
-    """PICOTRON_ADAPTER: index or part of a name; PICO_CHECK=1: checked shaders, checked calls."""
+    """PICOTRON_ADAPTER: index or part of a name; PICO_CHECK=1: checked shaders, checked calls;
+    PICOTRON_CACHE: the folder of compiled programs, or `off`."""
 
     adapter: str | None
     check: bool
+    cache: str | None = None
 
 
 @cache
 def settings() -> Settings:
     """The process's settings, read at the first call."""
     check = os.environ.get("PICO_CHECK", "") not in ("", "0")
-    return Settings(os.environ.get("PICOTRON_ADAPTER") or None, check)
+    adapter, cache = (os.environ.get(f"PICOTRON_{n}") or None for n in ("ADAPTER", "CACHE"))
+    return Settings(adapter, check, cache)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 FEW_PROGRAMS = 12
+os.environ.setdefault("PICOTRON_CACHE", "off")  # what a test compiles is not for other processes
 
 
 def pytest_addoption(parser):

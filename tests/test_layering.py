@@ -22,7 +22,7 @@ PACKAGES = ("ir", "codegen", "runtime", "tracer", "picotron")
 ALLOWED = {
     "ir": {"numpy", "ml_dtypes"},
     "codegen": {"ir", "numpy", "jinja2"},
-    "runtime": {"ir", "codegen", "numpy", "wgpu", "mpi4py"},
+    "runtime": {"ir", "codegen", "numpy", "wgpu", "platformdirs", "mpi4py"},
     "tracer": {"ir", "numpy", "optree", "runtime", "codegen"},
     "picotron": {"tracer", "runtime", "codegen", "numpy", "safetensors", "tyro", "rich"}
     | {"matplotlib", "platformdirs", "ml_dtypes", "tensorboard", "wandb"}

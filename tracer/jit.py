@@ -19,7 +19,7 @@ from ir.build import current
 from ir.dtypes import bool_
 from ir.graph import Aval, Graph, Lit, Var
 
-from . import settings, tree
+from . import kept, settings, tree
 from .array import Array
 from .calls import Signature, checked_avals, hints, plain_aval
 from .compiled import Compiled, as_stored, plan_results
@@ -48,13 +48,11 @@ class DeviceExecutable:
     def __init__(
         self, graph: Graph, donate: Sequence[tuple[int, int]], name: str, budget: int = 0
     ) -> None:
-        from codegen.compile import compile_graph
         from runtime import Executable, default_device
+        from runtime.programs import program_of
 
         self.device = default_device()
-        self.program = compile_graph(
-            graph, self.device.profile, donate=tuple(donate), name=name, memory_budget=budget
-        )
+        self.program = program_of(graph, self.device.profile, donate, name, budget)
         self._inner = Executable(self.device, self.program)
         self.run, self.profile = self._inner.run, self._inner.profile
         self._bools = [i for i, aval in enumerate(graph.in_avals) if aval.dtype is bool_]
@@ -165,6 +163,23 @@ def compiled(
     return Compiled(
         traced, plan, executable_for(plan.graph, pairs, name, why, budget), donated, name
     )
+
+
+def kept_or(anew: Callable[[], Traced], fun: Callable, signature: Signature) -> Traced:
+    """The trace of a function, of an earlier process if it says what determines it."""
+    if not hasattr(fun, "determined_by"):
+        return anew()
+    from runtime.programs import source_digest
+    from runtime.store import default_store
+
+    store = default_store()
+    key = kept.key_of(fun, signature, source_digest(*kept.PACKAGES)) if store else None
+    found = kept.load(store, key) if key else None
+    if found is None:
+        found = anew()
+        if key:
+            kept.save(store, key, found)
+    return found
 
 
 def adapter_name() -> str:
@@ -289,7 +304,11 @@ class Jitted:
             return self._fun(*args, **kwargs)
 
         names = hints(self._roles, signature.in_tree)
-        traced = trace(body, signature.avals, names, Origin(self._fun, "jit"))
+        traced = kept_or(
+            lambda: trace(body, signature.avals, names, Origin(self._fun, "jit")),
+            self._fun,
+            signature,
+        )
         self.placement.check(signature, traced, names)
         return traced
 

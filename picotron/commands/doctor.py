@@ -15,10 +15,15 @@ class Doctor:
     """Unpack the newest software driver of Debian's backports beside the system's, if it computes
     what numpy does. Mesa 25 runs kernels about twice as fast as Mesa 22 and compiles each, once,
     more than ten times as long."""
+    clear_cache: bool = False
+    """Forget compiled programs; the next run compiles its step again."""
     adapter: str | None = None
     """Judge this adapter instead of the one that would be chosen."""
 
     def run(self) -> int:
         from picotron import doctor
 
+        if self.clear_cache:
+            print(doctor.clear_programs())
+            return 0
         return doctor.run(self.fix, self.adapter, self.newer_driver)
