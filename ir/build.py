@@ -145,6 +145,16 @@ def building(builder: Builder | None = None) -> Iterator[Builder]:
         stack.pop()
 
 
+@contextmanager
+def suspended() -> Iterator[None]:
+    """No graph is open for the extent of a `with` block."""
+    saved, _local.stack = _local.stack, []
+    try:
+        yield
+    finally:
+        _local.stack = saved
+
+
 class attributed:
     """Context: equations emitted inside are attributed to `src` and `scope`, not to the caller."""
 

@@ -5,6 +5,8 @@ Invariant: runs without JAX; the suites that judge values are run apart (`tests/
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from .conformance import features, notes, programs, reasons, results
@@ -54,6 +56,7 @@ def test_every_program_that_is_recorded_exists():
     existing = {p.name for p in programs.everything()}
     recorded = results.load()["import swap"]["program"]
     assert recorded["run"] == len(existing) >= 150
+    assert recorded["modules"] == Counter(map(results.module_of, existing))
     assert set(recorded["failures"]) <= existing == set(features.uses())
 
 

@@ -5,20 +5,21 @@ Invariant: nothing here computes anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import wraps
 from typing import Any
 
 import numpy as np
 
-from ir.build import current
+from ir.build import current, suspended
 from ir.graph import Graph
 
 from . import tree
 from .array import Array, Tracer
 from .callbacks import effects_barrier
 from .calls import ShapeDtypeStruct, checked_avals, hints
+from .collectives import bound
 from .config import checked_device
 from .errors import Origin
 from .jit import wait
@@ -65,17 +66,34 @@ def closed(fun: Callable) -> Callable[..., Traced]:
     return wrapper
 
 
+@contextmanager
+def ensure_compile_time_eval() -> Iterator[None]:
+    """While a function is traced: operations inside run at once, on arrays whose values are known.
+
+    Values of the trace cannot be used inside.
+    """
+    with suspended():
+        yield
+
+
 def make_jaxpr(
-    fun: Callable, static_argnums: Nums = None, return_shape: bool = False
+    fun: Callable,
+    static_argnums: Nums = None,
+    axis_env: Sequence[tuple[str, int]] | None = None,
+    return_shape: bool = False,
 ) -> Callable[..., Any]:
     """`graph_of` under JAX's name; the IR takes the place of a jaxpr.
 
-    With `return_shape`, the result is a pair of the graph and what `eval_shape` gives.
+    `axis_env`, pairs of a name and a size, says which axes collectives may name. With
+    `return_shape`, the result is a pair of the graph and what `eval_shape` gives.
     """
 
     @wraps(fun, updated=())
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        traced = _traced(fun, args, kwargs, static_argnums)
+        with ExitStack() as axes:
+            for name, size in axis_env or ():
+                axes.enter_context(bound(name, size))
+            traced = _traced(fun, args, kwargs, static_argnums)
         return (traced.graph, _types(traced)) if return_shape else traced.graph
 
     return wrapper
@@ -135,11 +153,11 @@ def device_get(x: Any) -> Any:
     return tree.map(np.asarray, x)
 
 
-def device_put(x: Any, device: Any = None) -> Any:
+def device_put(x: Any, device: Any = None, *, src: Any = None) -> Any:
     """A pytree's leaves as our arrays; they are uploaded at their first use.
 
-    `device` is the one there is, or shardings as a tree prefix of x, which must fit. Raises
-    ValueError.
+    `device` is the one there is, or shardings as a tree prefix of x, which must fit; arrays know
+    where they come from, whatever `src` says. Raises ValueError.
     """
     if isinstance(device, (NamedSharding, PartitionSpec, dict, list, tuple)):
         x = with_sharding_constraint(x, device)

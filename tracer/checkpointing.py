@@ -15,7 +15,7 @@ from ir.build import current
 from . import tree
 from .array import Tracer, type_of
 from .errors import located
-from .roles import Nums, roles
+from .roles import Names, Nums, roles
 from .sharding import of_name
 from .staging import bind, marked, operand, trace
 
@@ -24,7 +24,7 @@ from .staging import bind, marked, operand, trace
 class Policy:
     """Which values of a checkpointed function are kept for its backward pass."""
 
-    words: tuple[str, ...]
+    words: tuple[Any, ...]
 
 
 class checkpoint_policies:
@@ -35,6 +35,11 @@ class checkpoint_policies:
     dots_saveable = checkpoint_dots = Policy(("dots",))
     dots_with_no_batch_dims_saveable = Policy(("unbatched dots",))
     checkpoint_dots_with_no_batch_dims = dots_with_no_batch_dims_saveable
+
+    @staticmethod
+    def save_from_both_policies(policy_1: Policy, policy_2: Policy) -> Policy:
+        """Keep what either policy keeps."""
+        return Policy(("either", policy_1.words, policy_2.words))
 
     @staticmethod
     def save_only_these_names(*names: str) -> Policy:
@@ -58,6 +63,7 @@ def checkpoint(
     prevent_cse: bool = True,
     policy: Policy | None = None,
     static_argnums: Nums = None,
+    static_argnames: Names = None,
 ) -> Any:
     """`fun`, whose backward pass keeps its arguments and computes the rest again.
 
@@ -67,7 +73,7 @@ def checkpoint(
     """
     if fun is None:
         options = {"prevent_cse": prevent_cse, "policy": policy, "static_argnums": static_argnums}
-        return lambda f: checkpoint(f, **options)
+        return lambda f: checkpoint(f, static_argnames=static_argnames, **options)
     policy = checkpoint_policies.nothing_saveable if policy is None else policy
     if not isinstance(policy, Policy):
         names = [n for n in vars(checkpoint_policies) if not n.startswith("_")]
@@ -75,7 +81,7 @@ def checkpoint(
             TypeError,
             f"checkpoint got policy={policy!r}; use one of checkpoint_policies: {', '.join(names)}",
         )
-    of = roles(fun, static_argnums, None, None, None)
+    of = roles(fun, static_argnums, static_argnames, None, None)
 
     @wraps(fun, updated=())
     def wrapper(*args: Any, **kwargs: Any) -> Any:

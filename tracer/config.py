@@ -122,8 +122,12 @@ def devices(backend: str | None = None) -> list[Device]:
     return [Device(i, "webgpu", adapter_name()) for i in numbers]
 
 
-def local_devices(process_index: int | None = None, backend: str | None = None) -> list[Device]:
-    """`devices`: there is one process. Raises ValueError for another one."""
+def local_devices(
+    process_index: int | None = None, backend: str | None = None, host_id: int | None = None
+) -> list[Device]:
+    """`devices`: there is one process, which `host_id` names as well. Raises ValueError for
+    another one."""
+    process_index = host_id if process_index is None else process_index
     if process_index not in (None, 0):
         raise located(ValueError, f"Unknown process_index {process_index}: there is one process")
     return devices(backend)

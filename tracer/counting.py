@@ -30,12 +30,20 @@ from .whole import one_program
 # --- searching --------------------------------------------------------------------------------
 
 
+_METHODS = ("scan", "scan_unrolled", "sort", "compare_all", "default")
+
+
 @one_program
-def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
+def searchsorted(
+    a: Any, v: Any, side: str = "left", sorter: Any = None, *, method: str = "scan"
+) -> Any:
     """int32 places where `v` enter the ordered vector `a` without disturbing its order.
 
-    "left": before equal elements, "right": behind them. log2(n) steps, each a gather.
+    "left": before equal elements, "right": behind them. log2(n) steps, each a gather, by whichever
+    of JAX's methods.
     """
+    if method not in _METHODS:
+        raise located(ValueError, f"method={method!r}; expected one of {', '.join(_METHODS)}")
     a, v = same_dtype("searchsorted", operand(a), v)
     if side not in ("left", "right"):
         raise located(ValueError, f"side is 'left' or 'right', got {side!r}")
@@ -58,8 +66,9 @@ def search(keys: Any, wanted: Any, side: str) -> Any:
     return place
 
 
-def digitize(x: Any, bins: Any, right: bool = False) -> Any:
-    """The bin of each element, among bins in rising or falling order.
+def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = None) -> Any:
+    """The bin of each element, among bins in rising or falling order; for `method` see
+    `searchsorted`.
 
     bins[i-1] <= x < bins[i], or < and <= if `right`; the other way round for falling bins.
     """
@@ -67,8 +76,9 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     if not aval_of(bins).shape[0]:
         return filled(0, i32, aval_of(x).shape)
     side = "left" if right else "right"
-    rising = searchsorted(bins, x, side)
-    falling = aval_of(bins).shape[0] - searchsorted(shaping.flip(bins), x, side)
+    method = "scan" if method is None else method
+    rising = searchsorted(bins, x, side, method=method)
+    falling = aval_of(bins).shape[0] - searchsorted(shaping.flip(bins), x, side, method=method)
     return ew.where(ew.greater_equal(bins[-1], bins[0]), rising, falling)
 
 

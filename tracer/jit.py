@@ -397,6 +397,8 @@ def jit(
     donate_argnames: Names = None,
     in_shardings: Any = None,
     out_shardings: Any = None,
+    keep_unused: bool = False,
+    inline: bool = False,
     memory_budget: int | None = None,
 ) -> Any:
     """Compile `fun`, a pure function of pytrees of arrays; usable as a decorator.
@@ -405,9 +407,10 @@ def jit(
     arguments (hashable settings). Donated arguments give their memory to results of equal type and
     are deleted. Inside another trace the function is simply inlined. `in_shardings` of the
     positional arguments and `out_shardings` of the result, tree prefixes of them, say where on a
-    mesh they lie; `lower(...).sharded()` is then the program of one device. Under a
-    `memory_budget`, bytes on the device, a backward pass computes the cheapest values again instead
-    of keeping them, until all buffers of the program fit; ValueError if they cannot.
+    mesh they lie; `lower(...).sharded()` is then the program of one device. Arguments that are not
+    used stay arguments, and inner functions are always inlined, whatever `keep_unused` and `inline`
+    say. Under a `memory_budget`, bytes on the device, a backward pass computes the cheapest values
+    again instead of keeping them, until all buffers of the program fit; ValueError if they cannot.
     """
     options = (static_argnums, static_argnames, donate_argnums, donate_argnames)
     placement = Placement(in_shardings, out_shardings)

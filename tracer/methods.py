@@ -160,6 +160,7 @@ class Methods:
 
     all, any = _method("all"), _method("any")
     argmax, argmin = _method("argmax"), _method("argmin")
+    argpartition = _method("argpartition")
     argsort = _method("argsort")
     astype = _method("astype")
     choose = _method("choose")

@@ -7,6 +7,7 @@ differentiable.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -54,20 +55,69 @@ def reordered(x: Any, order: Any, distinct: bool = True) -> Any:
 
 
 @one_program
-def sort(x: Any, axis: int | None = -1, stable: bool = True, descending: bool = False) -> Any:
+def sort(
+    x: Any,
+    axis: int | None = -1,
+    stable: bool = True,
+    descending: bool = False,
+    kind: None = None,
+) -> Any:
     """`x` in order along `axis` (None: flattened); NaN counts as the largest.
 
-    Always stable. The gradient follows each value to where it came from.
+    Always stable; there is one `kind`. The gradient follows each value to where it came from.
     """
+    _without_kind("sort", kind)
     rows, at = _line(x, axis, "sort")
     return shaping.moveaxis(reordered(rows, _order(rows, descending)), -1, at)
 
 
 @one_program
-def argsort(x: Any, axis: int | None = -1, stable: bool = True, descending: bool = False) -> Any:
-    """int32 positions that sort `x` along `axis` (None: flattened); ties keep their order."""
+def argsort(
+    x: Any,
+    axis: int | None = -1,
+    stable: bool = True,
+    descending: bool = False,
+    kind: None = None,
+    dtype: Any = i32,
+) -> Any:
+    """Positions that sort `x` along `axis` (None: flattened); ties keep their order."""
+    _without_kind("argsort", kind)
     rows, at = _line(x, axis, "argsort")
-    return shaping.moveaxis(_order(rows, descending), -1, at)
+    return astype(shaping.moveaxis(_order(rows, descending), -1, at), dtype)
+
+
+def _without_kind(name: str, kind: None) -> None:
+    if kind is not None:
+        raise located(
+            TypeError,
+            f"'kind' argument to {name} is not supported. Use stable=True or stable=False to "
+            "specify sort stability.",
+        )
+
+
+@one_program
+def partition(a: Any, kth: int, axis: int = -1) -> Any:
+    """`a` with element `kth` along `axis` where sorting would put it, none larger before it and
+    none smaller behind. The first part rises and the second falls, as in JAX."""
+    rows, at, k = _parted(a, kth, axis, "partition")
+    ordered = reordered(rows, _order(rows, False))
+    parts = [ordered[..., : k + 1], shaping.flip(ordered[..., k + 1 :], -1)]
+    return shaping.moveaxis(shaping.concatenate(parts, -1), -1, at)
+
+
+@one_program
+def argpartition(a: Any, kth: int, axis: int = -1) -> Any:
+    """int32 positions of a partition, see `partition`; those of the second part rise."""
+    rows, at, k = _parted(a, kth, axis, "argpartition")
+    order = _order(rows, False)
+    later = order[..., k + 1 :]
+    later = reordered(later, ordering(later))
+    return shaping.moveaxis(shaping.concatenate([order[..., : k + 1], later], -1), -1, at)
+
+
+def _parted(a: Any, kth: int, axis: int, name: str) -> tuple[Any, int, int]:
+    rows, at = _line(a, axis, name)
+    return rows, at, shaping.canonical_axis(operator.index(kth), aval_of(rows).shape[-1])
 
 
 @one_program
@@ -214,12 +264,14 @@ def nanpercentile(
 
 
 __all__ = [
+    "argpartition",
     "argsort",
     "lexsort",
     "median",
     "nanmedian",
     "nanpercentile",
     "nanquantile",
+    "partition",
     "percentile",
     "quantile",
     "sort",

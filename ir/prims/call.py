@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..build import emit, inline
 from ..factors import Factors
@@ -19,7 +20,7 @@ from .effect import key_use
 from .elementwise import ANY, Elementwise
 from .fused import Composite
 
-Policy = tuple[str, ...]
+Policy = tuple[Any, ...]
 
 
 class Call(Composite):
@@ -155,9 +156,11 @@ def keeps(policy: Policy, eqn: Eqn) -> bool:
 
     nothing, everything, dots, unbatched dots (products without batch axes), names (values that
     checkpoint_name gave one of them), names but (any other name), all but (everything, unless it
-    is named so). Raises ValueError for other words.
+    is named so). "either" is followed by two policies. Raises ValueError for other words.
     """
     word, *names = policy
+    if word == "either":
+        return any(keeps(one, eqn) for one in names)
     name = eqn.params["name"] if eqn.prim is checkpoint_name else None
     dot = eqn.prim.name == "dot"
     rules = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from . import results
+from . import programs, results
 
 HERE = Path(__file__).resolve().parent
 NEEDS = {
@@ -22,6 +22,7 @@ NEEDS = {
     "test_transformers_export.py": ("torch", "transformers"),
     "test_transformers_training.py": ("torch", "transformers"),
 }
+BY_MODULE = "import swap"  # the suite whose programs are in modules, recorded one by one
 _sections = pytest.StashKey[dict]()
 
 
@@ -89,7 +90,22 @@ def pytest_sessionfinish(session):
     if not config.getoption("--record", default=False):
         return
     partial = config.option.keyword or any("::" in str(a) for a in config.invocation_params.args)
-    if partial or config.getoption("--device") or config.getoption("--peer"):
-        raise pytest.UsageError("--record takes a complete run: no -k, ::, --device or --peer")
+    if config.getoption("--device") or config.getoption("--peer"):
+        raise pytest.UsageError("--record takes a run on the default backend")
     for suite, found in config.stash.get(_sections, {}).items():
-        results.save(suite, results.summary(found))
+        if suite == BY_MODULE:
+            _check_whole(found)
+            results.save(suite, results.with_modules(results.load().get(suite, {}), found))
+        elif partial:
+            raise pytest.UsageError(f"--record takes a complete run of {suite}: no -k and no ::")
+        else:
+            results.save(suite, results.summary(found))
+
+
+def _check_whole(found: dict[str, dict]) -> None:
+    """A module is recorded only if all of its programs ran."""
+    everything = {p.name for p in programs.everything()}
+    ran = {results.module_of(name) for name in found}
+    missing = {n for n in everything if results.module_of(n) in ran} - set(found)
+    if missing:
+        raise pytest.UsageError(f"--record takes whole modules; {min(missing)} did not run")

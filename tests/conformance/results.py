@@ -1,14 +1,16 @@
 """The record of what the suites found, `results.json`, which FEATURES.md is generated from.
 
-Invariant: a suite's section is written only by a complete run of it on the default backend, and
-holds nothing of the machine it ran on. A section is {check: {"run": count, "failures": {name:
-reason}}}; names are those of programs, or operator#sample.
+Invariant: a suite's section is written only by complete runs on the default backend, of the suite
+or, where it has programs by module, of whole modules; it holds nothing of the machine it ran on. A
+section is {check: {"run": count, "failures": {name: reason}}}, with "modules": {name: count} where
+there are any; names are those of programs, module.program, or operator#sample.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -33,6 +35,24 @@ def summary(found: dict[str, dict[str, str | None]]) -> dict[str, dict]:
         ran = {name: checks[check] for name, checks in found.items() if check in checks}
         section[check] = {"run": len(ran), "failures": {n: r for n, r in ran.items() if r}}
     return section
+
+
+def with_modules(section: dict[str, dict], found: dict[str, dict]) -> dict[str, dict]:
+    """The section with what a run of whole modules found in place of what it says of them."""
+    out = dict(section)
+    for check, one in summary(found).items():
+        old = section.get(check, {"failures": {}, "modules": {}})
+        ran = Counter(module_of(name) for name, checks in found.items() if check in checks)
+        kept = {n: r for n, r in old["failures"].items() if module_of(n) not in ran}
+        modules = {**old["modules"], **ran}
+        failures = {**kept, **one["failures"]}
+        out[check] = {"run": sum(modules.values()), "failures": failures, "modules": modules}
+    return out
+
+
+def module_of(name: str) -> str:
+    """The module of a program."""
+    return name.partition(".")[0]
 
 
 def clean(reason: str) -> str:

@@ -201,3 +201,38 @@ def monte_carlo_pi(j):
 def spherical_and_orthogonal(j):
     key = j.random.key(27)
     return j.random.ball(key, 3, shape=(2,)), j.random.dirichlet(key, j.numpy.ones(3)).shape
+
+
+@program()
+def gamma_and_its_relatives(j):
+    key, a = j.random.key(31), j.numpy.array([0.3, 1.0, 4.0])
+    drawn = [j.random.gamma(key, a), j.random.loggamma(key, a, (2, 3)), j.random.t(key, a)]
+    return [*drawn, j.random.beta(key, a, 0.7), j.random.chisquare(key, a), j.random.f(key, a, 4.0)]
+
+
+@program()
+def samples_of_formulas(j):
+    key, shape = j.random.key(32), (4,)
+    drawn = [j.random.lognormal(key, 0.3, shape), j.random.maxwell(key, shape)]
+    drawn += [j.random.pareto(key, 1.5, shape), j.random.weibull_min(key, 1.5, 2.0, shape)]
+    drawn += [j.random.triangular(key, 0.0, 1.0, 3.0, shape), j.random.geometric(key, 0.3, shape)]
+    return [*drawn, j.random.rayleigh(key, j.numpy.ones(4)), j.random.wald(key, j.numpy.ones(4))]
+
+
+@program(exact=True)
+def counts_of_events(j):
+    return j.random.poisson(j.random.key(33), j.numpy.array([0.0, 0.5, 3.0, 9.0]), (3, 4))
+
+
+@program()
+def correlated_and_orthogonal(j):
+    key, cov = j.random.key(34), j.numpy.array([[2.0, 0.3], [0.3, 1.0]])
+    points = j.random.multivariate_normal(key, j.numpy.zeros(2), cov, (3,))
+    return points, j.random.orthogonal(key, 3), j.random.orthogonal(key, 2, (2,), m=3)
+
+
+@program(exact=True)
+def generators_by_name(j):
+    key = j.random.key(3, impl="threefry2x32")
+    same = j.random.wrap_key_data(j.random.key_data(key), dtype=key.dtype)
+    return j.random.key_data(same), j.random.key_impl(key) == "threefry2x32"
