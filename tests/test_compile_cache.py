@@ -159,6 +159,15 @@ def test_a_change_of_the_source_is_a_miss(store, compiles, tmp_path, monkeypatch
     programs.source_digest.cache_clear()
 
 
+def test_a_memory_budget_is_part_of_the_key(store, compiles):
+    wanted = graph()
+    first = programs.program_of(wanted, PROFILE, (), "main")
+    roomy = programs.program_of(wanted, PROFILE, (), "main", memory_budget=first.peak_bytes * 2)
+    assert roomy == first and len(compiles) == 2
+    programs.program_of(wanted, PROFILE, (), "main", memory_budget=first.peak_bytes * 2)
+    assert len(compiles) == 2
+
+
 def test_only_what_takes_long_is_kept(store, monkeypatch):
     monkeypatch.setattr(programs, "WORTH_KEEPING_S", 3600)
     programs.program_of(graph(), PROFILE, (), "main")
