@@ -184,18 +184,25 @@ def _in_place(flow: Dataflow, group: Group, v: Var, donor: Var) -> bool:
         return False  # one invocation stores what all that share the row may read
     if group.root and any(flow.reaches(x, {donor}) for x in group.root.ins):
         return False
-    return all(_reads_at_element(flow, flow.define(o), donor, group) for o in group.outs)
+    known: dict[Value, bool] = {}
+    return all(_reads_at_element(flow, flow.define(o), donor, group, known) for o in group.outs)
 
 
-def _reads_at_element(flow: Dataflow, eqn: Eqn, donor: Var, group: Group) -> bool:
+def _reads_at_element(
+    flow: Dataflow, eqn: Eqn, donor: Var, group: Group, known: dict[Value, bool]
+) -> bool:
     if eqn is group.root:
         return True
     if eqn.prim.kind != "elementwise" and eqn.prim.name != "reshape":
         return not any(flow.reaches(x, {donor}) for x in eqn.ins)
-    return all(_operand_at_element(flow, x, donor, group) for x in eqn.ins)
+    return all(_operand_at_element(flow, x, donor, group, known) for x in eqn.ins)
 
 
-def _operand_at_element(flow: Dataflow, v: Value, donor: Var, group: Group) -> bool:
+def _operand_at_element(
+    flow: Dataflow, v: Value, donor: Var, group: Group, known: dict[Value, bool]
+) -> bool:
     if flow.in_memory(v) and v not in group.outs:
         return True
-    return _reads_at_element(flow, flow.define(v), donor, group)
+    if v not in known:  # what a large expression uses often is walked once
+        known[v] = _reads_at_element(flow, flow.define(v), donor, group, known)
+    return known[v]

@@ -21,6 +21,7 @@ from ir.prims.fused import total_flops
 from ir.prims.views import concat
 from ir.prims.while_loop import while_loop
 
+from .cached import cached_layout
 from .collectives import canonical, is_member
 from .matvec import is_matvec
 from .packing import widened
@@ -37,7 +38,7 @@ _WAIT = {"gpu": 2_000_000_000, "cpu": 10_000_000}
 
 def legalize(graph: Graph, profile: Profile) -> Graph:
     """The graph that `fuse` takes."""
-    graph = expand(graph, lambda eqn: has_kernel(eqn) or has_steps(eqn, profile))
+    graph = expand(graph, lambda eqn: has_kernel(eqn, profile) or has_steps(eqn, profile))
     graph = join_sums(simplify(widened(graph)), profile)
     graph = join_products(graph, profile)
     graph = _rewrite(graph, profile)
@@ -62,8 +63,10 @@ def _may_not_end(graph: Graph) -> bool:
     return own or any(map(_may_not_end, graph.subgraphs()))
 
 
-def has_kernel(eqn: Eqn) -> bool:
+def has_kernel(eqn: Eqn, profile: Profile) -> bool:
     """Attention keeps its kernel where its head fits vec4 loads and nothing is empty."""
+    if eqn.prim.name == "cached_attention":
+        return cached_layout(eqn, profile) is not None
     if not getattr(eqn.prim, "has_kernel", False):
         return False
     q, k = eqn.ins[0].aval, eqn.ins[1].aval

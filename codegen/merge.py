@@ -58,7 +58,16 @@ def _merge_siblings(flow: Dataflow) -> None:
     for v in sorted(readers, key=lambda v: flow.place.get(v, -1)):
         _merge_among(flow, readers[v], lambda g: (g.rows, g.width))
     scalars = [g for g in flow.groups if g.kind == "map" and g.rows == 1]
-    _merge_among(flow, scalars, lambda g: 1)
+    _merge_among(flow, [g for g in scalars if not _waits(flow, g)], lambda g: 1)
+
+
+def _waits(flow: Dataflow, group: Group) -> bool:
+    """Whether it overwrites what others read: with its siblings it would come too early for that.
+
+    A loop's counter above all: a copy of it would end the compute pass in every iteration.
+    """
+    donors = {flow.donors.get(v) for v in group.outs} & group.reads
+    return any(g is not group and donors & g.reads for g in flow.groups)
 
 
 def _merge_among(flow: Dataflow, groups: list[Group], key: Callable[[Group], object]) -> None:

@@ -167,7 +167,7 @@ class _Planner:
         """All steps, with the copies that bring donated results home at the end."""
         steps: list[Step] = []
         for at, (region, kernel) in enumerate(zip(self.regions, kernels, strict=True)):
-            self._allocate(region)
+            self._allocate(region, at)
             if isinstance(kernel, LoopBody):
                 steps += self._loop(region, kernel)
             elif isinstance(kernel, Choice):
@@ -181,14 +181,16 @@ class _Planner:
             self._release(region, at)
         return steps + self.copies
 
-    def _allocate(self, region: Region) -> None:
-        """Slots for what the region writes."""
+    def _allocate(self, region: Region, at: int) -> None:
+        """Slots for what the region, step `at`, writes."""
         in_place = dict(region.aliases)
         for position, v in enumerate(region.outs):
             if position in in_place:
                 self.slot[v] = self.slot[region.ins[in_place[position]]]
             elif v in self.targets:
                 self.slot[v] = self.targets[v]
+            elif v in self.donors and self._is_over(region, position, self.donors[v], at):
+                self.slot[v] = self.slot[self.donors[v]]
             elif v in self.donors:
                 self.slot[v] = self.memory.temp(v)
                 self.copies.append(Copy(self.slot[v], self.slot[self.donors[v]], _bytes(v)))
@@ -197,6 +199,16 @@ class _Planner:
                 self.slot[v] = self.memory.new(v, "output")
             else:
                 self.slot[v] = self.memory.temp(v)
+
+    def _is_over(self, region: Region, position: int, donor: Var, at: int) -> bool:
+        """Whether nobody reads the donor any more, or a loop only as where its carry starts."""
+        last = self.last_use.get(donor, -1)
+        if region.kind != "loop" or last != at:
+            return last < at
+        root = region.root
+        start = root.params["consts"] + (0 if root.prim.name == "scan" else 1)
+        carried = position < root.params["carry"] and root.ins[start + position] is donor
+        return carried and root.ins.count(donor) == 1
 
     def _release(self, region: Region, at: int) -> None:
         """Give back buffers whose tensors nobody reads after step `at`."""
@@ -239,6 +251,7 @@ class _Planner:
         steps: list[Step] = [
             Copy(self.slot[init], self.slot[v], _bytes(v))
             for init, v in zip(operands[one.fixed :], carried, strict=False)
+            if self.slot[init] != self.slot[v]
         ]
         counter = self.memory.temp(body.graph.ins[0])
         steps += [Copy(self.slot[v], counter, 4) for v in first] or [Fill(counter, 4)]

@@ -56,8 +56,11 @@ def _space(eqn: Eqn) -> Space:
 
 
 def _closure(flow: Dataflow, able: dict[Eqn, Value]) -> set[Var]:
-    """Values all of whose users are absorbed, or read them as the rows of an able matvec."""
-    space: dict[Var, Space] = {}
+    """Values all of whose users are absorbed, or read them as the rows of an able matvec.
+
+    What two different operands are computed from is stored: the residual stream, above all.
+    """
+    space: dict[Var, tuple[Value, Space]] = {}
     for eqn in reversed(flow.graph.eqns):
         if len(eqn.outs) != 1 or eqn.prim.kind not in (*INNER, "reduce"):
             continue
@@ -68,15 +71,17 @@ def _closure(flow: Dataflow, able: dict[Eqn, Value]) -> set[Var]:
         if len(spaces) != 1 or None in spaces:
             continue
         (own,) = spaces
-        if eqn.prim.kind != "reduce" or _sums_rows(eqn, own):
+        if eqn.prim.kind != "reduce" or _sums_rows(eqn, own[1]):
             space[v] = own
     return set(space)
 
 
-def _seen_as(user: Eqn, v: Var, able: dict[Eqn, Value], space: dict[Var, Space]) -> Space | None:
-    """The space in which a user computes v on the way to a matvec, or None."""
+def _seen_as(
+    user: Eqn, v: Var, able: dict[Eqn, Value], space: dict[Var, tuple[Value, Space]]
+) -> tuple[Value, Space] | None:
+    """To which rows, in which space, a user computes v on the way to a matvec; or None."""
     if user in able:
-        return _space(user) if able[user] is v and user.ins.count(v) == 1 else None
+        return (v, _space(user)) if able[user] is v and user.ins.count(v) == 1 else None
     return space.get(user.outs[0]) if len(user.outs) == 1 else None
 
 

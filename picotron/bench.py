@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 from picotron import reference
 from picotron.config import Config, DistributedConfig, TrainingConfig
 from picotron.config_file import suggest
-from picotron.device import adapter_name
+from picotron.device import adapter_name, is_software
 from picotron.errors import ConfigError
+from picotron.measure import ratios
 from picotron.prepare import on_device
 from picotron.validate import check, raise_problems
 from tracer import jit
@@ -26,10 +28,15 @@ WARM_UP, TIMED = 6, 5
 
 
 def run_step(
-    shapes: reference.Shapes, steps: int, distributed: DistributedConfig | None = None
+    shapes: reference.Shapes,
+    steps: int,
+    distributed: DistributedConfig | None = None,
+    vs: str | None = None,
 ) -> dict[str, Any]:
-    """Losses, speed and compile statistics of `steps` train steps; on a mesh of virtual devices
-    also the collectives of a step, [count, bytes] of each device by axes and kind."""
+    """Losses, speed and compile statistics of `steps` train steps, in turns with a peer's; on a
+    mesh of virtual devices also the collectives of a step, [count, bytes] of each device by axes
+    and kind. Raises ConfigError for a peer that has no such step.
+    """
     step, (state, batch) = reference.train_step(shapes)
     if distributed is None:
         compiled = jit(step, donate_argnums=(0,))
@@ -37,13 +44,19 @@ def run_step(
         compiled, batch = on_mesh(shapes, distributed, batch)
     state, losses, seconds, norm = on_device(state), [], [], None
     batch = batch if distributed else on_device(batch)
+    peer, theirs = _peer(shapes, vs), []
     for _ in range(steps):
         start = time.perf_counter()
         state, metrics = compiled(state, batch)
         losses.append(float(metrics["loss"]))
         seconds.append(time.perf_counter() - start)
         norm = float(metrics["grad_norm"]) if norm is None else norm
-    median = statistics.median(seconds[_warm_steps(steps) :])
+        if peer:
+            start = time.perf_counter()
+            loss = peer[0]()
+            theirs.append((time.perf_counter() - start, loss))
+    timed = slice(_warm_steps(steps), None)
+    median = statistics.median(seconds[timed])
     return {
         "losses": losses,
         "grad_norm_step0": norm,
@@ -52,6 +65,34 @@ def run_step(
         **_statistics(compiled),
         "adapter": adapter_name(),
         **({} if distributed is None else _mesh_statistics(compiled, distributed)),
+        **(_compared(seconds[timed], theirs[timed], theirs, peer[1]) if peer else {}),
+    }
+
+
+def _peer(shapes: reference.Shapes, vs: str | None) -> tuple[Callable[[], float], str] | None:
+    """A step of another library, and what it is."""
+    if vs is None:
+        return None
+    if vs != "torch":
+        raise ConfigError(f"bench step compares with torch, not {vs}")
+    try:
+        from picotron.bench_torch_step import torch_step
+
+        return torch_step(shapes, is_software())
+    except ImportError as error:
+        raise ConfigError(f"--vs torch needs torch, which is not installed: {error}") from None
+
+
+def _compared(ours: list[float], timed: list, theirs: list, name: str) -> dict[str, Any]:
+    """The peer's figures, and how many times as fast we are."""
+    found = ratios(ours, [s for s, _ in timed])
+    return {
+        "peer": name,
+        "peer_losses": [loss for _, loss in theirs],
+        "peer_ms": 1e3 * statistics.median(s for s, _ in timed),
+        "ratio": found.median,
+        "ratio_least": found.least,
+        "ratio_most": found.most,
     }
 
 

@@ -24,10 +24,12 @@ from picotron.errors import ConfigError, PicotronError
 VERBS = {
     "train": "train:Train",
     "generate": "generate:Generate",
+    "chat": "chat:Chat",
     "eval": "eval:Eval",
     "logits": "logits:Logits",
     "export": "export:Export",
     "bench": "bench:Bench",
+    "profile": "profile:Profile",
     "plan": "plan:Plan",
     "viz": "viz:Viz",
     "doctor": "doctor:Doctor",

@@ -17,7 +17,7 @@ from picotron.config import ModelConfig
 from picotron.device import adapter_name, is_software
 from tracer import default_backend, jit
 
-_VENDOR = {  # float32 TFLOP/s of data sheets
+VENDOR = {  # float32 TFLOP/s of data sheets
     "H100": 66.9,
     "H200": 66.9,
     "A100": 19.5,
@@ -45,14 +45,17 @@ def peak() -> Peak | None:
     """The peak of the adapter in use; None where there is none."""
     if default_backend() == "oracle":
         return None
-    name = adapter_name()
-    words = name.replace("-", " ")
-    known = [card for card in _VENDOR if f" {card} " in f" {words} "]
-    if known:
-        card = max(known, key=len)
-        return Peak(_VENDOR[card] * 1e12, f"float32 of {card}, data sheet")
+    card = known_card(adapter_name())
+    if card:
+        return Peak(VENDOR[card] * 1e12, f"float32 of {card}, data sheet")
     size = 512 if is_software() else 2048
     return Peak(_measure(size), f"measured, a product of {size} x {size} float32 matrices")
+
+
+def known_card(adapter: str) -> str | None:
+    """The card of `VENDOR` that an adapter's name contains."""
+    words = f" {adapter.replace('-', ' ')} "
+    return max((card for card in VENDOR if f" {card} " in words), key=len, default=None)
 
 
 def _measure(size: int, repeats: int = 5) -> float:

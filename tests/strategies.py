@@ -415,6 +415,15 @@ def _attention(name: str) -> Callable[[Rng], Iterator[Sample]]:
     return make
 
 
+def _cached_attention(rng: Rng) -> Iterator[Sample]:
+    for b, t, n, k, d in ((1, 1, 1, 1, 4), (2, 9, 6, 2, 8), (1, 40, 3, 3, 5), (3, 12, 4, 1, 64)):
+        avals = (Aval((b, 1, n, d), f32), *(Aval((b, t, k, d), f32),) * 2)
+        avals += (Aval((b,), i32), Aval((), i32))
+        domains = plain, plain, plain, within(0, t), within(0, t + 1)
+        for _ in range(2):
+            yield Sample("cached_attention", avals, {"scale": d**-0.5}, domains)
+
+
 # --- calls and loops ------------------------------------------------------------------------------
 
 
@@ -562,6 +571,7 @@ SAMPLES |= {"dynamic_slice": _dynamic_slice, "dynamic_update": _dynamic_update}
 SAMPLES |= {"softmax": _softmax, "rms_norm": _norm("rms_norm", 1)}
 SAMPLES |= {"layer_norm": _norm("layer_norm", 2), "rope": _rope, "cross_entropy": _cross_entropy}
 SAMPLES |= {n: _attention(n) for n in ("attention", "attention_dq", "attention_dkv")}
+SAMPLES |= {"cached_attention": _cached_attention}
 SAMPLES |= {"custom_vjp": _custom_vjp, "remat": _remat, "checkpoint_name": _checkpoint_name}
 SAMPLES |= {"optimization_barrier": _optimization_barrier, "scan": _scan}
 SAMPLES |= {"sharding_constraint": _sharding_constraint, "shard_map": _shard_map}

@@ -22,6 +22,7 @@ from ..tiles import (
 )
 from ..wgsl import choose_vec
 from .base import LANE, Kernel
+from .cached import build_cached
 from .functions import function, loader, with_lets
 
 # operands and results by primitive: four head elements at (batch, s, head, d), or one row value
@@ -38,6 +39,8 @@ _ROWS = ("lse", "delta")
 def build_attention(frame: Frame, profile: Profile) -> Kernel:
     """The kernel of an `attention`, `attention_dq` or `attention_dkv` equation."""
     eqn = frame.region.root
+    if eqn.prim.name == "cached_attention":
+        return build_cached(frame, profile)
     record = Attention.of(eqn)
     what = _TEMPLATES[eqn.prim.name]
     config = attention_config(record, profile, what)

@@ -1,6 +1,7 @@
 """The closed primitive set: importing this package fills `ir.prim.PRIMITIVES`."""
 
 from . import (
+    cached,
     call,
     collective,
     cond,
@@ -22,6 +23,7 @@ from . import (
 )
 
 __all__ = [
+    "cached",
     "call",
     "collective",
     "cond",

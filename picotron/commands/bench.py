@@ -17,12 +17,20 @@ from picotron.errors import ConfigError
 
 @dataclass(frozen=True)
 class Bench(OnAdapter):
-    """Time the reference train step, whose losses are known, or what the host does around it."""
+    """Time kernels, the reference train step, decoding, or what the host does; alone or against
+    another library in the same run."""
 
-    what: tyro.conf.Positional[Literal["step", "host", "compile"]] = "step"
+    what: tyro.conf.Positional[
+        Literal["step", "host", "gemm", "attention", "rows", "decode", "scaling", "compile"]
+    ] = "step"
     """step: the whole train step, forward, backward and AdamW. host: tracing, eager operations and
-    calls, each with its goal, and what many calls leave behind. compile: the way to the first step,
-    in a process that finds nothing on disk and in one that finds what the first has left."""
+    calls, each with its goal, and what many calls leave behind. gemm: matrix products. attention:
+    causal attention, forward and backward. rows: norms, softmax, AdamW and copies, which memory
+    bounds. decode: greedy tokens from the cache. scaling: what a step costs as layers, batch and
+    sequence grow, counted and not run. compile: the way to the first step, in a process that finds
+    nothing on disk and in one that finds what the first has left."""
+    vs: Literal["torch", "jax", "tinygrad", "numpy"] | None = None
+    """A library that does the same in turns, if it is installed."""
     config: Path | None = None
     """Of step and compile: a JSON file with V, H, NH, NKV, L, I, S and B; by default the small
     reference."""
@@ -42,17 +50,32 @@ class Bench(OnAdapter):
     profile: str | None = None
     """Of compile: compile for this limits profile, without a device: h100, lavapipe or
     webgpu-default."""
+    rounds: int = 5
+    """Of kernels and decode: how often the sides take turns."""
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Of kernels and decode: what arrays and weights are stored as."""
+    batch: int = 1
+    """Of decode: how many prompts at a time."""
+    prompt: int = 32
+    """Of decode: tokens of each prompt."""
+    tokens: int = 256
+    """Of decode: tokens to write after each."""
     json: bool = False
     """Print one JSON object."""
 
     def run(self) -> int:
-        """Print the figures of the reference step, of the host, or of the first step."""
-        for name in ("steps", "calls"):
+        """Print the figures."""
+        for name in ("steps", "calls", "rounds", "batch", "prompt", "tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name} must be greater than 0, not {getattr(self, name)}")
-        parts = {"host": self._host, "step": self._step, "compile": self._compile}
-        result, summary = parts[self.what]()
-        print(json.dumps(result) if self.json else summary(result))
+        use_adapter(self.adapter)
+        runs = {"step": self._step, "host": self._host, "decode": self._decode}
+        runs |= {"scaling": self._scaling, "compile": self._compile}
+        result, show = runs.get(self.what, self._kernels)()
+        if self.json:
+            print(json.dumps(result))
+        else:
+            show(result)
         return 0
 
     def _step(self) -> tuple[dict, Callable]:
@@ -60,12 +83,11 @@ class Bench(OnAdapter):
         from picotron.bench import read_mesh, read_shapes, run_step, summary
 
         shapes = read_shapes(self.config) if self.config else reference.SMALL
-        use_adapter(self.adapter)
         if self.mesh is None and (self.pp_schedule or self.fsdp or self.sp):
             raise ConfigError("--pp-schedule, --fsdp and --sp are of a --mesh such as dp=2,tp=2")
         options = {"pp_engine": self.pp_schedule, "fsdp": self.fsdp, "sp": self.sp}
         mesh = read_mesh(self.mesh, **options) if self.mesh else None
-        return run_step(shapes, self.steps, mesh), summary
+        return run_step(shapes, self.steps, mesh, self.vs), lambda r: print(summary(r))
 
     def _compile(self) -> tuple[dict, Callable]:
         from picotron import reference
@@ -73,10 +95,29 @@ class Bench(OnAdapter):
         from picotron.bench_compile import run_compile, summary
 
         shapes = read_shapes(self.config) if self.config else reference.SMALL
-        return run_compile(shapes, self.adapter, self.profile), summary
+        result = run_compile(shapes, self.adapter, self.profile)
+        return result, lambda r: print(summary(r))
 
     def _host(self) -> tuple[dict, Callable]:
         from picotron.bench_host import run_host, summary
 
-        use_adapter(self.adapter)
-        return run_host(self.calls), summary
+        return run_host(self.calls), lambda r: print(summary(r))
+
+    def _kernels(self) -> tuple[dict, Callable]:
+        from picotron.bench_kernels import run_family
+        from picotron.bench_table import show
+
+        return run_family(self.what, self.dtype, self.vs, self.rounds), show
+
+    def _decode(self) -> tuple[dict, Callable]:
+        from picotron.bench import summary
+        from picotron.bench_decode import run_decode
+
+        sizes = self.batch, self.prompt, self.tokens
+        result = run_decode(None, self.dtype, *sizes, self.vs, self.rounds)
+        return result, lambda r: print(summary(r))
+
+    def _scaling(self) -> tuple[dict, Callable]:
+        from picotron.bench_scaling import run_scaling, summary
+
+        return run_scaling(), lambda r: print(summary(r))

@@ -5,46 +5,87 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from picotron.commands.options import OnAdapter, newest_run
+from picotron.commands.options import WithWeights, newest_run
 from picotron.device import adapter_name, use_adapter
+
+if TYPE_CHECKING:
+    from picotron.generate import Generator
 
 
 @dataclass(frozen=True)
-class Generate(OnAdapter):
+class Writes(WithWeights):
+    """A command that writes with a trained model."""
+
+    model: Path | None = None
+    """A Hugging Face folder, checkpoint or run; by default the newest run under outputs/."""
+    ckpt: Path | None = None
+    """Another name of --model."""
+    max_new_tokens: int = 400
+    """How many tokens to add at most."""
+    temperature: float = 0.8
+    """0 always takes the likeliest token."""
+    top_k: int = 0
+    """Choose among this many likeliest tokens; 0 for all."""
+    top_p: float = 1.0
+    """Choose among the fewest likeliest tokens that have this probability together."""
+    min_p: float = 0.0
+    """Leave out tokens with less than this share of the likeliest one's probability."""
+    repetition_penalty: float = 1.0
+    """Above 1, tokens that were there before are less likely."""
+    stop: tuple[str, ...] = ()
+    """Stop before any of these strings."""
+    seed: int = 0
+    """Another seed, another text."""
+
+    def options(self) -> dict[str, float | int]:
+        """The options of `Generator.stream`, checked; raises ConfigError."""
+        from picotron.generate import check_options
+        from picotron.sampling import Sampling
+
+        names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+        found = {name: getattr(self, name) for name in names}
+        check_options(self.max_new_tokens, self.seed)
+        Sampling(**found).check()
+        return found
+
+    def generator(self) -> Generator:
+        """The model on the device."""
+        from picotron.generate import Generator
+        from picotron.pretrained import open_folder
+
+        folder = open_folder(self.model or self.ckpt or newest_run())
+        tokenizer = folder.tokenizer()
+        use_adapter(self.adapter)
+        adapter_name()  # opened here, so that a warning about it does not split the text
+        return Generator(folder.model, folder.read(self.dtype), tokenizer)
+
+
+@dataclass(frozen=True)
+class Generate(Writes):
     """Write text with a trained model."""
 
     prompt: str = "It is a truth"
     """What the text starts with."""
-    ckpt: Path | None = None
-    """A checkpoint, run or Hugging Face folder; by default the newest run under outputs/."""
-    max_new_tokens: int = 400
-    """How many characters to add."""
-    temperature: float = 0.8
-    """0 always takes the likeliest character."""
-    top_k: int = 0
-    """Choose among this many likeliest characters; 0 for all."""
-    seed: int = 0
-    """Another seed, another text."""
 
     def run(self) -> int:
-        """Print the prompt and what the model adds to it, character by character."""
-        from picotron import checkpoint
-        from picotron.generate import Generator, check_options
-        from picotron.prepare import on_device
-
-        check_options(self.max_new_tokens, self.temperature, self.top_k, self.seed)
-        loaded = checkpoint.load(self.ckpt or newest_run())
-        unknown = loaded.tokenizer.unknown_in(self.prompt)
-        if unknown:
-            seen = f"the model has never seen {''.join(unknown)!r} in the prompt"
-            warnings.warn(seen, stacklevel=1)
-        use_adapter(self.adapter)
-        generator = Generator(loaded.model, on_device(loaded.params), loaded.tokenizer)
-        options = self.temperature, self.top_k, self.seed
-        adapter_name()  # opened here, so that a warning about it does not split the text
+        """Print the prompt and what the model adds to it, as it comes."""
+        options = self.options()
+        generator = self.generator()
+        warn_of_unknown(generator, self.prompt)
         print(self.prompt, end="", flush=True)
-        for piece in generator.stream(self.prompt, self.max_new_tokens, *options):
+        for piece in generator.stream(
+            self.prompt, self.max_new_tokens, seed=self.seed, stop=self.stop, **options
+        ):
             print(piece, end="", flush=True)
         print()
         return 0
+
+
+def warn_of_unknown(generator: Generator, text: str) -> None:
+    """Warn of characters that the model cannot read."""
+    unknown = generator.tokenizer.unknown_in(text)
+    if unknown:
+        seen = f"the model has never seen {''.join(unknown)!r} in the prompt"
+        warnings.warn(seen, stacklevel=1)

@@ -15,7 +15,7 @@ import runtime
 from codegen.compile import compile_graph
 from codegen.matvec import MatvecConfig, few_rows, matvec_config
 from codegen.profile import H100, LAVAPIPE, WEBGPU_DEFAULT, Profile
-from ir import PRIMITIVES, Aval, bf16, emit, evaluate, f16, f32
+from ir import PRIMITIVES, Aval, bf16, emit, evaluate, f16, f32, i32
 from ir.graph import Graph
 
 from ..oracle.numeric import agree
@@ -139,3 +139,22 @@ def test_layouts_cover_k_fit_the_device_and_leave_few_lanes_idle(k, n, along_k):
         padded = -(-k // c.chunk) * c.chunk
         assert k <= padded <= max(1.34 * k, k + c.depth)
         assert 4 * rows * c.chunk + 16 * c.parts * rows * c.quads <= profile.workgroup_bytes
+
+
+@pytest.mark.parametrize(
+    ("batch", "slots", "heads", "kv_heads", "size"),
+    [(1, 40, 9, 3, 32), (3, 300, 4, 4, 16), (2, 1000, 8, 2, 32)],
+)
+def test_attention_to_a_cache_sees_its_slots_alone(batch, slots, heads, kv_heads, size):
+    kept = Aval((batch, slots, kv_heads, size), f32)
+    avals = Aval((batch, 1, heads, size), f32), kept, kept, Aval((batch,), i32), Aval((), i32)
+    graph = ir.build(lambda *x: op("cached_attention", *x, scale=size**-0.5), *avals)
+    program = compile_graph(graph, software_gpu(), verify=True)
+    assert [k.template for k in program.kernels] == ["attention_cached"]
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal(a.shape).astype(np.float32) for a in avals[:3])
+    first = 3 * np.arange(batch, dtype=np.int32)
+    for stop in (0, 1, slots // 3, slots, slots + 5):
+        args = [q, k, v, first, np.int32(stop)]
+        (got,), (want,) = execute(program, graph, args), evaluate(graph, *args, wide=True)
+        agree(got, want, graph.out_avals[0], 30.0)

@@ -226,6 +226,10 @@ def half_weights(gate, up, weight, before):
     return before + (nn.silu(gate) * up) @ weight.astype("float32")
 
 
+def one_token(query, kept, first, slot):
+    return nn.cached_attention(query, kept[0], kept[1], first, slot + 1)
+
+
 # --- what is kept ---------------------------------------------------------------------------------
 
 CPU, WEB, GPU = "lavapipe", "webgpu-default", "h100"
@@ -298,6 +302,12 @@ CASES = (
     Case("matvec_along_k", GPU, tied_head, ((2, 64), (512, 64))),
     Case("matvec_without_subgroups", WEB, tied_head, ((1, 64), (512, 64))),
     Case("matvec_bf16", GPU, half_weights, ((1, 96), (1, 96), (96, 64, "bfloat16"), (1, 64))),
+    Case(
+        "attention_cached",
+        GPU,
+        one_token,
+        ((1, 1, 6, 64), (2, 1, 128, 2, 64), (1, "int32"), ("int32",)),
+    ),
     Case("attention_cpu", CPU, attention, HEADS),
     Case("attention_backward_cpu", CPU, attention_gradient, (*HEADS, HEADS[0]), kernels=BACKWARD),
     Case("attention_web", WEB, attention, HEADS),

@@ -317,6 +317,16 @@ def _attention(q, k, v, *, causal, scale) -> tuple[Array, Array]:
     return o, lse
 
 
+def _cached_attention(q, k, v, first, stop, *, scale) -> Array:
+    """Slots first to stop - 1 of a row are what an attention without a mask sees."""
+    o = np.zeros_like(q)
+    for b in range(q.shape[0]):
+        seen = slice(max(int(first[b]), 0), max(int(stop), 0))
+        kept = k[b : b + 1, seen], v[b : b + 1, seen]
+        o[b] = _attention(q[b : b + 1], *kept, causal=False, scale=scale)[0][0]
+    return o
+
+
 def _score_grads(q, k, v, do, lse, delta, causal, scale):
     """(indices, weight p, d loss / d score) of every visible pair."""
     for b, s, n, h, seen in _pairs(q, k, causal):
@@ -433,6 +443,7 @@ REFERENCE |= {
     "attention": _attention,
     "attention_dq": _attention_dq,
     "attention_dkv": _attention_dkv,
+    "cached_attention": _cached_attention,
     "cond": _cond,
     "custom_jvp": _wave,
     "custom_vjp": _wave,

@@ -120,6 +120,14 @@ CASES: tuple[tuple[str, tuple[str, ...], dict, str], ...] = (
     ("cross_entropy", ("f32[3, 5]", "f32[3]"), {}, "integer labels"),
     ("cross_entropy", ("f32[3, 5]", "i32[5]"), {}, "integer labels"),
 )
+CASES += (
+    (
+        "cached_attention",
+        ("f32[1, 1, 4, 2]", "f32[1, 5, 3, 2]", "f32[1, 5, 3, 2]", "i32[1]", "i32[]"),
+        {"scale": 1.0},
+        "multiple of K",
+    ),
+)
 QKV = ("f32[1, 3, 4, 2]", "f32[1, 5, 2, 2]", "f32[1, 5, 2, 2]")
 ROWS = ("f32[1, 3, 4, 2]", "f32[1, 4, 3]", "f32[1, 4, 3]")
 

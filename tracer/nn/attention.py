@@ -175,4 +175,17 @@ def _explicit(q: Any, k: Any, v: Any, scale: float, bias: Any, seen: Any) -> tup
     return astype(shaping.reshape(out, (b, t, n, h)), aval_of(k).dtype), scores
 
 
-__all__ = ["dot_product_attention"]
+def cached_attention(query: Any, key: Any, value: Any, first: Any, stop: Any) -> Any:
+    """softmax(q k^T / sqrt(H)) v of one new token q[B, 1, N, H] over kept k, v[B, S, K, H].
+
+    Slot s is seen by row b iff first[b] <= s < stop, for int32 first[B] and stop[]; no row of the
+    keys and values that none sees matters. Raises TypeError.
+    """
+    given = [operand(x, "cached_attention") for x in (query, key, value, first, stop)]
+    kind = aval_of(given[0]).dtype
+    wide = (astype(x, f32) for x in given[:3])
+    scale = 1 / math.sqrt(aval_of(given[0]).shape[-1])
+    return astype(bind("cached_attention", *wide, *given[3:], scale=scale), kind)
+
+
+__all__ = ["cached_attention", "dot_product_attention"]
