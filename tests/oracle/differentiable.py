@@ -174,6 +174,7 @@ _LAX = """
 _NN = """
     cross_entropy: f(x, i)                layer_norm: f(x, v, w)
     log1mexp: f(p)                        rms_norm: f(x, v)
+    linear_cross_entropy: f(x, m, i)
     cached_attention: f(t[None, :1], t[None], -t[None], i[:1] * 0, jnp.int32(2))
     dot_product_attention: f(t[None], -t[None], r[None, :, :3, :4])
     rope: f(t[None], m[:2, :2], m[2:, :2])

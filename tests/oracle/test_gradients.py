@@ -57,7 +57,10 @@ def test_vjp_matches_finite_differences(sample):
 def test_vjp_matches_finite_differences_on_other_shapes(name, seed):
     chosen = [s for s in samples(name, seed) if smooth(s) and s.graph().outs[0].aval.dtype.is_float]
     for sample in chosen[seed % 4 :: 4]:
-        check_vjp(sample.graph(), sample.arrays(seed), smooth(sample))
+        arrays = sample.arrays(seed)
+        if name == "floor":  # a bfloat16 may be a whole number, where it jumps
+            arrays = [np.floor(a) + a.dtype.type(0.5) for a in arrays]
+        check_vjp(sample.graph(), arrays, smooth(sample))
 
 
 def _tiny(name):

@@ -260,6 +260,7 @@ def test_steps_go_on_while_a_checkpoint_is_written(place, on_numpy, monkeypatch)
             later.set()
         return batches(step)
 
+    watching.close = trainer.batches.close
     monkeypatch.setattr(checkpoint, "save", slow)
     trainer.batches = watching
     trainer.config = replace(
@@ -318,6 +319,7 @@ def test_rolling_back_for_nothing_ends(place, on_numpy):
             trainer.state["params"] = params
         return draw(step)
 
+    spoiling.close = draw.close
     trainer.batches = spoiling
     with pytest.raises(DivergedError, match=r"at step 5; 3 times nothing but this followed step 4"):
         trainer.run()

@@ -246,6 +246,7 @@ def test_weights_that_turn_bad_are_told_with_step_and_last_good_checkpoint(place
             spoil(trainer, bad)
         return batches(step)
 
+    poisoning.close = batches.close
     trainer.batches = poisoning
     good = "outputs/tiny/checkpoints/step-000002"
     expected = f"the loss is nan at step 3; the last good checkpoint is {good}; try a smaller "

@@ -192,7 +192,7 @@ def test_a_full_disk_ends_the_run_with_one_sentence(place):
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000));"
         "from picotron.cli import main; sys.exit(main())"
     )
-    arguments = ["train", *FLAGS, "--data", "text.txt", "--steps", "4", "--logging.no-plot"]
+    arguments = ["train", *FLAGS, "--data", "text.txt", "--steps", "40", "--logging.no-plot"]
     arguments += ["--checkpoint.save-frequency", "2"]
     result = subprocess.run(
         [sys.executable, "-c", script, *arguments],
