@@ -19,6 +19,7 @@ NEEDS = {
     "test_import_swap.py": ("jax",),
     "test_opinfo.py": ("torch", "expecttest"),
     "test_transformers.py": ("torch", "transformers"),
+    "test_transformers_generate.py": ("torch", "transformers"),
     "test_transformers_export.py": ("torch", "transformers"),
     "test_transformers_training.py": ("torch", "transformers"),
 }

@@ -75,7 +75,7 @@ def test_steps_of_adamw(name, tmp_path):
         for rank, decay in zip(by_rank, (DECAY, 0.0), strict=True)
     ]
     their_optimizer = torch.optim.AdamW(groups, lr=RATE, betas=BETAS, eps=EPSILON)
-    optimizer = optim.adamw(RATE, *BETAS, EPSILON, DECAY, decays)
+    optimizer = optim.adamw(RATE, *BETAS, EPSILON, DECAY, lambda _, weight: decays(weight))
     params = found.read()
     state = {"params": params, "optimizer": optimizer.init(params)}
     step = jit(make_train_step(found.model, optimizer), donate_argnums=(0,))
