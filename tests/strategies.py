@@ -416,7 +416,8 @@ def _attention(name: str) -> Callable[[Rng], Iterator[Sample]]:
 
 
 def _cached_attention(rng: Rng) -> Iterator[Sample]:
-    for b, t, n, k, d in ((1, 1, 1, 1, 4), (2, 9, 6, 2, 8), (1, 40, 3, 3, 5), (3, 12, 4, 1, 64)):
+    sizes = (1, 1, 1, 1, 4), (2, 9, 6, 2, 8), (1, 40, 3, 3, 5), (3, 12, 4, 1, 64), (0, 5, 2, 1, 4)
+    for b, t, n, k, d in sizes:
         avals = (Aval((b, 1, n, d), f32), *(Aval((b, t, k, d), f32),) * 2)
         avals += (Aval((b,), i32), Aval((), i32))
         domains = plain, plain, plain, within(0, t), within(0, t + 1)

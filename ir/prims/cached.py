@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..build import emit, lit_like
 from ..dtypes import i32, lowest
+from ..factors import Factors
 from ..graph import Aval, Value
 from ..prim import register
 from .contract import dot
@@ -31,13 +32,18 @@ class cached_attention(Composite):
     def typeof(self, q: Aval, k: Aval, v: Aval, first: Aval, stop: Aval, *, scale: float) -> Aval:
         fits = q.ndim == k.ndim == 4 and k == v and q.dtype is k.dtype and q.dtype.is_float
         fits = fits and q.shape[1] == 1 and q.shape[0] == k.shape[0] and q.shape[3] == k.shape[3]
-        fits = fits and 0 not in k.shape and q.shape[2] % k.shape[2] == 0
+        fits = fits and 0 not in k.shape[1:] and q.shape[2] % k.shape[2] == 0
         if not fits or first != Aval(q.shape[:1], i32) or stop != Aval((), i32):
             raise TypeError(
                 "cached_attention needs q[B, 1, N, D], k, v[B, T, K, D] with N a multiple of K, "
                 f"first i32[B] and stop i32[], got {q}, {k}, {v}, {first} and {stop}"
             )
         return q
+
+    def factors(self, *avals, scale):
+        """Rows and heads; the slots are met one after the other."""
+        rows = ("b", None, "n", None)
+        return Factors((rows, rows, rows, ("b",), ()), (rows,))
 
     def expand(self, q: Value, k: Value, v: Value, first: Value, stop: Value, *, scale: float):
         b, _, n, d = q.aval.shape
