@@ -125,18 +125,6 @@ def _mesh_statistics(compiled: Any, distributed: DistributedConfig) -> dict[str,
     return {"mesh": mesh, **staged, "collectives": compiled.traffic()}
 
 
-def read_mesh(text: str, **options: Any) -> DistributedConfig:
-    """`dp=2,pp=2,cp=2,tp=2`, any of them; raises ConfigError for anything else."""
-    sizes: dict[str, int] = {}
-    for part in text.replace(" ", "").split(","):
-        axis, _, size = part.partition("=")
-        if axis not in ("dp", "pp", "cp", "tp") or not size.isdecimal() or axis in sizes:
-            raise ConfigError(f"--mesh takes sizes such as dp=2,pp=2,cp=2,tp=2, not {text!r}")
-        sizes[axis] = int(size)
-    named = {f"{axis}_size": size for axis, size in sizes.items()}
-    return DistributedConfig(**named, **{n: v for n, v in options.items() if v is not None})
-
-
 def _warm_steps(steps: int) -> int:
     return 0 if steps == 1 else min(WARM_UP, max(1, steps - TIMED))
 

@@ -22,10 +22,11 @@ from picotron import model, optim, schedules
 from picotron.config import Config, DistributedConfig, ModelConfig
 from picotron.errors import ConfigError
 from picotron.machines import Machine
+from picotron.parallel import layout_of
 from picotron.sharding import DATA, Layout
 from picotron.step import make_train_step
-from tracer import ShapeDtypeStruct, eval_shape, jit, tree
-from tracer.sharding import NamedSharding, P, make_mesh, named_values
+from tracer import ShapeDtypeStruct, eval_shape, tree
+from tracer.sharding import P
 
 Traffic = dict[str, dict[str, list[int]]]  # axes -> kind -> [count, bytes], as programs report it
 # Planning is not bound by one adapter.
@@ -120,16 +121,10 @@ def plan(config: Config, machine: Machine) -> Plan:
     )  # fmt: skip
 
 
-def layout(d: DistributedConfig) -> Layout:
-    """The mesh without its pipeline stages, which cut programs, not values."""
-    sizes = {"dp": d.dp_size, "cp": d.cp_size, "tp": d.tp_size}
-    return Layout(sizes, sp=d.sp, fsdp=d.fsdp, zero1=d.zero1)
-
-
 def mismatches(config: Config) -> Iterator[str]:
     """A sentence for each size that the mesh does not divide."""
     d, t = config.distributed, config.training
-    yield from layout(d).problems(config.model, t.micro_batch_size * d.dp_size, t.seq_length)
+    yield from layout_of(d).problems(config.model, t.micro_batch_size * d.dp_size, t.seq_length)
     try:
         _layers(config)
         schedules.schedule(d.pp_engine, d.pp_size, t.gradient_accumulation_steps)
@@ -166,24 +161,13 @@ def _program(
     shape: ModelConfig, d: DistributedConfig, clip: float, parts: int, batch: int, length: int
 ) -> Program:
     """The program of one device for a train step with AdamW."""
-    lay = layout(d)
+    lay = layout_of(d)
     step = make_train_step(shape, optim.adamw(1e-3), None, clip, lay)
     shapes = model.parameter_shapes(shape).items()
     weights = model.unflatten({path: ShapeDtypeStruct(s, np.float32) for path, s in shapes})
     ids = ShapeDtypeStruct((parts, batch, length), np.int32)
     state = {"params": weights, "optimizer": eval_shape(optim.adamw(1e-3).init, weights)}
-    moments = {
-        name: lay.specs(shape, "moments") if isinstance(part, dict) else P()
-        for name, part in state["optimizer"].items()
-    }
-    where = {"params": lay.specs(shape), "optimizer": moments}
-    devices = range(prod(lay.sizes.values()))  # stand-ins: nothing runs on them
-    mesh = make_mesh(tuple(lay.sizes.values()), tuple(lay.sizes), devices=devices)
-    ins, batches = _placed(where, mesh), _placed({"inputs": lay.batch(3)}, mesh)["inputs"]
-    metrics = {"loss": NamedSharding(mesh, P()), "grad_norm": NamedSharding(mesh, P())}
-    jitted = jit(step, in_shardings=(ins, batches), out_shardings=(ins, metrics))
-    with named_values(lay.names()):
-        lowered = jitted.lower(state, {"inputs": ids, "targets": ids})
+    lowered = lay.jitted(step, shape).lower(state, {"inputs": ids, "targets": ids})
     graph = lowered.sharded().graph
     count = len(tree.leaves(state))
     first = len(graph.ins) - count - 2  # constants come first
@@ -192,10 +176,6 @@ def _program(
         return compile_graph(graph, PROFILE, donate, "plan")
     except CompileError as error:
         raise ConfigError(f"this run cannot be compiled for any adapter: {error}") from error
-
-
-def _placed(specs: Any, mesh: Any) -> Any:
-    return tree.map(lambda spec: NamedSharding(mesh, spec), specs)
 
 
 def _read(program: Program, machine: Machine) -> Counted:
@@ -220,7 +200,7 @@ def _memory(
 ) -> dict[str, int]:
     """Bytes by kind on the device that has the most. Pipelines hold the activations of `live`
     micro-batches in their first stage."""
-    lay, shape = layout(config.distributed), replace(config.model, num_hidden_layers=layers)
+    lay, shape = layout_of(config.distributed), replace(config.model, num_hidden_layers=layers)
     shapes = model.parameter_shapes(shape)
     at_rest = sum(_local(s, lay.at_rest(p, s), lay) for p, s in shapes.items())
     moments = sum(_local(s, lay.moments(p, s), lay) for p, s in shapes.items())

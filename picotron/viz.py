@@ -15,7 +15,8 @@ from math import prod
 
 from picotron import model, schedules
 from picotron.config import Config
-from picotron.plan import Plan, layout
+from picotron.parallel import layout_of
+from picotron.plan import Plan
 from picotron.sharding import Layout
 
 INK, SOFT, LINE = "#1f2933", "#52606d", "#9aa5b1"
@@ -66,7 +67,7 @@ def _title(plan: Plan, y: int) -> tuple[list[str], int]:
 
 def _weights(plan: Plan, y: int) -> tuple[list[str], int]:
     """Each weight of the first layer, the embedding and the head, cut as it is at rest."""
-    lay = layout(plan.config.distributed)
+    lay = layout_of(plan.config.distributed)
     shapes = model.parameter_shapes(plan.config.model)
     shown = {p: s for p, s in shapes.items() if not re.search(r"layers\.(?!0\.)", p)}
     lines = [_text(MARGIN, y + 12, "where weights lie, those of one layer for all", 13, SOFT)]

@@ -6,12 +6,15 @@ import json
 from dataclasses import asdict, replace
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from picotron import cli, plan
+from picotron import cli, model, optim, plan
 from picotron.config import Config, DistributedConfig, ModelConfig, TrainingConfig
 from picotron.errors import ConfigError
 from picotron.machines import MACHINES, machine
+from picotron.parallel import step_of
+from picotron.step import initial_state
 
 MACHINE = MACHINES["h100-webgpu"]
 MODEL = ModelConfig(
@@ -52,6 +55,19 @@ def test_four_layers_are_foreseen_from_one_and_two(mesh: dict) -> None:
     assert found.traffic == program.traffic()
     inputs = t.gradient_accumulation_steps * t.micro_batch_size * t.seq_length * 2 * 4 // d.cp_size
     assert found.bytes == pytest.approx(program.peak_bytes - inputs, rel=0.05)
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("mesh", MESHES, ids=str)
+def test_a_run_sends_what_was_foreseen(mesh: dict) -> None:
+    config = job(**mesh)
+    t = config.training
+    step, params = step_of(config), model.init(config.model, 0)
+    state = initial_state(params, optim.from_config(t)[0].init(params), config)
+    rows = t.micro_batch_size * config.distributed.dp_size
+    ids = np.zeros((t.gradient_accumulation_steps, rows, t.seq_length), np.int32)
+    step(state, {"inputs": ids, "targets": ids})
+    assert plan.plan(config, MACHINE).traffic == step.traffic()
 
 
 def test_meshes_of_ten_thousand_devices_are_planned_from_two_layers() -> None:
@@ -100,7 +116,10 @@ def test_a_search_ranks_what_fits() -> None:
     [
         (["--machine", "h100"], "there is no machine 'h100'"),
         (["--tp", "0"], "--tp must be greater than 0"),
-        (["--mesh", "dp=2,xp=2"], "--mesh takes sizes of dp, pp, cp and tp such as dp=2, not xp=2"),
+        (
+            ["--mesh", "dp=2,xp=2"],
+            "--mesh takes sizes such as dp=2,pp=2,cp=2,tp=2, not",
+        ),
         (["--tp", "3"], "which does not divide it"),
         (["--pp-engine", "fast", "--pp", "2"], "there is no schedule 'fast'"),
         (["--search", "7"], "no mesh of 7"),

@@ -10,7 +10,7 @@ from typing import Literal
 
 import tyro
 
-from picotron.commands.options import OnAdapter
+from picotron.commands.options import OnAdapter, read_mesh
 from picotron.device import use_adapter
 from picotron.errors import ConfigError
 
@@ -80,7 +80,7 @@ class Bench(OnAdapter):
 
     def _step(self) -> tuple[dict, Callable]:
         from picotron import reference
-        from picotron.bench import read_mesh, read_shapes, run_step, summary
+        from picotron.bench import read_shapes, run_step, summary
 
         shapes = read_shapes(self.config) if self.config else reference.SMALL
         if self.mesh is None and (self.pp_schedule or self.fsdp or self.sp):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
+from picotron.config import DistributedConfig
 from picotron.errors import ConfigError
 from picotron.hf_config import Dtype
 
@@ -41,3 +42,15 @@ def newest_run(folder: Path = Path("outputs")) -> Path:
     if not runs:
         raise ConfigError(f"there is no run under {folder}/; name a checkpoint with --ckpt DIR")
     return max(runs, key=lambda run: run.stat().st_mtime)
+
+
+def read_mesh(text: str, **options: Any) -> DistributedConfig:
+    """`dp=2,pp=2,cp=2,tp=2`, any of them; raises ConfigError for anything else."""
+    sizes: dict[str, int] = {}
+    for part in text.replace(" ", "").split(","):
+        axis, _, size = part.partition("=")
+        if axis not in ("dp", "pp", "cp", "tp") or not size.isdecimal() or axis in sizes:
+            raise ConfigError(f"--mesh takes sizes such as dp=2,pp=2,cp=2,tp=2, not {text!r}")
+        sizes[axis] = int(size)
+    named = {f"{axis}_size": size for axis, size in sizes.items()}
+    return DistributedConfig(**named, **{n: v for n, v in options.items() if v is not None})

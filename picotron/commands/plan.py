@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 from rich.table import Table
 
+from picotron.commands.options import read_mesh
 from picotron.config import Config, DistributedConfig, ModelConfig
 from picotron.errors import ConfigError
 from picotron.presets import PRESETS
@@ -82,13 +83,9 @@ class OnMesh:
 
     def _sizes(self) -> dict[str, int]:
         sizes = {"dp": self.dp, "pp": self.pp, "cp": self.cp, "tp": self.tp}
-        for word in filter(None, (self.mesh or "").split(",")):
-            name, _, size = word.partition("=")
-            if name not in sizes or not size.isdigit():
-                raise ConfigError(
-                    f"--mesh takes sizes of dp, pp, cp and tp such as dp=2, not {word}"
-                )
-            sizes[name] = int(size)
+        if self.mesh:
+            asked = read_mesh(self.mesh)
+            sizes = {name: getattr(asked, f"{name}_size") for name in sizes}
         return sizes
 
 
