@@ -74,7 +74,7 @@ def axes_of(eqn: Eqn) -> Axes:
 def matmul_of(frame: Frame) -> Matmul:
     """Sizes of the region's product, and how its operands lie in memory."""
     axes = axes_of(frame.region.root)
-    probe = _Operands(frame, axes, None)
+    probe = Operands(frame, axes, None)
     return Matmul(
         *(axes.size(letters) for letters in (axes.batch, axes.m, axes.n, axes.k)),
         probe.contiguous(axes.a, axes.a_letters, "m"),
@@ -93,7 +93,7 @@ def build_dot(frame: Frame, profile: Profile, config: MatmulConfig | None = None
         return build_matvec(frame, profile)
     record = matmul_of(frame)
     config = config or matmul_config(record, profile)
-    operands = _Operands(frame, axes_of(frame.region.root), matmul_padded(record, config))
+    operands = Operands(frame, axes_of(frame.region.root), matmul_padded(record, config))
     hooks = _Hooks(operands, record)
     layout = ("n" if record.a_axis == "k" else "t") + ("n" if record.b_axis == "n" else "t")
     batch = f"{record.batch} of " if record.batch > 1 else ""
@@ -115,7 +115,7 @@ def build_dot(frame: Frame, profile: Profile, config: MatmulConfig | None = None
     return Kernel(code, matmul_grid(record, config))
 
 
-class _Operands:
+class Operands:
     """Expressions of A, B and the epilogue at the coordinates the template passes."""
 
     def __init__(self, frame: Frame, axes: Axes, padded: tuple[int, int, int] | None) -> None:
@@ -236,7 +236,7 @@ class _Operands:
 class _Hooks:
     """What the matmul templates call; the functions behind it go above `main`."""
 
-    def __init__(self, operands: _Operands, record: Matmul) -> None:
+    def __init__(self, operands: Operands, record: Matmul) -> None:
         self.batched = record.batch > 1
         self.o, self.record = operands, record
         axes = operands.axes

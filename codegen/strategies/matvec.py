@@ -23,7 +23,7 @@ from ..program import KernelCode
 from ..render import render
 from ..wgsl import choose_vec
 from .base import LANE, Accumulator, Kernel, accumulators, write_stores
-from .dot import Axes, _Operands
+from .dot import Axes, Operands
 from .functions import branched, function, guarded, loader, with_lets
 
 
@@ -148,7 +148,7 @@ class _Stats:
         return a.fold_lanes("part") if self.wide else "part"
 
 
-class _Part(_Operands):
+class _Part(Operands):
     """One of the matrices, with the results that are computed from its product."""
 
     def __init__(
