@@ -45,16 +45,20 @@ class Plan:
 
 
 def plan_results(graph: Graph) -> Plan:
-    """Outputs that repeat, or that are inputs, need no kernel."""
+    """Outputs that repeat, or that are inputs, need no kernel. Constants get memory each: weights
+    that start alike are donated side by side."""
     inputs = {v: i for i, v in enumerate(graph.ins)}
     computed: dict[Any, int] = {}
+    made: list[Any] = []
     results = []
     for v in graph.outs:
         if isinstance(v, Var) and v in inputs:
             results.append((False, inputs[v]))
-        else:
-            results.append((True, computed.setdefault(v, len(computed))))
-    return Plan(Graph(graph.ins, graph.eqns, tuple(computed)), tuple(results))
+            continue
+        at = computed.setdefault(v, len(made)) if isinstance(v, Var) else len(made)
+        made += [v] if at == len(made) else []
+        results.append((True, at))
+    return Plan(Graph(graph.ins, graph.eqns, tuple(made)), tuple(results))
 
 
 class Compiled:
