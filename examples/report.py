@@ -4,7 +4,7 @@ import numpy as np
 
 import runtime
 from picotron import model
-from picotron.generate import Generator
+from picotron.generator import Generator
 from picotron.tokenizer import CharTokenizer
 from tracer import jit, nn
 

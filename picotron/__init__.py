@@ -1,6 +1,7 @@
 """picotron: train, run and convert LLaMAs through WebGPU.
 
-Invariant: importing the package imports nothing else; each public name is loaded when it is used.
+Invariant: importing the package imports nothing else; each public name is loaded when it is used,
+and none is that of a module.
 """
 
 from __future__ import annotations
@@ -25,10 +26,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'picotron' has no attribute {name!r}")
     home = importlib.import_module(f"picotron.{_HOMES[name]}")
-    # Kept, because the module of the generator would take the place of the function generate.
-    own = {each: getattr(home, each) for each, where in _HOMES.items() if where == _HOMES[name]}
-    globals().update(own)
-    return own[name]
+    globals()[name] = found = getattr(home, name)
+    return found
 
 
 def __dir__() -> list[str]:

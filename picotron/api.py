@@ -14,7 +14,7 @@ import numpy as np
 from picotron import train
 from picotron.config import Config, ModelConfig
 from picotron.device import use_adapter
-from picotron.generate import Generator
+from picotron.generator import Generator
 from picotron.hf_config import Dtype
 from picotron.model import Params
 from picotron.prepare import prepare

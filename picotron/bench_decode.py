@@ -14,7 +14,7 @@ from picotron import model
 from picotron.config import ModelConfig
 from picotron.device import adapter_name, is_software
 from picotron.errors import ConfigError
-from picotron.generate import Generator
+from picotron.generator import Generator
 from picotron.measure import Side, Timing, interleaved, ratios
 from picotron.prepare import on_device
 from picotron.sampling import Sampling

@@ -23,7 +23,7 @@ from rich.table import Table
 from picotron import model, reference
 from picotron.bench_decode import SMALL, SMOLLM_135M
 from picotron.device import adapter_name, is_software
-from picotron.generate import Generator
+from picotron.generator import Generator
 from picotron.measure import Roof, roof
 from picotron.prepare import on_device
 from picotron.sampling import Sampling

@@ -21,7 +21,7 @@ from picotron.device import adapter_name, bytes_in_use
 from picotron.diverge import NotFinite
 from picotron.errors import CheckpointError, DataError, DivergedError
 from picotron.folder import claimed
-from picotron.generate import Generator
+from picotron.generator import Generator
 from picotron.interrupt import Interrupt
 from picotron.launch import agreed, by_one, leads, process_count, stopped
 from picotron.peak import flops_per_token, peak, utilisation

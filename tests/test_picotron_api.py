@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ def test_importing_the_package_imports_nothing_else():
 def test_every_name_is_there():
     for name in picotron.__all__:
         assert callable(getattr(picotron, name)) and getattr(picotron, name).__doc__
+        assert not Path(picotron.__file__).with_name(f"{name}.py").exists()  # would take its place
     assert {"Trainer", "generate"} <= set(dir(picotron))
     with pytest.raises(AttributeError, match="no attribute 'Trainr'"):
         _ = picotron.Trainr

@@ -8,7 +8,7 @@ import pytest
 from picotron import cache, cli, model
 from picotron.config import ModelConfig
 from picotron.errors import ConfigError
-from picotron.generate import Generator, bucket, check_options
+from picotron.generator import Generator, bucket, check_options
 from picotron.sampling import Sampling, choose
 from picotron.stopping import Stops, pieces
 from picotron.tokenizer import BASE, END, START, CharTokenizer

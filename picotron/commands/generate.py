@@ -11,7 +11,7 @@ from picotron.commands.options import WithWeights, newest_run
 from picotron.device import adapter_name, use_adapter
 
 if TYPE_CHECKING:
-    from picotron.generate import Generator
+    from picotron.generator import Generator
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Writes(WithWeights):
 
     def options(self) -> dict[str, float | int]:
         """The options of `Generator.stream`, checked; raises ConfigError."""
-        from picotron.generate import check_options
+        from picotron.generator import check_options
         from picotron.sampling import Sampling
 
         names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
@@ -52,7 +52,7 @@ class Writes(WithWeights):
 
     def generator(self) -> Generator:
         """The model on the device."""
-        from picotron.generate import Generator
+        from picotron.generator import Generator
         from picotron.pretrained import open_folder
 
         folder = open_folder(self.model or self.ckpt or newest_run())

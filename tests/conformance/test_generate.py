@@ -10,7 +10,7 @@ import pytest
 
 from picotron import model
 from picotron.config import ModelConfig
-from picotron.generate import Generator
+from picotron.generator import Generator
 from picotron.sampling import Sampling
 from tracer import numpy as jnp
 from tracer import tree

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from picotron.generate import Generator
+from picotron.generator import Generator
 from picotron.pretrained import open_folder
 from picotron.sampling import Sampling
 
