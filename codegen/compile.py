@@ -57,7 +57,8 @@ def _simplify(c: Compilation) -> None:
 
 
 def _legalize(c: Compilation) -> None:
-    c.graph = as_buffers(legalize(c.graph, c.profile))
+    with _limits():
+        c.graph = as_buffers(legalize(c.graph, c.profile))
 
 
 def _fuse(c: Compilation) -> None:
@@ -229,7 +230,7 @@ def kernel_stem(region: Region) -> str:
     if region.parts:
         return _joint_stem([kernel_stem(part) for part in region.parts])
     told = [e.prim.name for e in region.graph.eqns if e.prim.kind not in ("view", "source")]
-    if region.kind == "attention":
+    if region.kind in ("attention", "handwritten"):
         return region.root.prim.name
     if region.kind == "scatter":
         return f"{region.root.prim.name}_{region.root.params['combine']}"

@@ -13,6 +13,7 @@ from ir.graph import Eqn, Graph, Lit, Value, Var
 from ir.prims.cond import cond
 
 from .collectives import is_member
+from .handwritten import is_handwritten
 from .packing import updates_in_quads
 from .profile import Profile
 from .reductions import is_suffix
@@ -20,6 +21,7 @@ from .replays import without_barriers
 
 # Kinds that are no kernel, but steps of the plan around others, or between devices.
 STEPS = ("loop", "switch", "collective")
+WHOLE = (*STEPS, "handwritten")  # kinds that write all their results, read or not
 IN_PLACE = ("map", "dot", "row", "scatter")  # kinds whose invocations read what they write
 
 
@@ -75,7 +77,8 @@ class Dataflow:
         elif self._in_place_update(v, eqn):
             group = Group("update", [v], eqn.ins[1].aval.size)
         elif kind == "composite":
-            group = Group("attention", list(eqn.outs), eqn.outs[0].aval.size, root=eqn)
+            kind = "handwritten" if is_handwritten(eqn) else "attention"
+            group = Group(kind, list(eqn.outs), eqn.outs[0].aval.size, root=eqn)
         elif kind == "contract":
             group = Group("dot", [v], v.aval.size, root=eqn)
         elif kind == "reduce":

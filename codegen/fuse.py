@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from ir.graph import Eqn, Graph, Value, Var
 
 from .bundle import bundle
-from .dataflow import IN_PLACE, STEPS, Dataflow, Group
+from .dataflow import IN_PLACE, WHOLE, Dataflow, Group
 from .materialise import materialise
 from .merge import merge
 from .profile import Profile
@@ -86,8 +86,8 @@ def _drop_internal(flow: Dataflow) -> None:
     """Values that no other group reads stay in registers."""
     needed = flow.results.union(*(g.reads for g in flow.groups))
     for group in flow.groups:
-        if group.kind in STEPS:
-            continue  # what they hold writes all of them
+        if group.kind in WHOLE:
+            continue
         group.outs = [v for v in group.outs if v in needed] or group.outs[-1:]
     flow.stored = {v for g in flow.groups for v in g.outs}
 

@@ -23,6 +23,7 @@ from ir.prims.while_loop import while_loop
 
 from .cached import cached_layout
 from .collectives import canonical, is_member
+from .handwritten import handwritten, is_handwritten
 from .matvec import is_matvec
 from .packing import widened
 from .pieces import join_products
@@ -64,7 +65,10 @@ def _may_not_end(graph: Graph) -> bool:
 
 
 def has_kernel(eqn: Eqn, profile: Profile) -> bool:
-    """Attention keeps its kernel where its head fits vec4 loads and nothing is empty."""
+    """Attention keeps its kernel where its head fits vec4 loads and nothing is empty; what brings
+    a kernel of its own decides for itself."""
+    if eqn.prim.kind == "composite" and handwritten(eqn, profile) is not None:
+        return True
     if eqn.prim.name == "cached_attention":
         return cached_layout(eqn, profile) is not None
     if not getattr(eqn.prim, "has_kernel", False):
@@ -136,16 +140,18 @@ def as_buffers(graph: Graph) -> Graph:
     """Give every output a Var of its own that some equation defines, so that each has a kernel.
 
     Constants, repeated outputs and inputs that are returned as they came are copied, and so are
-    constants that a loop or a collective takes: these read buffers. So are numbers of this device
-    that are returned.
+    constants that a loop, a collective or a handwritten kernel takes: these read buffers. So are
+    numbers of this device that are returned.
     """
     with building() as builder:
         env: dict[Var, Value] = {v: builder.input(v.aval, v.hint) for v in graph.ins}
         for eqn in graph.eqns:
             with attributed(eqn.src, eqn.scope):
                 ins = [read(env, v) for v in eqn.ins]
-                if eqn.prim.kind in ("control", "collective"):
+                if eqn.prim.kind in ("control", "collective") or is_handwritten(eqn):
                     ins = [_copy(v) if isinstance(v, Lit) else v for v in ins]
+                if is_handwritten(eqn):  # it names each operand, and no buffer is bound twice
+                    ins = [_copy(v) if v in ins[:n] else v for n, v in enumerate(ins)]
                 outs = builder.emit(eqn.prim, ins, eqn.params)
             env.update(zip(eqn.outs, outs, strict=True))
         seen: set[Value] = {env[v] for v in graph.ins}

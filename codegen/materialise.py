@@ -12,6 +12,7 @@ from ir.prims.contract import parse, roles
 from ir.prims.elementwise import add
 
 from .dataflow import STEPS, Dataflow, Group
+from .handwritten import is_handwritten
 from .matvec import is_matvec
 from .packing import is_widening, storable
 from .pieces import pieces
@@ -117,7 +118,7 @@ def _operand_roots(flow: Dataflow, eqn: Eqn) -> Iterable[Var]:
 
     A scatter reads its indices over and over, but each row and each update once.
     """
-    if eqn.prim.kind in ("control", "collective"):  # these read whole buffers
+    if eqn.prim.kind in ("control", "collective") or is_handwritten(eqn):  # whole buffers
         yield from (v for v in eqn.ins if v not in flow.inputs)
         return
     attention = eqn.prim.kind == "composite"

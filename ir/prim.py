@@ -111,6 +111,11 @@ class Primitive:
         """`params` for parts of operands and results, of the shapes `ins` and `outs`."""
         return params
 
+    def kernel(self, profile: Any, *avals: Aval, **params: Any) -> Any:
+        """A `codegen.handwritten.Handwritten` for these types and limits, of a composite; None for
+        the kernels of its expansion."""
+        return None
+
     def flops(self, *avals: Aval, **params: Any) -> int:
         """Floating-point operations of one evaluation."""
         out = self.typeof(*avals, **params)

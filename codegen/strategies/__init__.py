@@ -15,6 +15,7 @@ from .base import Kernel
 from .bundle import build_bundle
 from .column import build_column
 from .dot import build_dot
+from .handwritten import build_handwritten
 from .map import build_map
 from .matvec import build_matvec
 from .row import build_row
@@ -31,6 +32,7 @@ BUILDERS: dict[str, Callable[[Frame, Profile], Kernel]] = {
     "update": build_update,
     "scatter": build_scatter,
     "bundle": build_bundle,
+    "handwritten": build_handwritten,
 }
 
 __all__ = ["BUILDERS", "Kernel"]
