@@ -6,7 +6,7 @@ Invariant: records only, each field with its meaning below it. What values make 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -267,6 +267,20 @@ class Config:
         from picotron import config_file
 
         return config_file.load(Path(path), cls(), "toml")
+
+    def starting_from(self, folder: str | Path) -> Config:
+        """A run of the model in a Hugging Face folder, from its weights; sequences are no longer
+        than its context. Raises CheckpointError."""
+        from picotron.pretrained import model_of
+
+        model = model_of(Path(folder))
+        length = min(self.training.seq_length, model.max_position_embeddings)
+        return replace(
+            self,
+            model=model,
+            training=replace(self.training, seq_length=length),
+            checkpoint=replace(self.checkpoint, init_from=str(folder)),
+        )
 
     def to_json(self, path: str | Path) -> None:
         from picotron import config_file

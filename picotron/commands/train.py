@@ -15,7 +15,7 @@ from rich.console import Console
 from picotron import config_file, launch, supervisor
 from picotron.commands.options import OnAdapter
 from picotron.commands.shortcuts import Shortcuts, put
-from picotron.config import Config, ModelConfig
+from picotron.config import Config
 from picotron.device import use_adapter
 from picotron.presets import PRESETS
 from picotron.validate import check
@@ -69,9 +69,7 @@ class Train(Config, Shortcuts, OnAdapter):
         if resumed in (None, "auto"):
             source = source or base.checkpoint.init_from
         if source:
-            from picotron.pretrained import model_of
-
-            base = with_model(base, model_of(Path(source)))
+            base = base.starting_from(source)
         return cls(**_sections(base))
 
     def run(self) -> int:
@@ -109,13 +107,6 @@ class Train(Config, Shortcuts, OnAdapter):
         config = self.over(Config(**_sections(self)))
         folder = supervisor.resumed_folder()
         return config if folder is None else put(config, "checkpoint.load_path", folder)
-
-
-def with_model(config: Config, model: ModelConfig) -> Config:
-    """A run of this model; sequences are no longer than its context."""
-    length = min(config.training.seq_length, model.max_position_embeddings)
-    training = dataclasses.replace(config.training, seq_length=length)
-    return dataclasses.replace(config, model=model, training=training)
 
 
 def _sections(config: Config) -> dict[str, object]:
