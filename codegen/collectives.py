@@ -7,7 +7,7 @@ nothing, say where they belong.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 
 from ir.build import emit, lit
@@ -25,7 +25,7 @@ def canonical(eqn: Eqn, ins: list[Value], profile: Profile) -> tuple[Value, ...]
     """The equation as one that is canonical, with views around; None if it is so already."""
     name, p, out = eqn.prim.name, eqn.params, eqn.out.aval
     if prod(p["sizes"]) == 1:
-        return (_alone(name, p, ins, out),)
+        return tuple(ins) if eqn.prim.multi else (_alone(name, p, ins, out),)
     if name == "axis_index":
         return None
     if name not in _RULES:
@@ -106,4 +106,14 @@ def is_member(eqn: Eqn) -> bool:
 def payload(eqn: Eqn) -> int:
     """Bytes of a collective, by the convention of the field: the larger of what a member gives and
     what it gets."""
-    return max(eqn.out.aval.nbytes, *(v.aval.nbytes for v in eqn.ins))
+    return max(sum(v.aval.nbytes for v in side) for side in (eqn.ins, eqn.outs))
+
+
+def packed(avals: Sequence[Aval]) -> tuple[list[int], Aval]:
+    """(where each of several values begins in one buffer, in bytes, what lies in that buffer)."""
+    starts, end = [], 0
+    for aval in avals:
+        starts.append(end)
+        end += -(-aval.nbytes // 4) * 4
+    dtype = avals[0].dtype
+    return starts, Aval((end // dtype.itemsize,), dtype)

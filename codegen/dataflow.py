@@ -73,7 +73,7 @@ class Dataflow:
         if kind == "control":
             group = Group("switch" if eqn.prim is cond else "loop", list(eqn.outs), 1, root=eqn)
         elif kind == "collective":
-            group = Group("collective", [v], 1, root=eqn)
+            group = Group("collective", list(eqn.outs), 1, root=eqn)
         elif self._in_place_update(v, eqn):
             group = Group("update", [v], eqn.ins[1].aval.size)
         elif kind == "composite":

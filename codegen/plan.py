@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ir.graph import Eqn, Graph, Var
 
-from .collectives import payload
+from .collectives import packed, payload
 from .dataflow import members
 from .fuse import Region
 from .header import work
@@ -173,7 +173,7 @@ class _Planner:
             elif isinstance(kernel, Choice):
                 steps.append(self._switch(region, kernel))
             elif isinstance(kernel, Exchange):
-                steps.append(self._collective(kernel.eqn))
+                steps += self._collective(kernel.eqn)
             elif region.rows:
                 if clears(region.root):
                     steps += [Fill(self.slot[v], _bytes(v)) for v in region.outs]
@@ -224,12 +224,24 @@ class _Planner:
         number = self.memory.numbered[kernel.code.wgsl]
         return Dispatch(number, slots, kernel.grid, nbytes, flops, scope)
 
-    def _collective(self, eqn: Eqn) -> Collective:
-        (x,), p = eqn.ins, eqn.params
-        return Collective(
-            eqn.prim.name, p["axes"], p["sizes"], self.slot[x], self.slot[eqn.out],
-            x.aval.dtype.name, x.aval.size, payload(eqn), p.get("perm", ()), eqn.scope,
+    def _collective(self, eqn: Eqn) -> list[Step]:
+        """Several values travel in one buffer, and come back to buffers of their own."""
+        p, x = eqn.params, eqn.ins[0].aval
+        source, target = self.slot[eqn.ins[0]], self.slot[eqn.out]
+        before, after = [], []
+        if eqn.prim.multi:
+            starts, x = packed([v.aval for v in eqn.ins])
+            source, target = (self.memory.temp(Var(x)) for _ in range(2))
+            for start, v, out in zip(starts, eqn.ins, eqn.outs, strict=True):
+                before.append(Copy(self.slot[v], source, _bytes(v), dst_offset=start))
+                after.append(Copy(target, self.slot[out], _bytes(v), src_offset=start))
+            self.memory.release(source)
+            self.memory.release(target)
+        message = Collective(
+            eqn.prim.message, p["axes"], p["sizes"], source, target,
+            x.dtype.name, x.size, payload(eqn), p.get("perm", ()), eqn.scope,
         )  # fmt: skip
+        return [*before, message, *after]
 
     def _switch(self, region: Region, choice: Choice) -> Switch:
         """Every branch writes the results of all."""

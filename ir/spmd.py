@@ -67,7 +67,7 @@ def _read(env: dict[Var, Each], v: Value, mesh: MeshShape, wide: bool) -> Each:
 def _run(eqn: Eqn, ins: Sequence[Each], mesh: MeshShape, wide: bool) -> list[Each]:
     """The results of one equation, each for every device."""
     if eqn.prim.kind == "collective":
-        return [_collective(eqn, ins, mesh)]
+        return _collective(eqn, ins, mesh)
     if eqn.axis_names():
         return eqn.prim.lockstep(ins, lambda g, xs: run_lockstep(g, mesh, xs, wide), **eqn.params)
     each = [run_equation(eqn, xs, wide) for xs in _by_device(ins, mesh.count)]
@@ -78,11 +78,13 @@ def _by_device(ins: Sequence[Each], count: int) -> list[tuple]:
     return list(zip(*ins, strict=True)) if ins else [()] * count
 
 
-def _collective(eqn: Eqn, ins: Sequence[Each], mesh: MeshShape) -> Each:
-    out: list[Any] = [None] * mesh.count
+def _collective(eqn: Eqn, ins: Sequence[Each], mesh: MeshShape) -> list[Each]:
+    """Each result of one operand, or of none."""
+    outs: list[Each] = [[None] * mesh.count for _ in eqn.outs]
     for group in mesh.groups(eqn.params["axes"]):
-        xs = [ins[0][device] for device in group] if ins else [None] * len(group)
-        results = eqn.prim.members(xs, **eqn.params)
-        for device, result in zip(group, results, strict=True):
-            out[device] = result
-    return out
+        for n, out in enumerate(outs):
+            xs = [ins[n][device] for device in group] if ins else [None] * len(group)
+            results = eqn.prim.members(xs, **eqn.params)
+            for device, result in zip(group, results, strict=True):
+                out[device] = result
+    return outs

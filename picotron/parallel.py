@@ -21,7 +21,7 @@ from picotron.sharding import Layout
 from picotron.step import State, initial_state, make_train_step, skipping
 from tracer import ShapeDtypeStruct, eval_shape, tree
 from tracer.sharding import P, named_values
-from tracer.spmd import MeshShape, spmd
+from tracer.spmd import MeshShape, OneDevice, spmd
 
 AXES = ("dp", "cp", "tp")  # of a stage; the whole mesh has pp between dp and cp, as picotron's
 
@@ -36,12 +36,17 @@ def mesh_of(layout: Layout) -> MeshShape:
     return MeshShape(AXES, tuple(layout.size(a) for a in AXES))
 
 
+def state_shapes(config: Config, optimizer: optim.GradientTransformation) -> State:
+    """The state of a run as shapes: nothing is allocated."""
+    shapes = model.parameter_shapes(config.model)
+    params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
+    return initial_state(params, eval_shape(optimizer.init, params), config)
+
+
 def state_specs(config: Config, layout: Layout, optimizer: optim.GradientTransformation) -> Any:
     """Where each part of a state lies: weights and averages at rest, what the optimizer keeps of a
     weight with its moments, and the rest everywhere."""
     shapes = model.parameter_shapes(config.model)
-    params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
-    state = initial_state(params, eval_shape(optimizer.init, params), config)
 
     def spec(path: Any, leaf: Any) -> P:
         name = dotted(path)
@@ -52,7 +57,7 @@ def state_specs(config: Config, layout: Layout, optimizer: optim.GradientTransfo
             weight, shapes[weight]
         )
 
-    return tree.map_with_path(spec, state)
+    return tree.map_with_path(spec, state_shapes(config, optimizer))
 
 
 class MeshStep:
@@ -60,10 +65,11 @@ class MeshStep:
 
     def __init__(self, config: Config, recipe: Recipe) -> None:
         training, self.layout = config.training, layout_of(config.distributed)
-        optimizer, schedule_of, norm = recipe
+        self.config, (optimizer, schedule_of, norm) = config, recipe
+        self.optimizer = optimizer
         state = state_specs(config, self.layout, optimizer)
         names = ("inputs", "targets", *(["segments"] if config.dataset.document_mask else []))
-        data = dict.fromkeys(names, self.layout.batch(3))
+        self._data = dict.fromkeys(names, self.layout.batch(3))
         step = make_train_step(
             config.model,
             optimizer,
@@ -75,7 +81,7 @@ class MeshStep:
         )
         step = skipping(step) if training.nan_policy == "skip" else step
         self.compiled = spmd(
-            self._annotated(step), mesh_of(self.layout), (state, data), (state, P()),
+            self._annotated(step), mesh_of(self.layout), (state, self._data), (state, P()),
             donate_argnums=(0,),
         )  # fmt: skip
 
@@ -91,6 +97,13 @@ class MeshStep:
 
     def lower(self, state: State, batch: Any) -> Any:
         return self.compiled.lower(state, batch)
+
+    def one_device(self) -> OneDevice:
+        """What each device would run; nothing is allocated or compiled."""
+        t, d = self.config.training, self.config.distributed
+        rows = t.gradient_accumulation_steps, t.micro_batch_size * d.dp_size, t.seq_length
+        batch = dict.fromkeys(self._data, ShapeDtypeStruct(rows, np.int32))
+        return self.compiled.one_device(state_shapes(self.config, self.optimizer), batch)
 
     def traffic(self) -> dict[str, dict[str, list[int]]]:
         """[count, bytes] of the collectives of one step by axes and kind."""

@@ -1,8 +1,9 @@
 """What a run would need of many devices, without having any: memory, traffic, time.
 
-Invariant: what a step computes, keeps and sends is counted in the per-device program that the
-compiler makes of the model with one and with two layers, and continued to all layers, in which it
-is linear. Nothing is allocated and no device is asked; what cannot be counted is `Machine`'s.
+Invariant: what a step sends is counted in the per-device graph that the trainer would run. What it
+computes and keeps is counted in the program that the compiler makes of one and of two layers, and
+continued to all layers, in which it is linear. Nothing is allocated and no device is asked; what
+cannot be counted is `Machine`'s.
 """
 
 from __future__ import annotations
@@ -13,20 +14,17 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from codegen.compile import CompileError, compile_graph
 from codegen.profile import H100
 from codegen.program import Program, sum_over
-from picotron import model, optim, schedules
-from picotron.config import Config, DistributedConfig, ModelConfig
+from picotron import model, schedules
+from picotron.config import Config
 from picotron.errors import ConfigError
 from picotron.machines import Machine
-from picotron.parallel import layout_of
+from picotron.parallel import layout_of, step_of
 from picotron.sharding import DATA, Layout
-from picotron.step import make_train_step
-from tracer import ShapeDtypeStruct, eval_shape, tree
 from tracer.sharding import P
+from tracer.spmd import OneDevice
 
 Traffic = dict[str, dict[str, list[int]]]  # axes -> kind -> [count, bytes], as programs report it
 # Planning is not bound by one adapter.
@@ -36,9 +34,8 @@ F32 = 4
 
 @dataclass(frozen=True)
 class Counted:
-    """One step of one device: collectives, arithmetic, seconds by the roof, temporary bytes."""
+    """One step of one device: arithmetic, seconds by the roof, temporary bytes."""
 
-    traffic: Traffic
     flops: float
     seconds: float
     temporary: float
@@ -46,16 +43,11 @@ class Counted:
     def continued(self, more: Counted, layers: int) -> Counted:
         """At `layers` layers, if `self` has one and `more` two."""
 
-        def line(one: float, two: float) -> float:
+        def line(name: str) -> float:
+            one, two = getattr(self, name), getattr(more, name)
             return one + (two - one) * (layers - 1)
 
-        names = {(a, k) for c in (self, more) for a, kinds in c.traffic.items() for k in kinds}
-        traffic: Traffic = {}
-        for a, k in sorted(names):
-            pairs = zip(*(c.traffic.get(a, {}).get(k, [0, 0]) for c in (self, more)), strict=True)
-            traffic.setdefault(a, {})[k] = [int(line(*pair)) for pair in pairs]
-        rest = (line(getattr(self, n), getattr(more, n)) for n in ("flops", "seconds", "temporary"))
-        return Counted(traffic, *rest)
+        return Counted(line("flops"), line("seconds"), line("temporary"))
 
 
 @dataclass(frozen=True)
@@ -100,10 +92,9 @@ def plan(config: Config, machine: Machine) -> Plan:
         raise ConfigError("the mesh does not fit the run:\n  " + "\n  ".join(problems))
     d, t = config.distributed, config.training
     layers = _layers(config)
-    counted = _counted(config, layers, machine)
+    traffic, counted = _counted(config, layers, machine)
     micros = t.gradient_accumulation_steps
     timeline = schedules.simulate(schedules.schedule(d.pp_engine, d.pp_size, micros))
-    traffic = {axes: dict(kinds) for axes, kinds in counted.traffic.items()}
     if d.pp_size > 1:
         size = t.micro_batch_size * t.seq_length // d.cp_size * config.model.hidden_size
         traffic["pp"] = {"send": [2 * micros, 2 * micros * size * machine.itemsize]}
@@ -143,37 +134,35 @@ def _layers(config: Config) -> int:
 # --- counting -------------------------------------------------------------------------------------
 
 
-def _counted(config: Config, layers: int, machine: Machine) -> Counted:
-    """A device with this many layers, and with the embedding and the head, which a pipeline has on
-    its first and last."""
-    t, mesh = config.training, replace(config.distributed, pp_size=1, pp_engine="1f1b")
-    sizes = t.gradient_accumulation_steps, t.micro_batch_size * mesh.dp_size, t.seq_length
+def _counted(config: Config, layers: int, machine: Machine) -> tuple[Traffic, Counted]:
+    """What a device with this many layers sends and does, if it has the embedding and the head as
+    well, which a pipeline has on its first and last."""
+    mesh = replace(config.distributed, pp_size=1, pp_engine="1f1b")
+    run = replace(config, distributed=mesh, training=replace(config.training, precision="f32"))
+
+    def of(count: int) -> Config:
+        return replace(run, model=replace(run.model, num_hidden_layers=count))
 
     def counted(count: int) -> Counted:
-        shape = replace(config.model, num_hidden_layers=count)
-        return _read(_program(shape, mesh, t.max_grad_norm, *sizes), machine)
+        return _read(_program(of(count)), machine)
 
-    return counted(layers) if layers < 3 else counted(1).continued(counted(2), layers)
+    sent = _scaled(_one_device(of(layers)).traffic, machine)
+    if layers < 3:
+        return sent, counted(layers)
+    return sent, counted(1).continued(counted(2), layers)
 
 
 @lru_cache(maxsize=64)
-def _program(
-    shape: ModelConfig, d: DistributedConfig, clip: float, parts: int, batch: int, length: int
-) -> Program:
-    """The program of one device for a train step with AdamW."""
-    lay = layout_of(d)
-    step = make_train_step(shape, optim.adamw(1e-3), None, clip, lay)
-    shapes = model.parameter_shapes(shape).items()
-    weights = model.unflatten({path: ShapeDtypeStruct(s, np.float32) for path, s in shapes})
-    ids = ShapeDtypeStruct((parts, batch, length), np.int32)
-    state = {"params": weights, "optimizer": eval_shape(optim.adamw(1e-3).init, weights)}
-    lowered = lay.jitted(step, shape).lower(state, {"inputs": ids, "targets": ids})
-    graph = lowered.sharded().graph
-    count = len(tree.leaves(state))
-    first = len(graph.ins) - count - 2  # constants come first
-    donate = [(first + n, n) for n in range(count)]
+def _one_device(config: Config) -> OneDevice:
+    """What a device of the trainer runs."""
+    return step_of(config).one_device()
+
+
+@lru_cache(maxsize=64)
+def _program(config: Config) -> Program:
+    one = _one_device(config)
     try:
-        return compile_graph(graph, PROFILE, donate, "plan")
+        return compile_graph(one.sharded.graph, PROFILE, one.donate, "plan")
     except CompileError as error:
         raise ConfigError(f"this run cannot be compiled for any adapter: {error}") from error
 
@@ -184,12 +173,17 @@ def _read(program: Program, machine: Machine) -> Counted:
     def roof(step: Any) -> float:
         return max(step.flops / peak, step.nbytes * scale / machine.bandwidth)
 
-    traffic = {
-        axes: {kind: [n, int(size * scale)] for kind, (n, size) in kinds.items()}
-        for axes, kinds in program.traffic().items()
-    }
     temporary = program.bytes_by_kind().get("temp", 0) * scale
-    return Counted(traffic, program.flops, sum_over(program.steps, roof), temporary)
+    return Counted(program.flops, sum_over(program.steps, roof), temporary)
+
+
+def _scaled(traffic: Traffic, machine: Machine) -> Traffic:
+    """Counted in float32, sent in what the machine computes in."""
+    scale = machine.itemsize / F32
+    return {
+        axes: {kind: [n, int(size * scale)] for kind, (n, size) in kinds.items()}
+        for axes, kinds in traffic.items()
+    }
 
 
 # --- memory and time ------------------------------------------------------------------------------

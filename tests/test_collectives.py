@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ir import PRIMITIVES, Aval, GraphError, build, check, emit, evaluate, f32
+from ir import PRIMITIVES, Aval, GraphError, build, check, emit, evaluate, f32, i32
 from ir.passes.batch import batch_graph
+from ir.passes.grad import vjp_graph
 from tracer import grad, graph_of, jit, jvp, lax, use_backend, vmap
 from tracer import numpy as jnp
 from tracer.test_util import check_grads
@@ -155,6 +156,22 @@ def test_inside_control_flow_and_calls():
         **NAMED,
     )
     close(loop(X), np.full((4, 3), 5.0))  # 0 -> 1 -> 5
+
+
+def test_several_sums_at_once_are_several_sums():
+    over = {"axes": ("i",), "sizes": (4,)}
+    shapes = Aval((3,), f32), Aval((8,), f32)
+    graph = build(lambda x, y: list(emit(PRIMITIVES["psums"], x, y, **over)), *shapes)
+    mapped, led = batch_graph(graph, (True, False), 4, "i")
+    found = evaluate(mapped, X, Y[0])
+    assert led == (False, False)
+    close(found[0], X.sum(0))
+    close(found[1], 4 * Y[0])
+    with pytest.raises(TypeError, match="one dtype"):
+        build(lambda x, y: list(emit(PRIMITIVES["psums"], x, y, **over)),
+              Aval((3,), f32), Aval((3,), i32))  # fmt: skip
+    (joint,) = [vjp_graph(graph, [0, 1])]
+    assert [e.prim.name for e in joint.eqns].count("psum") == 2
 
 
 def test_a_result_that_all_share_needs_no_axis():

@@ -49,8 +49,7 @@ MESHES = [
 def test_four_layers_are_foreseen_from_one_and_two(mesh: dict) -> None:
     config = job(**mesh)
     t, d = config.training, config.distributed
-    sizes = t.gradient_accumulation_steps, t.micro_batch_size * d.dp_size, t.seq_length
-    program = plan._program(config.model, d, t.max_grad_norm, *sizes)
+    program = plan._program(config)
     found = plan.plan(config, MACHINE)
     assert found.traffic == program.traffic()
     inputs = t.gradient_accumulation_steps * t.micro_batch_size * t.seq_length * 2 * 4 // d.cp_size

@@ -11,24 +11,26 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ir.graph import Aval
+from ir.passes.messages import arranged, sent
 from ir.passes.shard import Options, shard
 from ir.passes.stages import Stages
 from ir.sharding import MeshShape, Spec
 from ir.spmd import ShardedGraph, evaluate_spmd
 
 from . import settings, tree
-from .calls import Signature
+from .calls import Signature, checked_avals
 from .compiled import Compiled, as_stored, plan_results
 from .explain import log_compile
 from .jit import Jitted
 from .oracle import _on_host
 from .roles import Nums, Roles, roles
-from .sharding import PartitionSpec
+from .sharding import PartitionSpec, ambient
 from .staging import Traced, lifted
 
 DEFAULT = Options()
@@ -80,20 +82,33 @@ class SpmdFunction(Jitted):
             raise RuntimeError(f"{self._name} has not been compiled yet: call it first")
         return self._last.call.executable.traffic
 
+    def one_device(self, *args: Any, **kwargs: Any) -> OneDevice:
+        """What a device would run for these arguments (arrays or ShapeDtypeStructs); nothing is
+        compiled."""
+        leaves, in_tree, statics = self._roles.split(args, kwargs)
+        avals = checked_avals(self._roles, in_tree, leaves)
+        signature = Signature(in_tree, avals, statics, context=ambient())
+        return self._cut(signature, lifted(self._trace(signature)))
+
     def _compile(self, signature: Signature, traced: Traced) -> Compiled:
-        traced, paths = lifted(traced), tree.paths(signature.in_tree)
-        donated = [i for i, path in enumerate(paths) if self._roles.donates(path)]
-        sharded = self.sharded(signature, traced)
-        pairs = [
-            (i, j)
-            for i, j in self._pairs(traced, paths, donated)
-            if sharded.in_specs[i] == sharded.out_specs[j]
-        ]
-        executable = _executable_for(sharded, pairs, self._name, self._why)
+        traced = lifted(traced)
+        one = self._cut(signature, traced)
+        executable = _executable_for(one.sharded, one.donate, self._name, self._why)
+        donated = self._donated(signature)
         return Compiled(traced, plan_results(traced.graph), executable, donated, self._name)
 
-    def sharded(self, signature: Signature, traced: Traced) -> ShardedGraph:
-        """The program of one device."""
+    def _donated(self, signature: Signature) -> list[int]:
+        paths = enumerate(tree.paths(signature.in_tree))
+        return [i for i, path in paths if self._roles.donates(path)]
+
+    def _cut(self, signature: Signature, traced: Traced) -> OneDevice:
+        """The program of one device; memory passes from arguments to results that lie alike."""
+        sharded = self._sharded(signature, traced)
+        pairs = self._pairs(traced, tree.paths(signature.in_tree), self._donated(signature))
+        ins, outs = sharded.in_specs, sharded.out_specs
+        return OneDevice(sharded, tuple((i, j) for i, j in pairs if ins[i] == outs[j]))
+
+    def _sharded(self, signature: Signature, traced: Traced) -> ShardedGraph:
         plan = plan_results(traced.graph)
         args = tree.unflatten(signature.in_tree, range(signature.in_tree.num_leaves))[0]
         ins = [Spec(())] * len(traced.constants) + specs_of(self._in_specs, args)
@@ -105,7 +120,21 @@ class SpmdFunction(Jitted):
                 found.setdefault(at, spec)
         outs = [found.get(k) for k in range(len(plan.graph.outs))]
         ins, outs = fitted(ins, plan.graph.in_avals), fitted(outs, plan.graph.out_avals)
-        return shard(plan.graph, self.mesh, ins, outs, self.options)
+        return arranged(shard(plan.graph, self.mesh, ins, outs, self.options))
+
+
+@dataclass(frozen=True)
+class OneDevice:
+    """What each device of a mesh runs, with its messages arranged, and which of its results take
+    the memory of which arguments."""
+
+    sharded: ShardedGraph
+    donate: tuple[tuple[int, int], ...]
+
+    @property
+    def traffic(self) -> dict[str, dict[str, list[int]]]:
+        """[count, bytes] of the collectives of one call, by axes and kind."""
+        return sent(self.sharded.graph)
 
 
 def specs_of(prefix: Any, full: Any) -> list[Any]:
@@ -206,7 +235,7 @@ class OracleMesh:
 
     def __init__(self, sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str) -> None:
         self.sharded, self.graph = sharded, sharded.graph
-        self.traffic: dict = {}  # nothing is sent
+        self.traffic = sent(sharded.graph)
 
     def upload(self, aval: Aval, host: np.ndarray) -> np.ndarray:
         return host
@@ -251,6 +280,7 @@ def runner(sharded: ShardedGraph, stages: Stages, each: Sequence[int]) -> Any:
 __all__ = [
     "DEFAULT",
     "MeshShape",
+    "OneDevice",
     "SpmdFunction",
     "elsewhere",
     "fitted",

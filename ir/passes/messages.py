@@ -14,7 +14,6 @@ from itertools import pairwise
 from ..build import attributed, building, current, emit, read
 from ..graph import Eqn, Graph, Value, Var
 from ..prim import PRIMITIVES
-from ..prims.views import concat, reshape_to
 from ..spmd import ShardedGraph
 
 BUCKET = 25 * 2**20  # bytes of gradients that are summed at once
@@ -40,9 +39,9 @@ def messages(graph: Graph, times: int = 1) -> Iterator[Message]:
     """The collectives of a step of one device, in order; of branches the first counts."""
     for eqn in graph.eqns:
         if eqn.prim.kind == "collective" and eqn.prim.name != "axis_index":
-            nbytes = max(eqn.ins[0].aval.nbytes, eqn.out.aval.nbytes)
+            nbytes = max(sum(v.aval.nbytes for v in side) for side in (eqn.ins, eqn.outs))
             backward = eqn.scope.startswith("grad")
-            yield Message(eqn.prim.name, eqn.params["axes"], nbytes, times, backward)
+            yield Message(eqn.prim.message, eqn.params["axes"], nbytes, times, backward)
         inner = list(eqn.subgraphs())
         for graph in inner[:1]:
             yield from messages(graph, times * eqn.params.get("length", 1))
@@ -57,12 +56,21 @@ def traffic(graph: Graph) -> dict[tuple, tuple[int, int]]:
     return dict(found)
 
 
+def sent(graph: Graph) -> dict[str, dict[str, list[int]]]:
+    """[count, bytes] of a step by axes ("dp,cp") and kind, as compiled programs report it."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for m in messages(graph):
+        one = found.setdefault(",".join(m.axes), {}).setdefault(m.kind, [0, 0])
+        one[:] = one[0] + m.times, one[1] + m.times * m.nbytes
+    return found
+
+
 # --- fewer ----------------------------------------------------------------------------------------
 
 
 def bucketed(graph: Graph, limit: int = BUCKET) -> Graph:
-    """Sums that no product waits for, of one dtype over the same axes, as sums of up to `limit`
-    bytes; what reads them comes after."""
+    """Sums that no product waits for, of one dtype over the same axes, as messages of about `limit`
+    bytes; what reads them comes after. One that is as large by itself goes by itself."""
     late = _late_sums(graph)
     if len(late) < 2:
         return graph
@@ -104,6 +112,10 @@ def _round(eqns: Sequence[Eqn], late: set[Eqn], env: dict, limit: int) -> list[E
             waiting.append(eqn)
         elif eqn in late:
             key = _kind(eqn)
+            if eqn.out.aval.nbytes >= limit:
+                _flush([eqn], env)
+                blocked.add(eqn.out)
+                continue
             buckets[key].append(eqn)
             if sum(e.out.aval.nbytes for e in buckets[key]) >= limit:
                 _flush(buckets.pop(key), env)
@@ -112,10 +124,13 @@ def _round(eqns: Sequence[Eqn], late: set[Eqn], env: dict, limit: int) -> list[E
             env.update(zip(eqn.outs, outs, strict=True))
             continue
         blocked.update(eqn.outs)
-    # A bucket that one of those that wait may still join stays open, unless all do.
+    # A bucket that one of those that wait may still join stays open; of all of them, the smallest
+    # does not.
     joining = {_kind(e) for e in waiting if e in late}
+    sizes = {key: sum(e.out.aval.nbytes for e in bucket) for key, bucket in buckets.items()}
     stays = [key for key in buckets if key in joining]
-    stays = stays if len(stays) < len(buckets) else []
+    if stays and len(stays) == len(buckets):
+        stays.remove(min(stays, key=sizes.__getitem__))
     for key, bucket in buckets.items():
         if key not in stays:
             _flush(bucket, env)
@@ -133,15 +148,10 @@ def _flush(bucket: list[Eqn], env: dict) -> None:
         (eqn,) = bucket
         env[eqn.out] = current().repeat(eqn, [read(env, eqn.ins[0])])[0]
         return
-    last = bucket[-1]
-    with attributed(last.src, last.scope):
-        flat = [reshape_to(read(env, e.ins[0]), (e.out.aval.size,)) for e in bucket]
-        total = emit(last.prim, emit(concat, *flat, axis=0), **last.params)
-        start = 0
-        for eqn in bucket:
-            end = start + eqn.out.aval.size
-            part = emit(PRIMITIVES["slice"], total, start=(start,), limit=(end,), stride=(1,))
-            env[eqn.out], start = reshape_to(part, eqn.out.aval.shape), end
+    most = max(bucket, key=lambda e: e.out.aval.nbytes)
+    with attributed(most.src, most.scope):
+        sums = emit(PRIMITIVES["psums"], *(read(env, e.ins[0]) for e in bucket), **most.params)
+    env.update((e.out, v) for e, v in zip(bucket, sums, strict=True))
 
 
 # --- earlier --------------------------------------------------------------------------------------
@@ -268,4 +278,4 @@ def arranged(sharded: ShardedGraph, passes: Sequence[str] = ("bucket", "overlap"
 
 
 __all__ = ["BUCKET", "PASSES", "Message", "arranged", "bucketed", "hidden", "messages",
-           "overlapped", "regathered", "traffic"]  # fmt: skip
+           "overlapped", "regathered", "sent", "traffic"]  # fmt: skip

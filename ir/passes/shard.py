@@ -14,7 +14,7 @@ ambiguous is an error that names both operands and the annotation that would say
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..build import attributed, building, current, describe_src, emit, located
@@ -124,6 +124,7 @@ class Walk(Layouts):
         self.env: dict[Var, Held] = {}
         self.uses: dict[Var, int] = {}
         self.wanted: dict[Var, Spec] = {}
+        self.totals: dict[Eqn, Callable[[Eqn, Spec], Held]] = {}  # see `looped`
         self.anew: dict[tuple[Value, Value], tuple[Value, Value]] = {}  # see `ring`
 
     def graph(self, graph: Graph, given: Sequence[Held], wanted: Sequence | None = None) -> list:
@@ -173,6 +174,8 @@ class Walk(Layouts):
     def equation(self, eqn: Eqn, helds: list[Held]) -> list[Held]:
         from .special import SPECIAL
 
+        if eqn in self.totals:
+            return [self._added_up(eqn, helds)]
         special = SPECIAL.get(eqn.prim.name)
         if special is not None:
             found = special(self, eqn, helds)
@@ -188,6 +191,15 @@ class Walk(Layouts):
             graph = eqn.prim.expansion(tuple(v.aval for v in eqn.ins), eqn.params)
             return self.graph(graph, helds)
         return self.by_factors(eqn, helds, factors)
+
+    def _added_up(self, eqn: Eqn, helds: list[Held]) -> Held:
+        """A total, made to lie as what is added to it does."""
+        first = helds[0].is_zero
+        part = helds[1] if first else helds[0]
+        part = self.move(part, part.spec.dims, part.spec.unreduced)
+        total = self.totals[eqn](eqn, part.spec)
+        ins = (total, part) if first else (part, total)
+        return Held(part.aval, emit(eqn.prim, *(h.value for h in ins)), part.spec)
 
     def _waits(self, eqn: Eqn, helds: Sequence[Held]) -> bool:
         """Whether the result costs so little that each device makes the part that is asked for:

@@ -1,17 +1,17 @@
 """How equations are cut of which a table of factors does not say all.
 
 Invariant: a rule here gives what is held of each result, or None to leave the equation to its
-factors. Loops and branches hold graphs; rows are found by number; attention meets keys elsewhere.
+factors. Rows are found by number; attention meets keys elsewhere; for loops see `looped`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..build import building, emit, inline
-from ..graph import Aval, Eqn, Graph, Lit
+from ..build import emit, inline
+from ..graph import Eqn
 from ..prim import PRIMITIVES
 from ..prims.collective import member_index
 from ..prims.index import clamp, take_inside
@@ -19,6 +19,7 @@ from ..prims.scatter import scattered
 from ..prims.views import broadcast_to
 from ..sharding import Axes, Spec, problems, whole
 from .layout import Dims, Held
+from .looped import branched, repeated, scanned
 from .ring import ringed
 
 if TYPE_CHECKING:
@@ -122,98 +123,7 @@ def _rows_wanted(walk: Walk, eqn: Eqn, x: Held, used: set[str]) -> Axes:
     return axes if fits and not walk.mesh.zigzag & set(axes) else ()
 
 
-# --- loops and branches -------------------------------------------------------------------------
-
-
-def scanned(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held]:
-    """A scan whose carry lies as it comes out of an iteration, where what it starts from allows."""
-    p = eqn.params
-    consts, carry = p["consts"], p["carry"]
-    fixed = [walk.placed(h, None) for h in helds[:consts]]
-    xs = [walk.move(h, ((), *h.spec.dims[1:])) for h in helds[consts + carry :]]
-    rows = [Held(Aval(h.aval.shape[1:], h.aval.dtype), None, Spec(h.spec.dims[1:])) for h in xs]
-    inits = helds[consts : consts + carry]
-    body, after = _settled(walk, p["body"], fixed, inits, rows)
-    specs = [h.spec for h in after]
-    begun = [walk.move(h, s.dims, s.unreduced) if not h.is_zero else
-             Held(h.aval, Lit(h.value.value, walk.local(h.aval, s.dims)), s)
-             for h, s in zip(inits, specs, strict=False)]  # fmt: skip
-    ins = [h.value for h in (*fixed, *begun, *xs)]
-    outs = emit(eqn.prim, *ins, **{**p, "body": body})
-    stacked = [Spec(((), *s.dims), s.unreduced) for s in specs[carry:]]
-    found = zip(eqn.outs, outs, (*specs[:carry], *stacked), strict=True)
-    return [Held(v.aval, value, spec) for v, value, spec in found]
-
-
-def _settled(walk: Walk, body: Graph, fixed, inits, rows) -> tuple[Graph, list[Held]]:
-    """(a body that takes its carry as it returns it, what it returns)."""
-    carry = [h.spec if not h.is_free else None for h in inits]
-    for _ in range(3):
-        graph, after = _bodied(walk, body, fixed, inits, carry, rows, None)
-        if [h.spec for h in after[: len(inits)]] == carry:
-            return graph, after
-        carry = [_joined(h, old, a.spec) for h, old, a in zip(inits, carry, after, strict=False)]
-    wanted = [*carry, *(h.spec for h in after[len(inits) :])]
-    return _bodied(walk, body, fixed, inits, carry, rows, wanted)
-
-
-def _joined(init: Held, old: Spec | None, new: Spec) -> Spec:
-    """How a carry should lie: as an iteration returns it, if what it starts from can."""
-    if init.is_zero:
-        return new
-    if init.is_free or not (old and old.axes):
-        return new.reduced()
-    return old.reduced()
-
-
-def _bodied(walk: Walk, body: Graph, fixed, inits, carry, rows, wanted) -> tuple[Graph, list[Held]]:
-    from .shard import Walk, annotated
-
-    with building() as builder:
-        inner = Walk(walk.mesh, walk.options)
-
-        def given(h: Held, spec: Spec) -> Held:
-            return Held(h.aval, builder.input(walk.local(h.aval, spec.dims)), spec)
-
-        starts = [given(h, h.spec) for h in fixed]
-        starts += [Held(h.aval, Lit(0, h.aval), whole(h.aval.ndim)) if s is None else given(h, s)
-                   for h, s in zip(inits, carry, strict=True)]  # fmt: skip
-        starts += [given(h, h.spec) for h in rows]
-        found = inner.graph(body, starts, wanted)
-        found = [inner.placed(h, whole(h.aval.ndim)) if h.value is None else h for h in found]
-        graph = builder.close([h.value for h in found])
-    if None in carry:
-        return graph, found  # only to see where its results lie
-    return annotated(graph, {h.value: h.spec for h in (*starts, *inner.named)}), found
-
-
-def branched(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held]:
-    """A cond whose branches return what all of them can: common cuts, no pending sums."""
-    index, *rest = (walk.placed(h, None) for h in helds)
-    branches = eqn.params["branches"]
-    tried = [_bodied(walk, b, rest, (), (), (), None)[1] for b in branches]
-    wanted = [Spec(_common([h.spec.dims for h in outs])) for outs in zip(*tried, strict=True)]
-    graphs = tuple(_bodied(walk, b, rest, (), (), (), wanted)[0] for b in branches)
-    outs = emit(eqn.prim, index.value, *(h.value for h in rest), branches=graphs)
-    found = zip(eqn.outs, outs, wanted, strict=True)
-    return [Held(v.aval, value, spec) for v, value, spec in found]
-
-
-def _common(dims: Sequence[Dims]) -> Dims:
-    """Cuts that all have."""
-    return tuple(axes[0] if len(set(axes)) == 1 else () for axes in zip(*dims, strict=True))
-
-
-def repeated(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held]:
-    """A while loop whose carry lies as it starts."""
-    p = eqn.params
-    flag, *rest = (walk.placed(h, None) for h in helds)
-    fixed, inits = rest[: p["consts"]], rest[p["consts"] :]
-    specs = [h.spec for h in inits]
-    step, _ = _bodied(walk, p["step"], fixed, inits, specs, (), [whole(0), *specs])
-    outs = emit(eqn.prim, *(h.value for h in (flag, *rest)), **{**p, "step": step})
-    found = zip(eqn.outs, outs, specs, strict=True)
-    return [Held(v.aval, value, spec) for v, value, spec in found]
+# --- effects, attention, what is written for one device -----------------------------------------
 
 
 def told(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held]:

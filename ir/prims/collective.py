@@ -35,6 +35,11 @@ class Collective(Primitive):
     named = True
     shared = False  # whether all members get the same result
 
+    @property
+    def message(self) -> str:
+        """What the field calls it: "psum", also if it is that of several values."""
+        return self.name
+
     def eval(self, *xs, axes: Names, **params):
         raise TypeError(f"{self.name} over {axes}, which are not mapped; use vmap(axis_name=...)")
 
@@ -99,6 +104,31 @@ class psum(Reduction):
         total = ins[0] * lit_like(size, ins[0])
         rest = _without(name, axes, sizes)
         return emit(psum, total, **rest) if rest["axes"] else total
+
+
+@register
+class psums(Reduction):
+    """The sums of several values of one dtype over all members, as one message."""
+
+    name = "psums"
+    message = "psum"
+    multi = True
+    local = reduce.sum
+
+    def typeof(self, *xs: Aval, axes: Names, sizes: Sizes) -> tuple[Aval, ...]:
+        if len({x.dtype for x in xs}) != 1:
+            raise TypeError(f"psums needs values of one dtype, got {', '.join(map(str, xs))}")
+        return xs
+
+    def vjp(self, cts, outs, *ins, **params):
+        return tuple(None if ct is None else emit(psum, ct, **params) for ct in cts)
+
+    def batch(self, ins, mask, size, **params):
+        pairs = zip(ins, mask, strict=True)
+        return tuple(psum.batch((x,), (mapped,), size, **params) for x, mapped in pairs)
+
+    def batched(self, mask, results, *, name, axes, **params):
+        return (False,) * results if name in axes else mask
 
 
 class Extremum(Reduction):

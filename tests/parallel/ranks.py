@@ -29,7 +29,7 @@ def collectives(world: World) -> None:
     """Every collective, in several dtypes, against `vmap`; then a read of an array in pieces."""
     mesh = MESHES[world.size]
     team = RankTeam(mesh, runtime.default_device(), world)
-    for axes in {mesh.names[-1:], mesh.names[::-1]}:
+    for axes in dict.fromkeys((mesh.names[-1:], mesh.names[::-1])):  # in one order everywhere
         sizes = tuple(mesh.size_of[a] for a in axes)
         for dtype in (f32, i32, bf16) if world.size == 2 else (f32,):
             _compare(team, axes, sizes, dtype)
@@ -50,6 +50,7 @@ def _compare(team: RankTeam, axes: tuple, sizes: tuple, dtype) -> None:
         perm = tuple((i, i + 1) for i in range(prod(sizes) - 1))
         return [
             *(emit(p[name], x, **over) for name in ("psum", "pmax", "pmin")),
+            *emit(p["psums"], x, emit(p["reduce_max"], x, axes=(0,)), x * x, **over),
             emit(p["all_gather"], x, **over, axis=1, tiled=True),
             emit(p["reduce_scatter"], x, **over, axis=0, tiled=True),
             emit(p["all_to_all"], x, **over, split=0, concat=1, tiled=True),

@@ -81,6 +81,23 @@ def test_untiled_forms():
     check(collective("all_to_all", ("x",), LINE, **untiled), LINE, (3, 2, 4))
 
 
+@pytest.mark.parametrize("dtype", [f32, bf16, f16, i32], ids=str)
+@pytest.mark.parametrize("mesh", [LINE, SQUARE], ids=str)
+def test_several_sums_are_one_message(mesh, dtype):
+    """Of any sizes, odd ones and scalars too, without a kernel to join or part them."""
+    shapes, over = [(5, 3), (), (2, 4), (7,)], (mesh.names[-1],)
+    graph = build(collective("psums", over, mesh), *(Aval(s, dtype) for s in shapes))
+    given = [data(mesh, s, dtype) for s in shapes]
+    for got, want in zip(
+        harness.run(graph, mesh, *given), harness.by_vmap(graph, mesh, *given), strict=True
+    ):
+        got, want = got.astype(np.float64), want.astype(np.float64)
+        np.testing.assert_allclose(got, want, rtol=2e-2 if dtype.itemsize == 2 else 1e-6, atol=1e-6)
+    made = harness.executable(graph, mesh)
+    size = sum(a.nbytes for a in graph.in_avals)
+    assert made.traffic == {over[0]: {"psum": [1, size]}} and not made.program.kernels
+
+
 @pytest.mark.parametrize("dtype", [bf16, f16, i32], ids=str)
 @pytest.mark.parametrize("case", ["psum", "gathered within", "scattered in parts", "exchanged"])
 def test_dtypes(case, dtype):

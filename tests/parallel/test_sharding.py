@@ -107,7 +107,7 @@ def counts(graph: Any) -> Counter:
     found: Counter = Counter()
     for eqn in graph.eqns:
         if eqn.prim.kind == "collective" and eqn.prim.name != "axis_index":
-            found[eqn.prim.name, "*".join(eqn.params["axes"])] += 1
+            found[eqn.prim.message, "*".join(eqn.params["axes"])] += 1
         for inner in eqn.subgraphs():
             found += counts(inner)
     return found

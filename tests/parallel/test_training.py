@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,7 @@ MODEL = ModelConfig(
     max_position_embeddings=8,
 )
 ROWS, STEPS = 4, 2
+SHAPES = model.parameter_shapes(MODEL).values()
 
 
 def config(micros: int = 1, **sizes) -> Config:
@@ -76,7 +79,9 @@ def compare(made: Config):
 
 def test_data_and_tensor_parallel():
     traffic = compare(config(micros=2, dp_size=2, tp_size=2)).traffic()
-    assert set(traffic) >= {"dp", "tp"}
+    weights = sum(n // (2 if len(s) > 1 else 1) for s in SHAPES if (n := prod(s)))
+    assert traffic["dp"] == {"psum": [1, 4 * (weights + 1)]}  # with the loss, once a step
+    assert traffic["tp"]["psum"][0] > 1
 
 
 def test_weights_and_positions_in_parts():
