@@ -167,7 +167,8 @@ class LaneConfig(_Sides):
 class AttentionConfig(_Sides):
     """Blocks of `br` rows x `bc` columns in workgroup memory; a thread owns `tr` x `tc` scores.
 
-    `shuffle`: a row's threads lie in one subgroup and reduce by shuffles, not workgroup memory.
+    A row's threads lie in one subgroup of `subgroup` invocations and pass each other scores by
+    shuffles; where that is 0 they do so through workgroup memory.
     """
 
     br: int
@@ -176,7 +177,7 @@ class AttentionConfig(_Sides):
     tc: int
     head_dim: int
     kernel: str
-    shuffle: bool
+    subgroup: int
 
     form = "tile"
 
@@ -199,9 +200,29 @@ class AttentionConfig(_Sides):
         return self.nx * self.ny
 
     @property
+    def turned(self) -> bool:
+        """Whether the vec4s of a staged row r lie in the order d ^ (r % 8): neighbouring rows then
+        differ in bank without room between them."""
+        return self.subgroup > 0 and self.d4 % 8 == 0
+
+    def quad(self, d: str, row: str, ahead: int = 0) -> str:
+        """WGSL of where the vec4 `d` of the row `ahead` of `row` lies within what is staged."""
+        if not self.turned:
+            return d
+        row = f"({plus(row, ahead)})" if ahead % 8 else row
+        return f"({d} ^ ({row} % 8u))"
+
+    def step(self, u: int, row: str, ahead: int) -> str:
+        """WGSL of where the u-th vec4 from d on lies, in the row `ahead` of `row`; 8 divides d."""
+        if not self.turned:
+            return plus(f"{row} * {self.pitch}u + d", ahead * self.pitch + u)
+        place = f"{row} * {self.pitch}u + d + {self.quad(f'{u}u', row, ahead)}"
+        return plus(place, ahead * self.pitch)
+
+    @property
     def pitch(self) -> int:
         """vec4s from one staged row to the next: odd, so that neighbouring rows differ in bank."""
-        return self.d4 | 1
+        return self.d4 if self.turned else self.d4 | 1
 
     @property
     def score_pitch(self) -> int:
@@ -236,20 +257,21 @@ class AttentionConfig(_Sides):
         rows, columns, scores = _TILES[self.kernel]
         sizes = dict.fromkeys(rows, self.br * self.pitch)
         sizes |= dict.fromkeys(columns, self.bc * self.pitch)
-        return sizes | dict.fromkeys(scores, self.br * self.score_pitch)
+        return sizes | ({} if self.subgroup else dict.fromkeys(scores, self.br * self.score_pitch))
 
     @property
     def shared_bytes(self) -> int:
         """Bytes of workgroup memory the kernel declares."""
-        reduce = 4 * self.br * self.nx if self.kernel == "fwd" and not self.shuffle else 0
+        reduce = 4 * self.br * self.nx if self.kernel == "fwd" and not self.subgroup else 0
         return 16 * sum(self.buffers.values()) + reduce
 
 
-# Tiles by kernel: operands of the rows, operands of the columns, and weights of their pairs.
+# Tiles by kernel: operands of the rows, operands of the columns, and weights of their pairs. Those
+# of the backward kernels are named by what they are for, and shared where both run side by side.
 _TILES = {
     "fwd": (("q",), ("k", "v"), ("p",)),
-    "dq": (("q", "do"), ("k", "v"), ("ds",)),
-    "dkv": (("k", "v"), ("q", "do"), ("p", "ds")),
+    "dq": (("row_a", "row_b"), ("column_a", "column_b"), ("ds",)),
+    "dkv": (("row_a", "row_b"), ("column_a", "column_b"), ("p", "ds")),
 }
 
 
@@ -266,6 +288,7 @@ AnyAttention = LaneConfig | AttentionConfig
 
 # (br, bc, tr, tc), largest first: the register tile shrinks with what workgroup memory allows.
 BLOCKS = (
+    (64, 64, 4, 4),
     (64, 32, 4, 4),
     (32, 32, 4, 2),  # twice the threads of 4 x 4, a fifth to a third faster on an H100
     (32, 16, 4, 2),
@@ -316,8 +339,9 @@ def _loops(record: Attention, config: AnyAttention, profile: Profile) -> bool:
 
 def _blocks(record: Attention, profile: Profile, kernel: str) -> Iterator[AttentionConfig]:
     for br, bc, tr, tc in BLOCKS:
-        shuffle = bool(profile.subgroup) and profile.subgroup % (bc // tc) == 0
-        config = AttentionConfig(br, bc, tr, tc, record.head_dim, kernel, shuffle)
+        together = 2 * bc // tc  # threads of two rows
+        subgroup = 0 if profile.subgroup % together else profile.subgroup
+        config = AttentionConfig(br, bc, tr, tc, record.head_dim, kernel, subgroup)
         fits = config.shared_bytes <= profile.workgroup_bytes
         if fits and config.threads <= profile.invocations and _loops(record, config, profile):
             yield config

@@ -15,7 +15,7 @@ import numpy as np
 
 from picotron.bench_peers import ADAMW, EPS, Ours, Peer, causal_attention, load
 from picotron.device import is_software
-from picotron.measure import Timing, interleaved, ratios, roof
+from picotron.measure import Timing, geometric_mean, interleaved, ratios, roof
 
 DTYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 CHECKED = 16  # rows of a result that are compared
@@ -164,7 +164,13 @@ def run_family(family: str, dtype: str, vs: str | None, rounds: int) -> dict[str
     cases = list(FAMILIES[family](dtype, software))
     found = [_measure(case, ours, peer, top, rounds) for case in cases]
     result = {"family": family, "dtype": dtype, "adapter": ours.device, "roof": top.as_dict()}
-    return result | {"peer": peer.describe() if peer else None, "rounds": rounds, "cases": found}
+    means = {f"mean_{key}": _mean(found, key) for key in ("ratio", "device_ratio")}
+    result |= {"peer": peer.describe() if peer else None, "rounds": rounds, "cases": found}
+    return result | (means if peer else {})
+
+
+def _mean(cases: list[dict[str, Any]], key: str) -> float | None:
+    return geometric_mean([c[key] for c in cases if c.get(key)])
 
 
 def _measure(case: Case, ours: Ours, peer: Peer | None, top: Any, rounds: int) -> dict[str, Any]:
@@ -175,7 +181,7 @@ def _measure(case: Case, ours: Ours, peer: Peer | None, top: Any, rounds: int) -
     times = interleaved(sides, rounds)
     part, want = case.check(arrays, ours.fetch())
     error = float(np.linalg.norm(part - want) / np.linalg.norm(want))
-    device = ours.device_seconds(case.op, arrays)
+    device = ours.device_seconds(sides["ours"])
     call = Timing.of(times["ours"])
     seconds = device or call.median
     limit = top.flops if case.bound == "flops" else top.nbytes
@@ -189,4 +195,7 @@ def _measure(case: Case, ours: Ours, peer: Peer | None, top: Any, rounds: int) -
         ratio = ratios(times["ours"], times["peer"])
         found |= {"peer_ms": 1e3 * Timing.of(times["peer"]).median, "ratio": ratio.median}
         found |= {"ratio_least": ratio.least, "ratio_most": ratio.most}
+        theirs = peer.device_seconds(sides["peer"])
+        if device and theirs:
+            found |= {"peer_device_ms": 1e3 * theirs, "device_ratio": theirs / device}
     return found

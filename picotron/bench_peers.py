@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from picotron.errors import ConfigError
-from picotron.measure import Side
+from picotron.measure import Side, warm
 
 PEERS = ("torch", "jax", "tinygrad", "numpy")
 EPS = 1e-5
@@ -30,6 +30,7 @@ class Peer:
     def __init__(self) -> None:
         self.ops: dict[str, Callable[..., Any]] = {}
         self.result: Any = None
+        self._held: list = []
 
     def put(self, x: np.ndarray) -> Any:
         return x
@@ -48,11 +49,16 @@ class Peer:
     def side(self, op: str, arrays: list[np.ndarray]) -> Side:
         """The operation on these arrays."""
         fun, held = self.compiled(self.ops[op]), [self.put(x) for x in arrays]
+        self._held = held
 
         def run() -> None:
             self.result = fun(*held)
 
         return Side(run, self.wait)
+
+    def device_seconds(self, side: Side) -> float | None:
+        """Seconds of one run on the device by its own clock; None where it has none."""
+        return None
 
     def describe(self) -> dict[str, str]:
         return {"name": self.name, "version": self.version, "device": self.device}
@@ -108,7 +114,6 @@ class Ours(Peer):
         self.ops = numpy_like_ops(jnp, nn.softmax, attend, backward)
         self.ops["rms_norm"] = lambda x, w: nn.rms_norm(x, w, EPS)
         self._jitted: Any = None
-        self._held: list = []
 
     def put(self, x: np.ndarray) -> Any:
         from tracer import numpy as jnp
@@ -126,10 +131,10 @@ class Ours(Peer):
 
         block_until_ready(self.result)
 
-    def device_seconds(self, op: str, arrays: list[np.ndarray]) -> float | None:
-        """Seconds on the device by its own clock, without the call; None where it has none."""
-        held = [self.put(x) for x in arrays]
-        times = [self._jitted.profile(*held) for _ in range(5)]
+    def device_seconds(self, side: Side) -> float | None:
+        """The sum of the kernels' times by timestamps, the clocks being up."""
+        warm(side)
+        times = [self._jitted.profile(*self._held) for _ in range(5)]
         if any(t.clock != "gpu" for t in times[0]):
             return None
         return sorted(sum(t.seconds for t in run) for run in times)[2]
@@ -187,6 +192,19 @@ class Torch(Peer):
     def wait(self) -> None:
         if self.kind == "cuda":
             self.torch.cuda.synchronize()
+
+    def device_seconds(self, side: Side) -> float | None:
+        """Between two events around as many runs as `warm` made, which follow one another."""
+        if self.kind != "cuda":
+            return None
+        calls = warm(side)
+        start, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        for _ in range(calls):
+            side.run()
+        end.record()
+        side.wait()
+        return start.elapsed_time(end) / 1e3 / calls
 
     def fetch(self) -> list[np.ndarray]:
         found = self.result if isinstance(self.result, (tuple, list)) else [self.result]

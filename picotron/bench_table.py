@@ -21,6 +21,8 @@ COLUMNS = (  # (key, heading, format)
     ("share_of_roof", "of the roof", "{:.2f}"),
     ("error", "error", "{:.1e}"),
     ("peer_ms", "peer's ms", "{:.3g}"),
+    ("peer_device_ms", "on the device", "{:.3g}"),
+    ("device_ratio", "times as fast there", "{:.2f}"),
 )
 
 
@@ -63,6 +65,10 @@ def title(result: dict[str, Any]) -> str:
     if roof["nbytes"]:
         tera = f"{roof['flops'] / 1e12:.3g} TF/s, {roof['nbytes'] / 1e9:.4g} GB/s"
         text += f"; roof {tera} ({roof['source']})"
+    means = [("calls", result.get("mean_ratio")), ("device", result.get("mean_device_ratio"))]
+    means = [f"{value:.2f} by the {name}" for name, value in means if value]
+    if means:
+        text += f"; geometric mean {', '.join(means)}"
     return text
 
 

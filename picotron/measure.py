@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,6 +51,18 @@ def interleaved(sides: Mapping[str, Side], rounds: int) -> dict[str, list[float]
         for name, side in sides.items():
             found[name].append(_seconds(side, calls[name]))
     return found
+
+
+def warm(side: Side) -> int:
+    """Run for `WARM` seconds, so that clocks are up; how many runs that were."""
+    calls = _calls(side)
+    _seconds(side, calls)
+    return calls
+
+
+def geometric_mean(values: Sequence[float]) -> float | None:
+    """Of ratios; None if there are none."""
+    return statistics.geometric_mean(values) if values else None
 
 
 def _calls(side: Side) -> int:

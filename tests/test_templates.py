@@ -172,8 +172,16 @@ def test_attention_of_long_heads_from_one_query(profile, kernel):
 @pytest.mark.parametrize("block", attention_tiles.BLOCKS, ids=str)
 def test_every_attention_block(block, kernel):
     k = Attention(1, 2, 1, 70, 70, 8, True, 0.35)
-    shuffle = block[1] // block[3] <= 8
-    check_attention(k, tiles.AttentionConfig(*block, k.head_dim, kernel, shuffle))
+    subgroup = 0 if 8 % (2 * block[1] // block[3]) else 8
+    check_attention(k, tiles.AttentionConfig(*block, k.head_dim, kernel, subgroup))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("block", [(16, 8, 2, 2), (8, 16, 1, 4), (24, 12, 3, 3)], ids=str)
+@pytest.mark.parametrize("head_dim", [32, 20, 96])
+def test_weights_go_round_a_subgroup(head_dim, block, kernel):
+    k = Attention(1, 2, 1, 37, 45, head_dim, True, 0.35)
+    check_attention(k, tiles.AttentionConfig(*block, k.head_dim, kernel, 8))
 
 
 def test_scores_far_from_zero_do_not_overflow():
@@ -257,7 +265,7 @@ def test_matmul_configs_cover_and_fit(profile):
         ((8192, 768, 2048), (128, 128)),
         ((8192, 768, 768), (128, 128)),
         ((2048, 2048, 768), (128, 128)),
-        ((1024, 1024, 1024), (64, 64)),
+        ((1024, 1024, 1024), (64, 128)),
         ((512, 512, 512), (64, 32)),
     ],
     ids=str,

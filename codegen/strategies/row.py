@@ -3,17 +3,20 @@
 A row is handled by one invocation ("serial", for software adapters and short rows) or by several
 of a workgroup, which may hold several rows ("shared"). Reductions that need each other's results
 run in successive phases; each phase walks the row once, and elementwise results are stored in a
-last walk. Values that are the same for the whole row are computed between the walks.
+last walk. On a GPU a maximum and the sums of exponentials below it share a walk: an invocation
+keeps its sum relative to the highest value it has seen (Milakov and Gimelshein, 2018). Values that
+are the same for the whole row are computed between the walks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from ir.dtypes import f32
 from ir.graph import Eqn, Graph, Lit, Value, Var
 
-from ..expr import Expr, add, mul, sym
+from ..expr import Expr, add, depends, mul, sym
 from ..frame import Frame, independent
 from ..lower import Lowering
 from ..profile import Profile
@@ -38,11 +41,15 @@ SHORT = 32  # rows up to this long are handled by one invocation on any device
 
 @dataclass(frozen=True)
 class Walk:
-    """One pass over the row: `before` it row-wide lets, inside `lines` for each step."""
+    """One pass over the row: `before` it row-wide lets, inside `lines` for each step.
+
+    A sum named in `below` is relative to what its invocation has seen, until these statements.
+    """
 
     before: tuple[str, ...]
     lines: tuple[str, ...]
     sums: tuple[Accumulator, ...]
+    below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def indexed(self) -> bool:
@@ -86,7 +93,8 @@ def build_row(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
     region = frame.region
     layout = _layout(region.rows, region.width, profile)
     layout = layout.of_size(threads, region.rows) if threads else layout
-    body = _Body(frame, layout)
+    again = profile.kind != "cpu" and region.width > layout.step * layout.lanes > layout.step
+    body = _Body(frame, layout, online=again)
     walks, stores = body.walks(), body.row_stores()
     groups = ceil_div(region.rows, layout.rows)
     share = f"{layout.rows} per" if layout.rows > 1 else "one per"
@@ -147,12 +155,13 @@ def _lanes(visits: int, most: int) -> int:
 class _Body:
     """The statements of a row kernel, walk by walk."""
 
-    def __init__(self, frame: Frame, layout: Layout) -> None:
-        self.frame, self.layout = frame, layout
+    def __init__(self, frame: Frame, layout: Layout, online: bool) -> None:
+        self.frame, self.layout, self.online = frame, layout, online
         region = frame.region
         self.row = sym("row", 0, region.rows - 1)
         self.j = sym("j", 0, region.width // layout.step - 1)
         self.lane = LANE if layout.step == 4 else None
+        self.varying = [self.j] if self.lane is None else [self.j, LANE]
         column = add(mul(self.j, 4), LANE) if self.lane else self.j
         self.flat = add(mul(self.row, region.width), column)
         self.start = add(mul(self.row, region.width), mul(self.j, layout.step))
@@ -189,18 +198,22 @@ class _Body:
 
     def walks(self) -> list[Walk]:
         found = []
-        for phase in self.phases:
-            sums = tuple(self.sums[e.out] for e in phase)
-            found.append(self._reduce_walk(sums))
+        phases = [tuple(self.sums[e.out] for e in phase) for phase in self.phases]
+        while phases:
+            sums, *phases = phases
+            below = self._below(sums, phases[0]) if phases else {}
+            if below:
+                found.append(self._online_walk(sums, phases.pop(0), below))
+            else:
+                found.append(self._reduce_walk(sums))
         if self.wide:
             found.append(self._store_walk())
         return found
 
     def _before(self, exprs: Sequence[Expr]) -> tuple[str, ...]:
         """Name, outside of the walk, what the walk needs and does not change along the row."""
-        varying = [self.j] if self.lane is None else [self.j, LANE]
         mark = len(self.writer.lines)
-        for x in independent(exprs, varying):
+        for x in independent(exprs, self.varying):
             self.writer.bind(x)
         return tuple(self.writer.lines[mark:])
 
@@ -213,6 +226,65 @@ class _Body:
             text = inner.value4(x, self.lane) if self.lane else inner.value(x)
             inner.lines.append(f"    {a.name}_part = {a.combine(a.name + '_part', text)};")
         return Walk(before, tuple(_indented(inner.lines)), sums)
+
+    def _below(
+        self, first: Sequence[Accumulator], then: Sequence[Accumulator]
+    ) -> dict[Accumulator, tuple[Accumulator, Expr]]:
+        """(maximum, what stands for it) of each sum of `then` if all are sums of exp(x - that)."""
+        tops = [a for a in first if a.eqn.prim.monoid == "max" and a.dtype is f32]
+        by_operand = {self.operands[a.eqn.out]: a for a in tops} if self.online else {}
+        found = {}
+        for a in then:
+            term = self.operands[a.eqn.out]
+            shifted = term.args[0] if term.op == "exp" else None
+            if a.eqn.prim.monoid != "add" or shifted is None or shifted.op != "sub":
+                return {}
+            x, base = shifted.args
+            top = by_operand.get(x)
+            if top is None or any(depends(base, v) for v in self.varying):
+                return {}
+            found[a] = top, base
+        return found
+
+    def _online_walk(
+        self,
+        first: tuple[Accumulator, ...],
+        then: tuple[Accumulator, ...],
+        below: Mapping[Accumulator, tuple[Accumulator, Expr]],
+    ) -> Walk:
+        exprs = [self.operands[a.eqn.out] for a in first]
+        before = self._before(exprs)
+        inner = self.writer.child()
+        inner.plan(exprs, self.lane)
+        for a, x in zip(first, exprs, strict=True):
+            text = inner.value4(x, self.lane) if self.lane else inner.value(x)
+            part, now, top = (f"{a.name}_{what}" for what in ("part", "now", "top"))
+            totals = [f"{b.name}_part" for b in then if below[b][0] is a]
+            if not totals:
+                inner.lines.append(f"    {part} = {a.combine(part, text)};")
+                continue
+            inner.lines.append(f"    let {now} = {a.combine(part, text)};")
+            inner.lines.append(f"    let {top} = {self._finite(now)};")  # infinity - it is no NaN
+            for total in totals:
+                kept, new = (f"exp({y} - {top})" for y in (self._finite(part), text))
+                inner.lines.append(f"    {total} = fma({total}, {kept}, {new});")
+            inner.lines.append(f"    {part} = {now};")
+        return Walk(before, tuple(_indented(inner.lines)), (*first, *then), self._rescaled(below))
+
+    def _rescaled(
+        self, below: Mapping[Accumulator, tuple[Accumulator, Expr]]
+    ) -> dict[str, tuple[str, ...]]:
+        found = {}
+        for a, (top, base) in below.items():
+            lets = self._before([base])
+            kept = f"exp({self._finite(f'{top.name}_part')} - {self.writer.value(base)})"
+            found[a.name] = (*lets, f"  {a.name}_part *= {kept};")
+        return found
+
+    def _finite(self, text: str) -> str:
+        """WGSL of a value with infinity brought within range."""
+        most = "3.4028234e38"
+        return f"min({text}, {f'vec4<f32>({most})' if self.lane else most})"
 
     def _store_walk(self) -> Walk:
         before = self._before([x for _, x in self.values])

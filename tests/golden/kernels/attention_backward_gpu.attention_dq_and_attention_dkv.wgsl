@@ -75,8 +75,8 @@ fn part_1(group: vec3<u32>, t: u32) {
   let head = tile.y;
   let kv_head = head / 2u;
   let row0 = (1u - tile.x) * 16u;
-  let tx = t % 8u;
-  let ty = t / 8u;
+  let tx = t / 2u % 8u;
+  let ty = t / 16u * 2u + t % 2u;
   let i0 = row0 + ty;
   let lse0 = load_lse(batch, head, i0) * 1.442695;
   let delta0 = load_delta(batch, head, i0);
@@ -88,8 +88,8 @@ fn part_1(group: vec3<u32>, t: u32) {
   {
     let r = t / 4u;
     let d = t % 4u;
-    q_tile[r * 5u + d] = load_q(batch, row0 + r, head, d * 4u) * 0.36067376;
-    do_tile[r * 5u + d] = load_do(batch, row0 + r, head, d * 4u);
+    row_a_tile[r * 5u + d] = load_q(batch, row0 + r, head, d * 4u) * 0.36067376;
+    row_b_tile[r * 5u + d] = load_do(batch, row0 + r, head, d * 4u);
   }
   let end = min(row0 + 16u, 32u);
   for (var j = 0u; j < end; j += 8u) {
@@ -97,8 +97,8 @@ fn part_1(group: vec3<u32>, t: u32) {
     if (t < 32u) {
       let r = t / 4u;
       let d = t % 4u;
-      k_tile[r * 5u + d] = load_k(batch, j + r, kv_head, d * 4u);
-      v_tile[r * 5u + d] = load_v(batch, j + r, kv_head, d * 4u);
+      column_a_tile[r * 5u + d] = load_k(batch, j + r, kv_head, d * 4u);
+      column_b_tile[r * 5u + d] = load_v(batch, j + r, kv_head, d * 4u);
     }
     workgroupBarrier();
     var s0_0 = 0.0;
@@ -107,58 +107,58 @@ fn part_1(group: vec3<u32>, t: u32) {
     var dp1_0 = 0.0;
     for (var d = 0u; d < 4u; d += 4u) {
       {
-        let a0 = q_tile[ty * 5u + d];
-        let a1 = q_tile[ty * 5u + d + 40u];
-        let b0 = k_tile[tx * 5u + d];
+        let a0 = row_a_tile[ty * 5u + d];
+        let a1 = row_a_tile[ty * 5u + d + 40u];
+        let b0 = column_a_tile[tx * 5u + d];
         s0_0 = mac(a0, b0, s0_0);
         s1_0 = mac(a1, b0, s1_0);
       }
       {
-        let a0 = do_tile[ty * 5u + d];
-        let a1 = do_tile[ty * 5u + d + 40u];
-        let b0 = v_tile[tx * 5u + d];
+        let a0 = row_b_tile[ty * 5u + d];
+        let a1 = row_b_tile[ty * 5u + d + 40u];
+        let b0 = column_b_tile[tx * 5u + d];
         dp0_0 = mac(a0, b0, dp0_0);
         dp1_0 = mac(a1, b0, dp1_0);
       }
       {
-        let a0 = q_tile[ty * 5u + d + 1u];
-        let a1 = q_tile[ty * 5u + d + 41u];
-        let b0 = k_tile[tx * 5u + d + 1u];
+        let a0 = row_a_tile[ty * 5u + d + 1u];
+        let a1 = row_a_tile[ty * 5u + d + 41u];
+        let b0 = column_a_tile[tx * 5u + d + 1u];
         s0_0 = mac(a0, b0, s0_0);
         s1_0 = mac(a1, b0, s1_0);
       }
       {
-        let a0 = do_tile[ty * 5u + d + 1u];
-        let a1 = do_tile[ty * 5u + d + 41u];
-        let b0 = v_tile[tx * 5u + d + 1u];
+        let a0 = row_b_tile[ty * 5u + d + 1u];
+        let a1 = row_b_tile[ty * 5u + d + 41u];
+        let b0 = column_b_tile[tx * 5u + d + 1u];
         dp0_0 = mac(a0, b0, dp0_0);
         dp1_0 = mac(a1, b0, dp1_0);
       }
       {
-        let a0 = q_tile[ty * 5u + d + 2u];
-        let a1 = q_tile[ty * 5u + d + 42u];
-        let b0 = k_tile[tx * 5u + d + 2u];
+        let a0 = row_a_tile[ty * 5u + d + 2u];
+        let a1 = row_a_tile[ty * 5u + d + 42u];
+        let b0 = column_a_tile[tx * 5u + d + 2u];
         s0_0 = mac(a0, b0, s0_0);
         s1_0 = mac(a1, b0, s1_0);
       }
       {
-        let a0 = do_tile[ty * 5u + d + 2u];
-        let a1 = do_tile[ty * 5u + d + 42u];
-        let b0 = v_tile[tx * 5u + d + 2u];
+        let a0 = row_b_tile[ty * 5u + d + 2u];
+        let a1 = row_b_tile[ty * 5u + d + 42u];
+        let b0 = column_b_tile[tx * 5u + d + 2u];
         dp0_0 = mac(a0, b0, dp0_0);
         dp1_0 = mac(a1, b0, dp1_0);
       }
       {
-        let a0 = q_tile[ty * 5u + d + 3u];
-        let a1 = q_tile[ty * 5u + d + 43u];
-        let b0 = k_tile[tx * 5u + d + 3u];
+        let a0 = row_a_tile[ty * 5u + d + 3u];
+        let a1 = row_a_tile[ty * 5u + d + 43u];
+        let b0 = column_a_tile[tx * 5u + d + 3u];
         s0_0 = mac(a0, b0, s0_0);
         s1_0 = mac(a1, b0, s1_0);
       }
       {
-        let a0 = do_tile[ty * 5u + d + 3u];
-        let a1 = do_tile[ty * 5u + d + 43u];
-        let b0 = v_tile[tx * 5u + d + 3u];
+        let a0 = row_b_tile[ty * 5u + d + 3u];
+        let a1 = row_b_tile[ty * 5u + d + 43u];
+        let b0 = column_b_tile[tx * 5u + d + 3u];
         dp0_0 = mac(a0, b0, dp0_0);
         dp1_0 = mac(a1, b0, dp1_0);
       }
@@ -167,41 +167,14 @@ fn part_1(group: vec3<u32>, t: u32) {
     let ds0_0 = p0_0 * (dp0_0 - delta0);
     let p1_0 = select(0.0, exp2(s1_0 - lse1), j + tx <= i1);
     let ds1_0 = p1_0 * (dp1_0 - delta1);
-    ds_tile[ty * 3u + tx / 4u][tx % 4u] = ds0_0;
-    ds_tile[ty * 3u + 24u + tx / 4u][tx % 4u] = ds1_0;
-    workgroupBarrier();
-    for (var n = 0u; n < 2u; n += 2u) {
+    for (var n = 0u; n < 8u; n++) {
+      let lane = t % 32u - 2u * tx + 2u * n;
       {
-        let w0 = ds_tile[ty * 3u + n];
-        let w1 = ds_tile[ty * 3u + n + 24u];
-        let x0_0 = k_tile[n * 20u + min(tx, 3u)];
-        dq0_0 = fma(vec4<f32>(w0.x), x0_0, dq0_0);
-        dq1_0 = fma(vec4<f32>(w1.x), x0_0, dq1_0);
-        let x1_0 = k_tile[n * 20u + min(tx, 3u) + 5u];
-        dq0_0 = fma(vec4<f32>(w0.y), x1_0, dq0_0);
-        dq1_0 = fma(vec4<f32>(w1.y), x1_0, dq1_0);
-        let x2_0 = k_tile[n * 20u + min(tx, 3u) + 10u];
-        dq0_0 = fma(vec4<f32>(w0.z), x2_0, dq0_0);
-        dq1_0 = fma(vec4<f32>(w1.z), x2_0, dq1_0);
-        let x3_0 = k_tile[n * 20u + min(tx, 3u) + 15u];
-        dq0_0 = fma(vec4<f32>(w0.w), x3_0, dq0_0);
-        dq1_0 = fma(vec4<f32>(w1.w), x3_0, dq1_0);
-      }
-      {
-        let w0 = ds_tile[ty * 3u + n + 1u];
-        let w1 = ds_tile[ty * 3u + n + 25u];
-        let x0_0 = k_tile[n * 20u + min(tx, 3u) + 20u];
-        dq0_0 = fma(vec4<f32>(w0.x), x0_0, dq0_0);
-        dq1_0 = fma(vec4<f32>(w1.x), x0_0, dq1_0);
-        let x1_0 = k_tile[n * 20u + min(tx, 3u) + 25u];
-        dq0_0 = fma(vec4<f32>(w0.y), x1_0, dq0_0);
-        dq1_0 = fma(vec4<f32>(w1.y), x1_0, dq1_0);
-        let x2_0 = k_tile[n * 20u + min(tx, 3u) + 30u];
-        dq0_0 = fma(vec4<f32>(w0.z), x2_0, dq0_0);
-        dq1_0 = fma(vec4<f32>(w1.z), x2_0, dq1_0);
-        let x3_0 = k_tile[n * 20u + min(tx, 3u) + 35u];
-        dq0_0 = fma(vec4<f32>(w0.w), x3_0, dq0_0);
-        dq1_0 = fma(vec4<f32>(w1.w), x3_0, dq1_0);
+        let x0 = column_a_tile[n * 5u + min(tx, 3u)];
+        let w0 = subgroupShuffle(ds0_0, lane);
+        dq0_0 = fma(vec4<f32>(w0), x0, dq0_0);
+        let w1 = subgroupShuffle(ds1_0, lane);
+        dq1_0 = fma(vec4<f32>(w1), x0, dq1_0);
       }
     }
   }
@@ -209,15 +182,16 @@ fn part_1(group: vec3<u32>, t: u32) {
   if (tx < 4u) { store_dq(batch, i1, head, tx * 4u, dq1_0 * 0.25); }
 }
 
-// A workgroup owns 16 keys and takes 8 queries at a time, of every head that reads them; a thread
-// holds 2 x 1 pairs and its shares of dk and dv. Scores are in powers of 2.
+// A workgroup owns 16 keys (rows of k and v) and takes 8 queries at a time (columns: q and do), of every
+// head that reads them; a thread holds 2 x 1 pairs and its shares of dk and dv.
+// Scores are in powers of 2.
 fn part_2(group: vec3<u32>, t: u32) {
   let tile = group;
   let batch = tile.z;
   let kv_head = tile.y;
   let row0 = tile.x * 16u;
-  let tx = t % 8u;
-  let ty = t / 8u;
+  let tx = t / 2u % 8u;
+  let ty = t / 16u * 2u + t % 2u;
   let j0 = row0 + ty;
   let j1 = row0 + ty + 8u;
   var dk0_0 = vec4<f32>();
@@ -227,8 +201,8 @@ fn part_2(group: vec3<u32>, t: u32) {
   {
     let r = t / 4u;
     let d = t % 4u;
-    k_tile[r * 5u + d] = load_k(batch, row0 + r, kv_head, d * 4u) * 0.36067376;
-    v_tile[r * 5u + d] = load_v(batch, row0 + r, kv_head, d * 4u);
+    row_a_tile[r * 5u + d] = load_k(batch, row0 + r, kv_head, d * 4u) * 0.36067376;
+    row_b_tile[r * 5u + d] = load_v(batch, row0 + r, kv_head, d * 4u);
   }
   for (var head = kv_head * 2u; head < kv_head * 2u + 2u; head++) {
     for (var i = row0 / 8u * 8u; i < 32u; i += 8u) {
@@ -236,8 +210,8 @@ fn part_2(group: vec3<u32>, t: u32) {
       if (t < 32u) {
         let r = t / 4u;
         let d = t % 4u;
-        q_tile[r * 5u + d] = load_q(batch, i + r, head, d * 4u);
-        do_tile[r * 5u + d] = load_do(batch, i + r, head, d * 4u);
+        column_a_tile[r * 5u + d] = load_q(batch, i + r, head, d * 4u);
+        column_b_tile[r * 5u + d] = load_do(batch, i + r, head, d * 4u);
       }
       workgroupBarrier();
       let i0 = i + tx;
@@ -249,58 +223,58 @@ fn part_2(group: vec3<u32>, t: u32) {
       var dp1_0 = 0.0;
       for (var d = 0u; d < 4u; d += 4u) {
         {
-          let a0 = k_tile[ty * 5u + d];
-          let a1 = k_tile[ty * 5u + d + 40u];
-          let b0 = q_tile[tx * 5u + d];
+          let a0 = row_a_tile[ty * 5u + d];
+          let a1 = row_a_tile[ty * 5u + d + 40u];
+          let b0 = column_a_tile[tx * 5u + d];
           s0_0 = mac(a0, b0, s0_0);
           s1_0 = mac(a1, b0, s1_0);
         }
         {
-          let a0 = v_tile[ty * 5u + d];
-          let a1 = v_tile[ty * 5u + d + 40u];
-          let b0 = do_tile[tx * 5u + d];
+          let a0 = row_b_tile[ty * 5u + d];
+          let a1 = row_b_tile[ty * 5u + d + 40u];
+          let b0 = column_b_tile[tx * 5u + d];
           dp0_0 = mac(a0, b0, dp0_0);
           dp1_0 = mac(a1, b0, dp1_0);
         }
         {
-          let a0 = k_tile[ty * 5u + d + 1u];
-          let a1 = k_tile[ty * 5u + d + 41u];
-          let b0 = q_tile[tx * 5u + d + 1u];
+          let a0 = row_a_tile[ty * 5u + d + 1u];
+          let a1 = row_a_tile[ty * 5u + d + 41u];
+          let b0 = column_a_tile[tx * 5u + d + 1u];
           s0_0 = mac(a0, b0, s0_0);
           s1_0 = mac(a1, b0, s1_0);
         }
         {
-          let a0 = v_tile[ty * 5u + d + 1u];
-          let a1 = v_tile[ty * 5u + d + 41u];
-          let b0 = do_tile[tx * 5u + d + 1u];
+          let a0 = row_b_tile[ty * 5u + d + 1u];
+          let a1 = row_b_tile[ty * 5u + d + 41u];
+          let b0 = column_b_tile[tx * 5u + d + 1u];
           dp0_0 = mac(a0, b0, dp0_0);
           dp1_0 = mac(a1, b0, dp1_0);
         }
         {
-          let a0 = k_tile[ty * 5u + d + 2u];
-          let a1 = k_tile[ty * 5u + d + 42u];
-          let b0 = q_tile[tx * 5u + d + 2u];
+          let a0 = row_a_tile[ty * 5u + d + 2u];
+          let a1 = row_a_tile[ty * 5u + d + 42u];
+          let b0 = column_a_tile[tx * 5u + d + 2u];
           s0_0 = mac(a0, b0, s0_0);
           s1_0 = mac(a1, b0, s1_0);
         }
         {
-          let a0 = v_tile[ty * 5u + d + 2u];
-          let a1 = v_tile[ty * 5u + d + 42u];
-          let b0 = do_tile[tx * 5u + d + 2u];
+          let a0 = row_b_tile[ty * 5u + d + 2u];
+          let a1 = row_b_tile[ty * 5u + d + 42u];
+          let b0 = column_b_tile[tx * 5u + d + 2u];
           dp0_0 = mac(a0, b0, dp0_0);
           dp1_0 = mac(a1, b0, dp1_0);
         }
         {
-          let a0 = k_tile[ty * 5u + d + 3u];
-          let a1 = k_tile[ty * 5u + d + 43u];
-          let b0 = q_tile[tx * 5u + d + 3u];
+          let a0 = row_a_tile[ty * 5u + d + 3u];
+          let a1 = row_a_tile[ty * 5u + d + 43u];
+          let b0 = column_a_tile[tx * 5u + d + 3u];
           s0_0 = mac(a0, b0, s0_0);
           s1_0 = mac(a1, b0, s1_0);
         }
         {
-          let a0 = v_tile[ty * 5u + d + 3u];
-          let a1 = v_tile[ty * 5u + d + 43u];
-          let b0 = do_tile[tx * 5u + d + 3u];
+          let a0 = row_b_tile[ty * 5u + d + 3u];
+          let a1 = row_b_tile[ty * 5u + d + 43u];
+          let b0 = column_b_tile[tx * 5u + d + 3u];
           dp0_0 = mac(a0, b0, dp0_0);
           dp1_0 = mac(a1, b0, dp1_0);
         }
@@ -309,75 +283,21 @@ fn part_2(group: vec3<u32>, t: u32) {
       let ds0_0 = p0_0 * (dp0_0 - delta0);
       let p1_0 = select(0.0, exp2(s1_0 - lse0), j1 <= i0);
       let ds1_0 = p1_0 * (dp1_0 - delta0);
-      p_tile[ty * 3u + tx / 4u][tx % 4u] = p0_0;
-      p_tile[ty * 3u + 24u + tx / 4u][tx % 4u] = p1_0;
-      ds_tile[ty * 3u + tx / 4u][tx % 4u] = ds0_0;
-      ds_tile[ty * 3u + 24u + tx / 4u][tx % 4u] = ds1_0;
-      workgroupBarrier();
-      for (var n = 0u; n < 2u; n += 2u) {
+      for (var n = 0u; n < 8u; n++) {
+        let lane = t % 32u - 2u * tx + 2u * n;
         {
-          let w0 = p_tile[ty * 3u + n];
-          let w1 = p_tile[ty * 3u + n + 24u];
-          let x0_0 = do_tile[n * 20u + min(tx, 3u)];
-          dv0_0 = fma(vec4<f32>(w0.x), x0_0, dv0_0);
-          dv1_0 = fma(vec4<f32>(w1.x), x0_0, dv1_0);
-          let x1_0 = do_tile[n * 20u + min(tx, 3u) + 5u];
-          dv0_0 = fma(vec4<f32>(w0.y), x1_0, dv0_0);
-          dv1_0 = fma(vec4<f32>(w1.y), x1_0, dv1_0);
-          let x2_0 = do_tile[n * 20u + min(tx, 3u) + 10u];
-          dv0_0 = fma(vec4<f32>(w0.z), x2_0, dv0_0);
-          dv1_0 = fma(vec4<f32>(w1.z), x2_0, dv1_0);
-          let x3_0 = do_tile[n * 20u + min(tx, 3u) + 15u];
-          dv0_0 = fma(vec4<f32>(w0.w), x3_0, dv0_0);
-          dv1_0 = fma(vec4<f32>(w1.w), x3_0, dv1_0);
+          let x0 = column_b_tile[n * 5u + min(tx, 3u)];
+          let w0 = subgroupShuffle(p0_0, lane);
+          dv0_0 = fma(vec4<f32>(w0), x0, dv0_0);
+          let w1 = subgroupShuffle(p1_0, lane);
+          dv1_0 = fma(vec4<f32>(w1), x0, dv1_0);
         }
         {
-          let w0 = ds_tile[ty * 3u + n];
-          let w1 = ds_tile[ty * 3u + n + 24u];
-          let x0_0 = q_tile[n * 20u + min(tx, 3u)];
-          dk0_0 = fma(vec4<f32>(w0.x), x0_0, dk0_0);
-          dk1_0 = fma(vec4<f32>(w1.x), x0_0, dk1_0);
-          let x1_0 = q_tile[n * 20u + min(tx, 3u) + 5u];
-          dk0_0 = fma(vec4<f32>(w0.y), x1_0, dk0_0);
-          dk1_0 = fma(vec4<f32>(w1.y), x1_0, dk1_0);
-          let x2_0 = q_tile[n * 20u + min(tx, 3u) + 10u];
-          dk0_0 = fma(vec4<f32>(w0.z), x2_0, dk0_0);
-          dk1_0 = fma(vec4<f32>(w1.z), x2_0, dk1_0);
-          let x3_0 = q_tile[n * 20u + min(tx, 3u) + 15u];
-          dk0_0 = fma(vec4<f32>(w0.w), x3_0, dk0_0);
-          dk1_0 = fma(vec4<f32>(w1.w), x3_0, dk1_0);
-        }
-        {
-          let w0 = p_tile[ty * 3u + n + 1u];
-          let w1 = p_tile[ty * 3u + n + 25u];
-          let x0_0 = do_tile[n * 20u + min(tx, 3u) + 20u];
-          dv0_0 = fma(vec4<f32>(w0.x), x0_0, dv0_0);
-          dv1_0 = fma(vec4<f32>(w1.x), x0_0, dv1_0);
-          let x1_0 = do_tile[n * 20u + min(tx, 3u) + 25u];
-          dv0_0 = fma(vec4<f32>(w0.y), x1_0, dv0_0);
-          dv1_0 = fma(vec4<f32>(w1.y), x1_0, dv1_0);
-          let x2_0 = do_tile[n * 20u + min(tx, 3u) + 30u];
-          dv0_0 = fma(vec4<f32>(w0.z), x2_0, dv0_0);
-          dv1_0 = fma(vec4<f32>(w1.z), x2_0, dv1_0);
-          let x3_0 = do_tile[n * 20u + min(tx, 3u) + 35u];
-          dv0_0 = fma(vec4<f32>(w0.w), x3_0, dv0_0);
-          dv1_0 = fma(vec4<f32>(w1.w), x3_0, dv1_0);
-        }
-        {
-          let w0 = ds_tile[ty * 3u + n + 1u];
-          let w1 = ds_tile[ty * 3u + n + 25u];
-          let x0_0 = q_tile[n * 20u + min(tx, 3u) + 20u];
-          dk0_0 = fma(vec4<f32>(w0.x), x0_0, dk0_0);
-          dk1_0 = fma(vec4<f32>(w1.x), x0_0, dk1_0);
-          let x1_0 = q_tile[n * 20u + min(tx, 3u) + 25u];
-          dk0_0 = fma(vec4<f32>(w0.y), x1_0, dk0_0);
-          dk1_0 = fma(vec4<f32>(w1.y), x1_0, dk1_0);
-          let x2_0 = q_tile[n * 20u + min(tx, 3u) + 30u];
-          dk0_0 = fma(vec4<f32>(w0.z), x2_0, dk0_0);
-          dk1_0 = fma(vec4<f32>(w1.z), x2_0, dk1_0);
-          let x3_0 = q_tile[n * 20u + min(tx, 3u) + 35u];
-          dk0_0 = fma(vec4<f32>(w0.w), x3_0, dk0_0);
-          dk1_0 = fma(vec4<f32>(w1.w), x3_0, dk1_0);
+          let x0 = column_a_tile[n * 5u + min(tx, 3u)];
+          let w0 = subgroupShuffle(ds0_0, lane);
+          dk0_0 = fma(vec4<f32>(w0), x0, dk0_0);
+          let w1 = subgroupShuffle(ds1_0, lane);
+          dk1_0 = fma(vec4<f32>(w1), x0, dk1_0);
         }
       }
     }
@@ -388,12 +308,10 @@ fn part_2(group: vec3<u32>, t: u32) {
   if (tx < 4u) { store_dv(batch, j1, kv_head, tx * 4u, dv1_0); }
 }
 
-var<workgroup> q_tile: array<vec4<f32>, 80>;
-var<workgroup> do_tile: array<vec4<f32>, 80>;
-var<workgroup> k_tile: array<vec4<f32>, 80>;
-var<workgroup> v_tile: array<vec4<f32>, 80>;
-var<workgroup> ds_tile: array<vec4<f32>, 48>;
-var<workgroup> p_tile: array<vec4<f32>, 48>;
+var<workgroup> row_a_tile: array<vec4<f32>, 80>;
+var<workgroup> row_b_tile: array<vec4<f32>, 80>;
+var<workgroup> column_a_tile: array<vec4<f32>, 40>;
+var<workgroup> column_b_tile: array<vec4<f32>, 40>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {

@@ -47,8 +47,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let head = tile.y;
   let kv_head = head / 2u;
   let row0 = (1u - tile.x) * 16u;
-  let tx = t % 8u;
-  let ty = t / 8u;
+  let tx = t / 2u % 8u;
+  let ty = t / 16u * 2u + t % 2u;
   let i0 = row0 + ty;
   var m0 = -1e30;
   var l0 = 0.0;
@@ -108,8 +108,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     s1_0 = select(-3e38, s1_0, j + tx <= i1);
     var top0 = max(s0_0, m0);
     var top1 = max(s1_0, m1);
-    tops[t] = top0;
-    tops[t + 64u] = top1;
+    tops[ty * 8u + tx] = top0;
+    tops[ty * 8u + tx + 64u] = top1;
     workgroupBarrier();
     top0 = max(top0, tops[ty * 8u]);
     top0 = max(top0, tops[ty * 8u + 1u]);
@@ -178,8 +178,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   workgroupBarrier();
-  tops[t] = l0;
-  tops[t + 64u] = l1;
+  tops[ty * 8u + tx] = l0;
+  tops[ty * 8u + tx + 64u] = l1;
   workgroupBarrier();
   l0 = tops[ty * 8u] + tops[ty * 8u + 1u] + tops[ty * 8u + 2u] + tops[ty * 8u + 3u] + tops[ty * 8u + 4u] + tops[ty * 8u + 5u] + tops[ty * 8u + 6u] + tops[ty * 8u + 7u];
   l1 = tops[ty * 8u + 64u] + tops[ty * 8u + 65u] + tops[ty * 8u + 66u] + tops[ty * 8u + 67u] + tops[ty * 8u + 68u] + tops[ty * 8u + 69u] + tops[ty * 8u + 70u] + tops[ty * 8u + 71u];

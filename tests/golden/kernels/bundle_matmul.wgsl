@@ -62,8 +62,9 @@ fn part_1(group: vec3<u32>, t: u32) {
   let tile = group;
   let row0 = tile.y * 32u;
   let col0 = tile.x * 32u;
-  let tx = t % 8u;
-  let ty = t / 8u;
+  // Two rows for every step along the columns: neighbours read the same of A or of B, at one go.
+  let tx = t / 2u % 8u;
+  let ty = t / 16u * 2u + t % 2u;
   let a_x = t / 4u;
   let a_k = t % 4u * 4u;
   let a_at = a_k * 9u + a_x / 4u;
@@ -398,8 +399,9 @@ fn part_2(group: vec3<u32>, t: u32) {
   let tile = group;
   let row0 = tile.y * 32u;
   let col0 = tile.x * 32u;
-  let tx = t % 8u;
-  let ty = t / 8u;
+  // Two rows for every step along the columns: neighbours read the same of A or of B, at one go.
+  let tx = t / 2u % 8u;
+  let ty = t / 16u * 2u + t % 2u;
   let a_x = t / 4u;
   let a_k = t % 4u * 4u;
   let a_at = a_k * 9u + a_x / 4u;
@@ -734,8 +736,9 @@ fn part_3(group: vec3<u32>, t: u32) {
   let tile = group;
   let row0 = tile.y * 32u;
   let col0 = tile.x * 32u;
-  let tx = t % 8u;
-  let ty = t / 8u;
+  // Two rows for every step along the columns: neighbours read the same of A or of B, at one go.
+  let tx = t / 2u % 8u;
+  let ty = t / 16u * 2u + t % 2u;
   let a_x = t / 4u;
   let a_k = t % 4u * 4u;
   let a_at = a_k * 9u + a_x / 4u;

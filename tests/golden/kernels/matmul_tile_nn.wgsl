@@ -43,8 +43,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let tile = group;
   let row0 = tile.y * 64u;
   let col0 = tile.x * 32u;
-  let tx = t % 8u;
-  let ty = t / 8u;
+  // Two rows for every step along the columns: neighbours read the same of A or of B, at one go.
+  let tx = t / 2u % 8u;
+  let ty = t / 16u * 2u + t % 2u;
   let a_x = t / 4u;
   let a_k = t % 4u * 4u;
   let a_at = a_k * 17u + a_x / 4u;
