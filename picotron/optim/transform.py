@@ -219,6 +219,6 @@ def rate_at(learning_rate: float | Callable[[Any], Any], count: Any) -> Any:
 
 
 def unbias(beta: float, count: Any) -> Any:
-    """1 / (1 - beta**count), the correction for moments that start at zero."""
-    power = jnp.exp(count.astype(jnp.float32) * math.log(beta)) if beta else 0.0
-    return 1.0 / (1.0 - power)
+    """1 / (1 - beta**count), the correction for moments that start at zero; accurate for a beta
+    near 1, where the difference would lose its digits."""
+    return -1.0 / jnp.expm1(count.astype(jnp.float32) * math.log(beta)) if beta else 1.0
