@@ -5,9 +5,11 @@ Invariant: importing this module touches no device; the runtime is reached on th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from picotron.errors import ConfigError
+from picotron.words import size_in_bytes
 
 if TYPE_CHECKING:
     from codegen.program import Program
@@ -57,13 +59,58 @@ def bytes_in_use() -> int:
     return runtime.default_device().memory_bytes()
 
 
-def check_fits(program: Program) -> None:
-    """Raises OutOfMemoryError, before any allocation, if the device cannot hold the program."""
+def free_memory() -> int | None:
+    """Bytes that a run may take: what PICOTRON_MEMORY says, else what is free on the card, or in
+    main memory for a software adapter; None where nothing tells."""
     import runtime
-    from runtime.memory import check_memory, free_ram
+    from runtime.memory import free_ram
+    from runtime.settings import settings
+    from runtime.vram import free_vram
 
-    device = runtime.default_device()
-    check_memory(program, device.limits, free_ram() if device.info.software else None)
+    asked = settings().memory
+    if asked is not None:
+        return size_in_bytes(asked, "PICOTRON_MEMORY")
+    info = runtime.default_device().info
+    return free_ram() if info.software else free_vram(info.name)
+
+
+def largest_binding() -> int:
+    """Bytes of the largest array that a kernel of the adapter in use can be given."""
+    import runtime
+
+    return runtime.default_device().limits["max-storage-buffer-binding-size"]
+
+
+def measured(lowered: Any, copies: int = 1) -> tuple[Program | None, str | None]:
+    """The program of a lowered call, and what it has too much of; None if it fits.
+
+    `copies` of it share the memory. A program that the adapter's limits do not allow is compiled
+    as if they did, to be able to tell its size. None of a program where numpy evaluates.
+    """
+    import runtime
+    from codegen.compile import CompileError
+    from runtime.memory import shortage
+    from runtime.programs import program_of
+
+    try:
+        program = lowered.compile().program
+    except CompileError as error:
+        profile = replace(runtime.default_device().profile, name="unlimited", binding_bytes=1 << 50)
+        graph = lowered.on_one_device()
+        try:
+            return program_of(graph, profile, (), "unlimited"), str(error).splitlines()[
+                0
+            ].partition("; ")[0]
+        except CompileError:
+            raise error from None
+    if program is None:
+        return None, None
+    free, limits = free_memory(), runtime.default_device().limits
+    lacking = shortage(program, limits, None if free is None else free // copies)
+    return (
+        program,
+        f"{lacking}, for each of {copies} devices" if lacking and copies > 1 else lacking,
+    )
 
 
 def program_of(graph: Any, profile: str) -> Program:

@@ -31,3 +31,7 @@ class CheckpointError(PicotronError):
 
 class DivergedError(PicotronError):
     """The loss or the weights are no longer finite numbers."""
+
+
+class NoRoomError(PicotronError):
+    """What was asked for needs more memory than the device has; nothing was allocated."""

@@ -7,7 +7,6 @@ holds no more than one of the files that are written.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +24,6 @@ from tracer import numpy as jnp
 
 KEPT = ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "merges.txt")
 """Files that are copied as they are, where there are any."""
-_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 @dataclass(frozen=True)
@@ -134,12 +131,3 @@ def _added_tokens(path: Path) -> Iterator[tuple[int, str]]:
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
     path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-
-
-def size_in_bytes(text: str) -> int:
-    """Bytes of `5GB`, `200MiB` or a number, as transformers reads them; raises ConfigError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?B|)", text.strip().upper())
-    size = int(float(found[1]) * _UNITS[found[2]]) if found else 0
-    if size < 1:
-        raise ConfigError(f"--max-shard-size must be a size such as 5GB or 200MiB, not {text!r}")
-    return size

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from picotron.errors import ConfigError
 from picotron.sampling import HIDDEN, Filters, Sampling, choose
 from picotron.stopping import Stops, pieces
 from picotron.tokenizer import END, START, ByteTokenizer, CharTokenizer, Tokenizer
-from tracer import jit, lax, random
+from tracer import ShapeDtypeStruct, eval_shape, jit, lax, random
 from tracer import numpy as jnp
 
 State = dict[str, Any]
@@ -178,6 +179,24 @@ class Generator:
             slots=bucket(longest + count - 1, size), filters=filters,
         )  # fmt: skip
         return state, token, jnp.asarray(first)
+
+    def lowered(self, params: Any, lengths: Sequence[int], count: int) -> list[Any]:
+        """Its programs for weights as given, shapes among them: reading prompts of these lengths,
+        and writing a chunk where `count` tokens are wanted."""
+        size, longest = self.config.max_position_embeddings, max(lengths)
+        longest = min(longest, size)
+        rows, filters, chosen = len(lengths), Filters(), self._choice([], Sampling(0.0), 0)
+        index, first = ShapeDtypeStruct((), np.int32), ShapeDtypeStruct((rows,), np.int32)
+        tokens = ShapeDtypeStruct((rows, bucket(longest, size)), np.int32)
+        start = first if len(set(lengths)) > 1 else None
+        given = params, tokens, start, index, index, None, chosen
+        fixed = {"config": self.config, "filters": filters}
+        slots = bucket(longest + min(count, size - longest + 1) - 1, size)
+        state, _ = eval_shape(partial(read, slots=slots, **fixed), *given)
+        return [
+            self._read.lower(*given, slots=slots, **fixed),
+            self._write.lower(params, state, first, chosen, count=self.chunk, **fixed),
+        ]
 
     def profile(self, rows: list[list[int]], sampling: Sampling = Sampling(0.0)) -> list[Any]:  # noqa: B008
         """Times of the kernels that write one chunk of tokens after prompts of one window."""

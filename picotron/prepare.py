@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from picotron import checkpoint, dataset, model, optim
+from picotron import checkpoint, dataset, model, optim, step_memory
 from picotron.checkpoint import TrainingState
 from picotron.config import Config, ModelConfig
-from picotron.device import check_fits
 from picotron.errors import CheckpointError, DataError
+from picotron.launch import process_count
 from picotron.precision import policy_of
 from picotron.pretrained import Folder, open_folder
 from picotron.step import State, initial_state, make_train_step, skipping
@@ -146,32 +146,35 @@ def train_step_of(config: Config) -> Any:
 def compile_step(config: Config) -> str:
     """Compile the train step from shapes alone and say what came of it.
 
-    Raises OutOfMemoryError or CompileError if it cannot run here: a model that is far too big is
+    Raises NoRoomError or CompileError if it cannot run here: a model that is far too big is
     refused before its weights fill the memory. The compiler keeps the program for the run.
     """
-    start = time.perf_counter()
-    training = config.training
-    shapes = model.parameter_shapes(config.model)
-    params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
-    moments = eval_shape(optim.from_config(training)[0].init, params)
-    state = initial_state(params, moments, config)
-    distributed = config.distributed
-    if distributed.pp_size > 1:
-        return f"a pipeline of {distributed.pp_size} stages, schedule {distributed.pp_engine}"
-    accumulation = training.gradient_accumulation_steps
-    rows = training.micro_batch_size * distributed.dp_size
-    tokens = ShapeDtypeStruct((accumulation, rows, training.seq_length), np.int32)
-    names = ("inputs", "targets", *(["segments"] if config.dataset.document_mask else []))
-    lowered = train_step_of(config).lower(state, dict.fromkeys(names, tokens))
-    program = lowered.compile().program
+    start, d = time.perf_counter(), config.distributed
+    if d.pp_size > 1:
+        return f"a pipeline of {d.pp_size} stages, schedule {d.pp_engine}"
+    copies = d.world_size // max(1, process_count())
+    program = step_memory.program_of(config, lowered_step, copies)
     if program is None:
         return "evaluated by numpy"
-    check_fits(program)
     return (
         f"compiled {program.dispatch_count} kernels per step ({len(program.kernels)} distinct) "
         f"in {time.perf_counter() - start:.1f} s; "
         f"{program.peak_bytes / 2**20:.0f} MiB on the device"
     )
+
+
+def lowered_step(config: Config) -> Any:
+    """The train step, traced for the shapes of a run."""
+    training = config.training
+    shapes = model.parameter_shapes(config.model)
+    params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
+    moments = eval_shape(optim.from_config(training)[0].init, params)
+    state = initial_state(params, moments, config)
+    rows = training.micro_batch_size * config.distributed.dp_size
+    sizes = training.gradient_accumulation_steps, rows, training.seq_length
+    tokens = ShapeDtypeStruct(sizes, np.int32)
+    names = ("inputs", "targets", *(["segments"] if config.dataset.document_mask else []))
+    return train_step_of(config).lower(state, dict.fromkeys(names, tokens))
 
 
 def _load_previous(config: Config) -> tuple[checkpoint.Checkpoint, TrainingState] | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from picotron import model
 from picotron.config import ModelConfig
-from tracer import jit, nn
+from tracer import ShapeDtypeStruct, jit, nn
 from tracer import numpy as jnp
 
 PIECE_BYTES = 32 * 2**20
@@ -44,7 +44,17 @@ class Scorer:
         self.config, self.params = config, params
         self._hidden = jit(lambda params, tokens: model.hidden_states(params, tokens, config))
         self._head = jit(lambda params, hidden: model.head(params, hidden, config))
-        self._losses = jit(lambda *given: _losses(*given, config))
+        self._losses = jit(lambda params, *given: _losses(params, *given, config))
+
+    def lowered(self, params: Any, length: int) -> list[Any]:
+        """Its programs for weights as given, shapes among them, and sequences of `length`."""
+        hidden = ShapeDtypeStruct((self._step(length), self.config.hidden_size), np.float32)
+        tokens, targets = (ShapeDtypeStruct(s, np.int32) for s in ((1, length), hidden.shape[:1]))
+        return [self._hidden.lower(params, tokens), self._losses.lower(params, hidden, targets)]
+
+    def _step(self, length: int) -> int:
+        """Positions whose logits are made at a time."""
+        return min(length, max(1, PIECE_BYTES // (4 * self.config.vocab_size)))
 
     def logits(self, tokens: np.ndarray) -> Iterator[np.ndarray]:
         """The logits after each of the integers [B, S], sequence by sequence: float32 [n, V]."""
@@ -75,7 +85,7 @@ class Scorer:
 
     def _pieces(self, row: np.ndarray) -> Iterator[tuple[slice, Any]]:
         hidden = self._hidden(self.params, np.ascontiguousarray(row[None], np.int32))[0]
-        step = max(1, PIECE_BYTES // (4 * self.config.vocab_size))
+        step = self._step(len(row))
         for start in range(0, len(row), step):
             at = slice(start, min(start + step, len(row)))
             yield at, hidden if step >= len(row) else hidden[at]

@@ -1,11 +1,17 @@
 """Numbers as people read them.
 
-Invariant: pure functions of a number; what is not finite is a dash.
+Invariant: pure functions; a number that is not finite is a dash.
 """
 
 from __future__ import annotations
 
 import math
+import re
+
+from picotron.errors import ConfigError
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def readable(number: float) -> str:
@@ -30,3 +36,13 @@ def duration(seconds: float) -> str:
 def gigabytes(number: float) -> str:
     """2 decimals, more of them below 0.1 GB: 1.25GB, 0.0031GB."""
     return f"{number:.{2 if number >= 0.1 else 4}f}GB"
+
+
+def size_in_bytes(text: str, name: str) -> int:
+    """Bytes of `5GB`, `200MiB` or a number, as transformers reads them; raises ConfigError that
+    says what the setting `name` must be."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?B|)", text.strip().upper())
+    size = int(float(found[1]) * _UNITS[found[2]]) if found else 0
+    if size < 1:
+        raise ConfigError(f"{name} must be a size such as 5GB or 200MiB, not {text!r}")
+    return size

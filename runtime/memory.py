@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from codegen.program import Dispatch, Program
@@ -18,31 +19,36 @@ CURE = "use a smaller batch or sequence, rematerialise, or shard over more devic
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def check_memory(program: Program, limits: dict[str, int], available: int | None) -> None:
+def check_memory(program: Program, limits: Mapping[str, int], available: int | None) -> None:
     """Raise OutOfMemoryError if a slot is over `limits` or the program over `available` bytes."""
-    for index, slot in enumerate(program.slots):
-        name = f"{slot.kind} `{slot.label or index}`"
-        _check_slot(program, name, slot.nbytes, limits["max-buffer-size"], "buffer size")
-    largest = limits["max-storage-buffer-binding-size"]
-    for index in sorted(_bound(program)):
-        slot = program.slots[index]
-        name = f"{slot.kind} `{slot.label or index}`"
-        _check_slot(program, name, slot.nbytes, largest, "binding size")
+    lacking = shortage(program, limits, available)
+    if lacking:
+        raise OutOfMemoryError(f"{program.name} needs {breakdown(program)}, but {lacking}; {CURE}")
+
+
+def shortage(program: Program, limits: Mapping[str, int], available: int | None) -> str | None:
+    """What a program has too much of, as in `temp `scores` of 300.0 MiB is over …`; None if it
+    fits. `available` are bytes for all of it together, None if nobody knows."""
+    every = range(len(program.slots))
+    for what, slots in (("buffer", every), ("storage-buffer-binding", sorted(_bound(program)))):
+        limit = limits[f"max-{what}-size"]
+        for index in slots:
+            slot = program.slots[index]
+            if slot.nbytes > limit:
+                told = what.removeprefix("storage-buffer-")
+                return (
+                    f"{slot.kind} `{slot.label or index}` of {_mib(slot.nbytes)} MiB is over the "
+                    f"adapter's {told} size limit of {_mib(limit)} MiB"
+                )
     if available is not None and program.peak_bytes > available:
-        text = f"{program.name} needs {breakdown(program)}, but only {_mib(available)} MiB"
-        raise OutOfMemoryError(f"{text} of memory are free; {CURE}")
+        return f"only {_mib(available)} MiB of memory are free"
+    return None
 
 
 def breakdown(program: Program) -> str:
     """`12.0 MiB (inputs 4.0, outputs 4.0, temps 4.0)`."""
     parts = ", ".join(f"{kind}s {_mib(n)}" for kind, n in sorted(program.bytes_by_kind().items()))
     return f"{_mib(program.peak_bytes)} MiB ({parts})"
-
-
-def _check_slot(program: Program, name: str, nbytes: int, limit: int, what: str) -> None:
-    if nbytes > limit:
-        text = f"{program.name} needs {breakdown(program)}: {name} of {_mib(nbytes)} MiB is over"
-        raise OutOfMemoryError(f"{text} the adapter's {what} limit of {_mib(limit)} MiB; {CURE}")
 
 
 def _bound(program: Program) -> set[int]:

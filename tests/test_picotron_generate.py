@@ -270,7 +270,9 @@ def test_counts_seeds_and_prompts_are_checked(plain):
 
 @pytest.fixture
 def cli_model(monkeypatch, generator):
-    monkeypatch.setattr("picotron.commands.generate.Writes.generator", lambda self: generator)
+    monkeypatch.setattr(
+        "picotron.commands.generate.Writes.generator", lambda self, prompt="": generator
+    )
 
 
 @pytest.mark.device

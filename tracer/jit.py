@@ -341,6 +341,10 @@ class Jitted:
         signature = Signature(in_tree, avals, statics, context=ambient())
         return Lowered(self, signature, self._trace(signature))
 
+    def on_one_device(self, signature: Signature, traced: Traced) -> Graph:
+        """What a device runs of a traced call."""
+        return traced.graph
+
     def explain(self) -> str:
         """Why the latest trace was made: which argument changed, one line each."""
         return self._why

@@ -50,6 +50,10 @@ class Lowered:
             self._signature, self._traced, options or Options(), zigzag
         )
 
+    def on_one_device(self) -> Graph:
+        """The graph that each device runs; `graph` itself where there is no mesh."""
+        return self._jitted.on_one_device(self._signature, self._traced)
+
     def as_text(self) -> str:
         return show(self.graph)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.graph import Aval
+from ir.graph import Aval, Graph
 from ir.passes.messages import arranged, sent
 from ir.passes.shard import Options, shard
 from ir.passes.stages import Stages
@@ -107,6 +107,9 @@ class SpmdFunction(Jitted):
         pairs = self._pairs(traced, tree.paths(signature.in_tree), self._donated(signature))
         ins, outs = sharded.in_specs, sharded.out_specs
         return OneDevice(sharded, tuple((i, j) for i, j in pairs if ins[i] == outs[j]))
+
+    def on_one_device(self, signature: Signature, traced: Traced) -> Graph:
+        return self._cut(signature, lifted(traced)).sharded.graph
 
     def _sharded(self, signature: Signature, traced: Traced) -> ShardedGraph:
         plan = plan_results(traced.graph)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,7 @@ class Eval(WithWeights):
 
     def run(self) -> int:
         """Predict every token but the first once, and print how well that went."""
+        from picotron.model_memory import check_scoring
         from picotron.pretrained import open_folder
         from picotron.scoring import Scorer
 
@@ -52,7 +54,10 @@ class Eval(WithWeights):
         if len(tokens) < 2:
             raise DataError(f"{self.data} has {len(tokens)} tokens; there is nothing to predict")
         use_adapter(self.adapter)
-        score = Scorer(folder.model, folder.read(self.dtype)).score(tokens, length, stride)
+        scorer = Scorer(folder.model, {})
+        check_scoring(scorer, min(length, len(tokens) - 1), self.dtype, "--seq-length")
+        scorer.params = folder.read(self.dtype)
+        score = scorer.score(tokens, length, stride)
         result = {
             "loss": score.loss,
             "perplexity": score.perplexity,
@@ -79,8 +84,11 @@ class Eval(WithWeights):
 def _tokens(data: str | None, folder: Folder) -> tuple[np.ndarray, int]:
     """Integers [count], and the bytes of the text; 0 if they are not known."""
     from picotron import dataset
+    from picotron import tokens as files
     from picotron.config import DatasetConfig
 
+    if data is not None and data.endswith(files.SUFFIXES):
+        return files.read_tokens(Path(data), folder.model.vocab_size), 0
     config = DatasetConfig(path=data, validation_fraction=0.0)
     return dataset.load(config, folder.tokenizer()).train, dataset.text_size(config)
 

@@ -9,6 +9,7 @@ import tyro
 
 from picotron.commands.options import ModelFolder, newest_run
 from picotron.hf_config import Dtype
+from picotron.words import size_in_bytes
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,10 @@ class Export:
     """The most bytes in one file of weights; more make several, with an index."""
 
     def run(self) -> int:
-        from picotron.export import export, size_in_bytes
+        from picotron.export import export
         from picotron.pretrained import open_folder
 
-        limit = size_in_bytes(self.max_shard_size)
+        limit = size_in_bytes(self.max_shard_size, "--max-shard-size")
         for path in export(open_folder(self.model or newest_run()), self.folder, self.dtype, limit):
             print(f"wrote {path} ({path.stat().st_size:,} bytes)")
         return 0

@@ -50,16 +50,21 @@ class Writes(WithWeights):
         Sampling(**found).check()
         return found
 
-    def generator(self) -> Generator:
-        """The model on the device."""
+    def generator(self, prompt: str = "") -> Generator:
+        """The model on the device, if it fits with what is written after this prompt."""
         from picotron.generator import Generator
+        from picotron.model_memory import check_generation
         from picotron.pretrained import open_folder
 
         folder = open_folder(self.model or self.ckpt or newest_run())
         tokenizer = folder.tokenizer()
         use_adapter(self.adapter)
         adapter_name()  # opened here, so that a warning about it does not split the text
-        return Generator(folder.model, folder.read(self.dtype), tokenizer)
+        generator = Generator(folder.model, {}, tokenizer)
+        lengths = [max(1, len(tokenizer.encode(prompt)))]
+        check_generation(generator, lengths, self.max_new_tokens, self.dtype)
+        generator.params = folder.read(self.dtype)
+        return generator
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Generate(Writes):
     def run(self) -> int:
         """Print the prompt and what the model adds to it, as it comes."""
         options = self.options()
-        generator = self.generator()
+        generator = self.generator(self.prompt)
         warn_of_unknown(generator, self.prompt)
         print(self.prompt, end="", flush=True)
         for piece in generator.stream(

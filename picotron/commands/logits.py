@@ -28,13 +28,16 @@ class Logits(WithWeights):
 
     def run(self) -> int:
         """Fill the file piece by piece; it appears once it is complete."""
+        from picotron.model_memory import check_scoring
         from picotron.pretrained import open_folder
         from picotron.scoring import Scorer
 
         folder = open_folder(self.model)
         tokens = _read(self.tokens, folder.model.vocab_size)
         use_adapter(self.adapter)
-        scorer = Scorer(folder.model, folder.read(self.dtype))
+        scorer = Scorer(folder.model, {})
+        check_scoring(scorer, tokens.shape[1], self.dtype, None)
+        scorer.params = folder.read(self.dtype)
         shape = (*tokens.shape, folder.model.vocab_size)
         _write(self.out, shape, scorer.logits(tokens))
         print(json.dumps({"out": str(self.out), "shape": shape, "dtype": "float32"}))

@@ -255,20 +255,3 @@ def test_weights_that_turn_bad_are_told_with_step_and_last_good_checkpoint(place
     assert [path.name for path in Path(good).parent.iterdir()] == ["step-000002"]
     assert [r["step"] for r in strict_records(Path("outputs/tiny/log.jsonl"))] == [1, 2]
     assert trainer_of(resumed(small(steps=6), "outputs/tiny")).run() == 0
-
-
-@device
-def test_a_model_beyond_memory_is_refused_before_anything_is_written(place, monkeypatch, capsys):
-    import runtime
-    import runtime.memory
-
-    if not runtime.default_device().info.software:
-        pytest.skip("only a software adapter's memory can be predicted")
-    monkeypatch.setattr(runtime.memory, "free_ram", lambda: 1 << 20)
-    code = cli.main(["train", "--preset", "tiny", "--data", "text.txt"])
-    lines = [line for line in capsys.readouterr().err.splitlines() if "warning:" not in line]
-    (message,) = lines
-    assert code == 1
-    assert " MiB (inputs " in message and "but only 1.0 MiB of memory are free" in message
-    assert "use a smaller batch or sequence" in message
-    assert not Path("outputs").exists()

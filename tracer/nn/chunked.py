@@ -32,8 +32,9 @@ def linear_cross_entropy(hidden: Any, weight: Any, labels: Any, *, chunk_bytes: 
     derivative exists. After Wijmans et al., 2024 (Cut Your Losses), with logits in memory.
     """
     hidden, weight, labels = map(operand, (hidden, weight, labels))
-    count = _parts(aval_of(labels).shape, aval_of(weight))
-    parts = next((n for n in count if count[n] <= chunk_bytes), 1)
+    matrix = aval_of(weight)
+    sizes = aval_of(labels).shape, matrix.shape[1], matrix.dtype.itemsize
+    parts = parts_of(*sizes, chunk_bytes)
     if parts == 1:
         return reductions.mean(_losses(hidden, weight, labels))
     return _mean_of_parts(_cut(hidden, parts, -2), weight, _cut(labels, parts, -1))
@@ -45,11 +46,11 @@ def _losses(hidden: Any, weight: Any, labels: Any) -> Any:
     return bind("cross_entropy", astype(logits, f32), labels)
 
 
-def _parts(shape: tuple[int, ...], weight: Any) -> dict[int, int]:
-    """Bytes of the logits of one part, by the number of parts that positions can be cut in."""
-    whole = prod(shape) * weight.shape[1] * weight.dtype.itemsize
-    length = shape[-1] if shape else 1
-    return {n: whole // n for n in range(1, length) if length % n == 0}
+def parts_of(shape: tuple[int, ...], width: int, itemsize: int, chunk_bytes: int = CHUNK) -> int:
+    """In how many parts `linear_cross_entropy` takes labels of `shape` among `width` classes."""
+    whole, length = prod(shape) * width * itemsize, shape[-1] if shape else 1
+    cuts = (n for n in range(1, length) if length % n == 0)
+    return next((n for n in cuts if whole // n <= chunk_bytes), 1)
 
 
 def _cut(x: Any, parts: int, axis: int) -> Any:
