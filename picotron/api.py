@@ -32,6 +32,8 @@ class LanguageModel:
     config: ModelConfig
     params: Params
     tokenizer: Tokenizer
+    ends: list[int] | None = None
+    """The tokens that end a text, by default the tokenizer's."""
 
     def logits(self, tokens: Any) -> np.ndarray:
         """float32 [batch, seq, vocab]: what is predicted after each of integers [batch, seq]."""
@@ -42,7 +44,7 @@ class LanguageModel:
     def generate(self, prompt: str, max_new_tokens: int = 400, **options: Any) -> str:
         """The prompt and what follows it; options are those of `Generator.stream`, such as
         temperature, top_k and seed."""
-        generator = Generator(self.config, self.params, self.tokenizer)
+        generator = Generator(self.config, self.params, self.tokenizer, ends=self.ends)
         return prompt + "".join(generator.stream(prompt, max_new_tokens, **options))
 
 
@@ -52,7 +54,7 @@ def load_model(folder: str | Path, dtype: Dtype = "float32") -> LanguageModel:
     `dtype` is how weights are stored on the device; computing is in float32.
     """
     found = open_folder(Path(folder))
-    return LanguageModel(found.model, found.read(dtype), found.tokenizer())
+    return LanguageModel(found.model, found.read(dtype), found.tokenizer(), found.ends())
 
 
 def generate(

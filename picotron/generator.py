@@ -25,6 +25,7 @@ from picotron.errors import ConfigError
 from picotron.sampling import HIDDEN, Filters, Sampling, choose
 from picotron.stopping import Stops, pieces
 from picotron.tokenizer import END, START, ByteTokenizer, CharTokenizer, Tokenizer
+from picotron.tokenizer_library import LibraryTokenizer
 from tracer import ShapeDtypeStruct, eval_shape, jit, lax, random
 from tracer import numpy as jnp
 
@@ -36,7 +37,8 @@ AHEAD = 2  # submissions under way before the host waits for the first
 class Generator:
     """Holds the compiled programs of one model: reading a prompt, and a chunk of tokens.
 
-    `chunk` tokens are written by each run of the second; by default what suits the adapter.
+    `chunk` tokens are written by each run of the second; by default what suits the adapter. Texts
+    end at the tokens `ends`, by default at the tokenizer's.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Generator:
         params: model.Params,
         tokenizer: Tokenizer | None = None,
         chunk: int | None = None,
+        ends: Sequence[int] | None = None,
     ) -> None:
         self.config, self.params, self.tokenizer = config, params, tokenizer
+        self.ends = ends
         self.chunk = chunk or CHUNK[is_software()]
         self._read = jit(read, static_argnames=("config", "slots", "filters"))
         self._write = jit(
@@ -55,7 +59,7 @@ class Generator:
 
     def stream(
         self,
-        prompt: str,
+        prompt: str | Sequence[int],
         count: int,
         temperature: float = 0.8,
         top_k: int = 0,
@@ -86,12 +90,19 @@ class Generator:
         found = self.lists(rows, count, sampling, seed, stop=self._ends())
         return ["".join(pieces(self.tokenizer, tokens, stop)) for tokens in found]
 
-    def _ids(self, prompt: str) -> list[int]:
-        """The tokens of a prompt; of an empty one, what a document starts with."""
+    def _ids(self, prompt: str | Sequence[int]) -> list[int]:
+        """The tokens of a prompt, if it is not tokens already: with what a file of Hugging Face's
+        puts in front of it, and of an empty one what a document starts with."""
+        if not isinstance(prompt, str):
+            return list(prompt)
         start = START if self.tokenizer.start is None else self.tokenizer.start
+        if isinstance(self.tokenizer, LibraryTokenizer):
+            return self.tokenizer.prompt(prompt) or [start]
         return self.tokenizer.encode(prompt).tolist() or [start]
 
-    def _ends(self) -> list[int]:
+    def _ends(self) -> Sequence[int]:
+        if self.ends is not None:
+            return self.ends
         return [] if self.tokenizer.end is None else [self.tokenizer.end]
 
     def lists(

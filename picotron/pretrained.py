@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from picotron import checkpoint, hf, hf_config
+from picotron import checkpoint, hf, hf_config, json_file
 from picotron.config import ModelConfig
 from picotron.errors import CheckpointError
 from picotron.hf_config import Dtype
@@ -22,6 +22,7 @@ from picotron.tensors import Arrays, Slices
 from picotron.tokenizer import Tokenizer
 from tracer import numpy as jnp
 
+GENERATION = "generation_config.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth")
 
 
@@ -49,6 +50,17 @@ class Folder:
     def tokenizer(self) -> Tokenizer:
         """What its ids mean; raises DataError or CheckpointError."""
         return checkpoint.tokenizer_of(self.path, self.model)
+
+    def ends(self) -> list[int] | None:
+        """The tokens that end what the model writes, of generation_config.json or else of
+        config.json, as transformers has it; None if neither says."""
+        try:
+            said = json_file.read_object(self.path / GENERATION).get("eos_token_id")
+        except (OSError, ValueError):
+            said = None
+        said = self.special.get("eos_token_id") if said is None else said
+        ids = said if isinstance(said, list) else [said]
+        return [i for i in ids if isinstance(i, int) and not isinstance(i, bool)] or None
 
 
 def model_of(path: Path) -> ModelConfig:

@@ -58,6 +58,19 @@ class LibraryTokenizer:
         after = [self.end] if end and self.end is not None else []
         return np.array([*before, *ids, *after], np.int32)
 
+    def prompt(self, text: str) -> list[int]:
+        """Ids of a text with what the file puts around one, such as its start token."""
+        return self._inner.encode(text).ids
+
+    @cached_property
+    def _marking(self) -> Any:
+        return library().Tokenizer.from_str(self.description)
+
+    def marked(self, text: str) -> list[int]:
+        """Ids of a text in which the spelling of a special token stands for it, with nothing put
+        around it."""
+        return self._marking.encode(text, add_special_tokens=False).ids
+
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the ids, without special tokens; raises DataError for ids out of range."""
         numbers = [int(index) for index in ids]

@@ -286,6 +286,7 @@ def test_generate_prints_the_prompt_and_what_follows(cli_model, generator, capsy
 
 @pytest.mark.device
 def test_chat_answers_each_line_after_what_was_said(cli_model, generator, capsys, monkeypatch):
+    monkeypatch.setattr("picotron.commands.chat.Chat.template", lambda self: None)
     monkeypatch.setattr("sys.stdin", io.StringIO("Hi\nAnd?\n\nunread\n"))
     assert cli.main(["chat", "--max-new-tokens", "5", "--temperature", "0"]) == 0
     first = greedy(generator, "You: Hi\nAnswer: ", 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,7 @@ class Eval(WithWeights):
         tokens = tokens[: self.max_tokens or None]
         if len(tokens) < 2:
             raise DataError(f"{self.data} has {len(tokens)} tokens; there is nothing to predict")
+        _warn_of_length(min(length, len(tokens) - 1), folder)
         use_adapter(self.adapter)
         scorer = Scorer(folder.model, {})
         check_scoring(scorer, min(length, len(tokens) - 1), self.dtype, "--seq-length")
@@ -79,6 +81,13 @@ class Eval(WithWeights):
             raise ConfigError(f"--stride {stride} exceeds --seq-length {length}")
         if self.max_tokens < 0:
             raise ConfigError(f"--max-tokens must be 0 or more, not {self.max_tokens}")
+
+
+def _warn_of_length(length: int, folder: Folder) -> None:
+    context = folder.model.max_position_embeddings
+    if length > context:
+        text = f"--seq-length {length} is beyond the model's context of {context} tokens"
+        warnings.warn(text, stacklevel=1)
 
 
 def _tokens(data: str | None, folder: Folder) -> tuple[np.ndarray, int]:

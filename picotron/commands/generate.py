@@ -50,17 +50,21 @@ class Writes(WithWeights):
         Sampling(**found).check()
         return found
 
+    def folder(self) -> Path:
+        """Where the model is."""
+        return self.model or self.ckpt or newest_run()
+
     def generator(self, prompt: str = "") -> Generator:
         """The model on the device, if it fits with what is written after this prompt."""
         from picotron.generator import Generator
         from picotron.model_memory import check_generation
         from picotron.pretrained import open_folder
 
-        folder = open_folder(self.model or self.ckpt or newest_run())
+        folder = open_folder(self.folder())
         tokenizer = folder.tokenizer()
         use_adapter(self.adapter)
         adapter_name()  # opened here, so that a warning about it does not split the text
-        generator = Generator(folder.model, {}, tokenizer)
+        generator = Generator(folder.model, {}, tokenizer, ends=folder.ends())
         lengths = [max(1, len(tokenizer.encode(prompt)))]
         check_generation(generator, lengths, self.max_new_tokens, self.dtype)
         generator.params = folder.read(self.dtype)

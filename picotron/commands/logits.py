@@ -48,7 +48,8 @@ def _read(path: Path, vocab_size: int) -> np.ndarray:
     try:
         tokens = np.load(path, allow_pickle=False, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"cannot read token ids from {path}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read token ids from {path}: {why}") from error
     if tokens.ndim != 2 or tokens.dtype.kind not in "iu" or not tokens.size:
         found = f"{tokens.dtype}{list(tokens.shape)}"
         raise DataError(f"{path} must hold integers [batch, seq], not {found}")
