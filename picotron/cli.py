@@ -20,6 +20,7 @@ from picotron import supervisor
 from picotron.config_file import suggest
 from picotron.device import device_errors
 from picotron.errors import ConfigError, PicotronError
+from picotron.flags import check_flags
 
 VERBS = {
     "train": "train:Train",
@@ -91,6 +92,7 @@ def parse(arguments: Sequence[str]) -> Command:
     kind = command(verb)
     if hasattr(kind, "spelled"):
         rest = kind.spelled(rest)
+    check_flags(kind, rest)
     default = kind.defaults(rest) if hasattr(kind, "defaults") else None
     return tyro.cli(kind, prog=f"picotron {verb}", args=rest, default=default)
 

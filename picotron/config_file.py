@@ -141,7 +141,7 @@ def _record(base: Any, data: Any, path: str, source: str, problems: list[str]) -
         elif _fits(value, hints[key]):
             changes[key] = float(value) if _is_real(value, hints[key]) else value
         else:
-            problems.append(f"{source}: {where} must be {_spell(hints[key])}, not {value!r}")
+            problems.append(f"{source}: {where} must be {spell(hints[key])}, not {value!r}")
     return dataclasses.replace(base, **changes)
 
 
@@ -183,10 +183,10 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
-def _spell(hint: Any) -> str:
+def spell(hint: Any) -> str:
     if typing.get_origin(hint) is typing.Literal:
         return "one of " + ", ".join(map(repr, typing.get_args(hint)))
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(_spell(option) for option in typing.get_args(hint))
+        return " or ".join(spell(option) for option in typing.get_args(hint))
     words = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
     return words.get(hint, "null")

@@ -1,0 +1,122 @@
+"""Mistakes in flags, all of them at once, in the words that configuration files get.
+
+Invariant: what passes here is read by tyro, which has the last word; what is refused here would be
+refused there, one mistake at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from picotron.config_file import spell, suggest
+from picotron.errors import ConfigError
+
+_HELP = {"-h", "--help"}
+_FLAG = re.compile(r"--[A-Za-z]")
+
+
+def check_flags(kind: type, words: Sequence[str]) -> None:
+    """Raises ConfigError for flags that a command does not have, and for values that theirs cannot
+    be. Asked for help, it says nothing."""
+    if _HELP & set(words):
+        return
+    found = list(_problems(dict(flags_of(kind)), words))
+    if len(found) == 1:
+        raise ConfigError(found[0])
+    if found:
+        raise ConfigError(f"{len(found)} problems in the flags:\n  - " + "\n  - ".join(found))
+
+
+def flags_of(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each flag of a command, without its dashes in front, and the type of its value; None for
+    those without a value."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        hint, aliases, positional = _plain(hints[field.name])
+        names = [prefix + field.name.replace("_", "-"), *aliases]
+        if positional:
+            continue
+        if dataclasses.is_dataclass(hint):
+            yield from flags_of(hint, f"{names[0]}.")
+        elif hint is bool:
+            yield from ((name, None) for name in names)
+            yield f"{prefix}no-{field.name.replace('_', '-')}", None
+        else:
+            yield from ((name, hint) for name in names)
+
+
+def _plain(hint: Any) -> tuple[Any, list[str], bool]:
+    """A type without what tyro is told of it: other names, and whether it has none."""
+    aliases: list[str] = []
+    positional = False
+    while typing.get_origin(hint) is typing.Annotated:
+        hint, *told = typing.get_args(hint)
+        for each in told:
+            aliases += [name.lstrip("-") for name in getattr(each, "aliases", None) or ()]
+            positional |= "positional" in repr(each).lower()
+    return hint, aliases, positional
+
+
+def _problems(known: dict[str, Any], words: Sequence[str]) -> Iterator[str]:
+    # A list of records has flags for the fields of each of them.
+    lists = tuple(f"{name}." for name, hint in known.items() if typing.get_origin(hint) is tuple)
+    for word, following in itertools.zip_longest(words, words[1:]):
+        if not _FLAG.match(word):
+            continue
+        name, attached, value = word[2:].partition("=")
+        flag = name.replace("_", "-")
+        if flag not in known:
+            if not flag.startswith(lists):
+                yield f"there is no flag --{name}{_hint(flag, known)}"
+            continue
+        hint, given = known[flag], value if attached else following
+        if hint is None or typing.get_origin(hint) is tuple:
+            continue
+        if given is None or (not attached and _FLAG.match(given)):
+            yield f"--{name} needs a value: {_words(hint)}"
+        elif not any(_reads(given, option) for option in _options(hint)):
+            yield f"--{name} must be {_words(hint)}, not {given!r}"
+
+
+def _hint(flag: str, known: dict[str, Any]) -> str:
+    near = suggest(flag, known)
+    if not near:  # perhaps the section was left out, or is another
+        own = flag.rpartition(".")[2].replace("-", "_")
+        inner = {name.rpartition(".")[2].replace("-", "_"): name for name in known}
+        near = suggest(own, inner)
+        if near:
+            word = near.split("'")[1]
+            near = near.replace(word, inner[word])
+    return near.replace("mean '", "mean '--")
+
+
+def _words(hint: Any) -> str:
+    return " or ".join(spell(option) for option in _options(hint) if option is not types.NoneType)
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return typing.get_args(hint)
+    return (hint,)
+
+
+def _reads(text: str, hint: Any) -> bool:
+    """Whether a word can be read as a type; of types that this knows nothing of, yes."""
+    if hint is types.NoneType:
+        return text == "None"
+    if hint is bool:
+        return text in ("True", "False")
+    if typing.get_origin(hint) is typing.Literal:
+        return text in map(str, typing.get_args(hint))
+    if hint in (int, float):
+        try:
+            hint(text)
+        except ValueError:
+            return False
+    return True
