@@ -26,7 +26,7 @@ ALLOWED = {
     "tracer": {"ir", "numpy", "optree", "runtime", "codegen"},
     "picotron": {"tracer", "runtime", "codegen", "numpy", "safetensors", "tyro", "rich"}
     | {"matplotlib", "platformdirs", "ml_dtypes", "tensorboard", "wandb"}
-    | {"tokenizers", "datasets"},
+    | {"tokenizers", "datasets", "jinja2"},
 }
 # Libraries that we are compared with, in the modules that compare, imported when asked for.
 PEERS = {"torch", "transformers", "jax", "tinygrad"}
