@@ -291,6 +291,7 @@ BLOCKS = (
     (64, 64, 4, 4),
     (64, 32, 4, 4),
     (32, 32, 4, 2),  # twice the threads of 4 x 4, a fifth to a third faster on an H100
+    (16, 32, 2, 2),  # of heads of 128: half as long again with 32 x 16
     (32, 16, 4, 2),
     (16, 16, 2, 2),
     (16, 8, 2, 1),
@@ -298,6 +299,7 @@ BLOCKS = (
     (8, 4, 1, 1),
     (4, 4, 1, 1),
 )
+FILLED = 0.75  # of the compute units: with fewer workgroups, smaller ones are faster
 # rows x head_dim that a lane holds before a CPU driver's compile time passes about half a second.
 LANE_HOLDS = {"fwd": 128, "dq": 64, "dkv": 64}
 
@@ -314,7 +316,7 @@ def attention_config(record: Attention, profile: Profile, kernel: str) -> AnyAtt
             f"expansion."
         )
     usual = [c for c in fitting if c.br >= 16] or fitting
-    filling = (c for c in usual if math.prod(c.tiles(record)) >= profile.units)
+    filling = (c for c in usual if math.prod(c.tiles(record)) >= FILLED * profile.units)
     return next(filling, usual[-1])
 
 

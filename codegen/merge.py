@@ -12,6 +12,7 @@ from math import prod
 from typing import NamedTuple
 
 from ir.graph import Eqn, Value, Var
+from ir.prims.elementwise import cast
 
 from .dataflow import IN_PLACE, Dataflow, Group
 from .matvec import is_matvec, roles_of
@@ -87,10 +88,16 @@ def _merge_matvecs(flow: Dataflow) -> None:
     found: dict[tuple, list[Group]] = {}
     for group in [g for g in flow.groups if g.kind == "dot" and is_matvec(g.root, flow.profile)]:
         who, ins = roles_of(group.root), group.root.ins
-        rows, matrix = ins[who.vector], ins[1 - who.vector]
+        rows, matrix = ins[who.vector], _stored_as(flow, ins[1 - who.vector])
         if flow.in_memory(matrix) and not who.batch:
             key = rows, who.letters, who.out, matrix.aval.dtype, group.replay
             _join_matvec(flow, group, found.setdefault(key, []))
+
+
+def _stored_as(flow: Dataflow, v: Value) -> Value:
+    """What a matrix is read from: a kernel widens it on the way."""
+    made = flow.define(v) if v in flow.place else None
+    return made.ins[0] if made is not None and made.prim is cast else v
 
 
 def _join_matvec(flow: Dataflow, group: Group, others: list[Group]) -> None:

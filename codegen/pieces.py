@@ -23,6 +23,7 @@ from .profile import Profile
 from .reductions import addition_trees
 
 TILE = 64 * 64  # results of a workgroup
+WAVES = 8  # of workgroups on every compute unit
 
 
 class Piece(NamedTuple):
@@ -90,10 +91,10 @@ def _sums(graph: Graph, profile: Profile) -> Iterator[tuple[Var, tuple[list[Eqn]
 
 
 def _fills(eqn: Eqn, profile: Profile) -> bool:
-    """Whether a product has tiles for every compute unit. Where it has not, several shorter ones
-    side by side take less time than a long one."""
+    """Whether a product keeps all compute units busy to the end. Where it does not, several shorter
+    ones side by side take less time than a long one, whose last tiles run alone."""
     rows_and_columns = eqn.out.aval.size if eqn.outs else 0
-    return rows_and_columns >= TILE * profile.units and not is_matvec(eqn, profile)
+    return rows_and_columns >= WAVES * TILE * profile.units and not is_matvec(eqn, profile)
 
 
 def _kind(eqn: Eqn) -> tuple | None:

@@ -94,6 +94,18 @@ def test_a_norm_and_three_matrices_are_one_kernel(profile, rows):
     check(ir.build(fun, *(Aval(s, f32) for s in avals)), profile(), 1)
 
 
+@pytest.mark.parametrize("kind", [f16, bf16])
+def test_matrices_of_two_bytes_share_a_kernel(kind):
+    def fun(x, q, k, v):
+        wide = (op("cast", m, dtype=f32) for m in (q, k, v))
+        return tuple(op("dot", x, m, spec="mk,kn->mn") for m in wide)
+
+    weights = [Aval((96, n), kind) for n in (96, 32, 32)]
+    check(ir.build(fun, Aval((2, 96), f32), *weights), software_gpu(), 1)
+    products = lambda x, *ws: tuple(op("dot", x, w, spec="mk,kn->mn") for w in ws)  # noqa: E731
+    check(ir.build(products, Aval((2, 96), kind), *weights), software_gpu(), 1)
+
+
 def test_a_feed_forward_block_is_two_kernels():
     def fun(x, w, gate, up, down):
         h = normed(x, w)

@@ -312,7 +312,7 @@ CASES = (
     Case("attention_backward_cpu", CPU, attention_gradient, (*HEADS, HEADS[0]), kernels=BACKWARD),
     Case("attention_web", WEB, attention, HEADS),
     Case("attention_backward_gpu", GPU, attention_gradient, (*HEADS, HEADS[0]), kernels=BESIDE),
-    Case("matmul_joined", WEB, input_gradient, ((512, 48), (512, 48), (512, 20), (512, 20))),
+    Case("matmul_joined", WEB, input_gradient, ((2048, 48), (1024, 48), (2048, 20), (1024, 20))),
     Case("bundle_matmul", GPU, projections, ((64, 32), (32, 64), (32, 32), (32, 32))),
     Case("bundle_light", GPU, light, ((64, 32), (50,))),
 )
