@@ -51,7 +51,15 @@ class MeshShape:
 
     def along(self, axes: Iterable[str]) -> int:
         """How many members some axes have together."""
-        return prod(self.size_of[a] for a in axes)
+        axes = axes if type(axes) is tuple else tuple(axes)
+        found = self._along.get(axes)
+        if found is None:
+            found = self._along[axes] = prod(self.size_of[a] for a in axes)
+        return found
+
+    @cached_property
+    def _along(self) -> dict[Axes, int]:
+        return {(): 1}
 
     @cached_property
     def coords(self) -> tuple[dict[str, int], ...]:

@@ -35,7 +35,8 @@ def run_step(
 ) -> dict[str, Any]:
     """Losses, speed and compile statistics of `steps` train steps, in turns with a peer's; on a
     mesh of virtual devices also the collectives of a step, [count, bytes] of each device by axes
-    and kind. Raises ConfigError for a peer that has no such step.
+    and kind, of a pipeline those of one device of each stage together. Raises ConfigError for a
+    peer that has no such step.
     """
     step, (state, batch) = reference.train_step(shapes)
     if distributed is None:

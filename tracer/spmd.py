@@ -103,10 +103,12 @@ class SpmdFunction(Jitted):
 
     def _cut(self, signature: Signature, traced: Traced) -> OneDevice:
         """The program of one device; memory passes from arguments to results that lie alike."""
+        start = time.process_time()
         sharded = self._sharded(signature, traced)
+        spent = time.process_time() - start
         pairs = self._pairs(traced, tree.paths(signature.in_tree), self._donated(signature))
         ins, outs = sharded.in_specs, sharded.out_specs
-        return OneDevice(sharded, tuple((i, j) for i, j in pairs if ins[i] == outs[j]))
+        return OneDevice(sharded, tuple((i, j) for i, j in pairs if ins[i] == outs[j]), spent)
 
     def on_one_device(self, signature: Signature, traced: Traced) -> Graph:
         return self._cut(signature, lifted(traced)).sharded.graph
@@ -128,11 +130,12 @@ class SpmdFunction(Jitted):
 
 @dataclass(frozen=True)
 class OneDevice:
-    """What each device of a mesh runs, with its messages arranged, and which of its results take
-    the memory of which arguments."""
+    """What each device of a mesh runs, with its messages arranged, which of its results take the
+    memory of which arguments, and what the passes took: seconds of the processor."""
 
     sharded: ShardedGraph
     donate: tuple[tuple[int, int], ...]
+    passes_s: float
 
     @property
     def traffic(self) -> dict[str, dict[str, list[int]]]:

@@ -60,6 +60,8 @@ class Layouts:
     def __init__(self, mesh: MeshShape) -> None:
         self.mesh = mesh
         self.named: list[Held] = []  # all that is held, for the types that are printed
+        self._locals: dict[tuple[Aval, Dims], Aval] = {}
+        self._cuts: dict[tuple[int, Axes], bool] = {}
 
     def move(self, held: Held, dims: Dims, keep: frozenset[str] = frozenset()) -> Held:
         """`held` cut as `dims` says; of its pending sums those over `keep` stay."""
@@ -74,11 +76,21 @@ class Layouts:
 
     def cuts(self, size: int, axes: Axes) -> bool:
         """Whether an axis of `size` can be cut so."""
-        return size % (self.mesh.along(axes) * (2 if self.mesh.zigzag & set(axes) else 1)) == 0
+        found = self._cuts.get((size, axes))
+        if found is None:
+            parts = self.mesh.along(axes) * (2 if self.mesh.zigzag & set(axes) else 1)
+            found = self._cuts[size, axes] = size % parts == 0
+        return found
 
     def local(self, aval: Aval, dims: Dims) -> Aval:
         """The type of a device's part."""
-        return Aval(local_shape(aval.shape, Spec(dims), self.mesh), aval.dtype)
+        if not any(dims):
+            return aval
+        found = self._locals.get((aval, dims))
+        if found is None:
+            shape = local_shape(aval.shape, Spec(dims), self.mesh)
+            found = self._locals[aval, dims] = Aval(shape, aval.dtype)
+        return found
 
     def _moved(self, held: Held, target: Spec) -> Value:
         if isinstance(held.value, Lit):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ..build import attributed, building, current, emit, read
+from ..garbage import uncollected
 from ..graph import Eqn, Graph, Value, Var
 from ..prim import PRIMITIVES
 from ..spmd import ShardedGraph
@@ -267,6 +268,7 @@ def _again(gather: Eqn, reader: Eqn) -> list[Eqn]:
 PASSES = {"regather": regathered, "bucket": bucketed, "overlap": overlapped}
 
 
+@uncollected
 def arranged(sharded: ShardedGraph, passes: Sequence[str] = ("bucket", "overlap")) -> ShardedGraph:
     """`sharded` after some of PASSES, in their order. Raises KeyError for others."""
     graph = sharded.graph

@@ -15,10 +15,11 @@ ambiguous is an error that names both operands and the annotation that would say
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..build import attributed, building, current, describe_src, emit, located
 from ..factors import Factors
+from ..garbage import uncollected
 from ..graph import Eqn, Graph, Value, Var
 from ..prim import PRIMITIVES
 from ..prims.fused import Composite
@@ -36,6 +37,7 @@ class Options:
     context: str = "gather"
 
 
+@uncollected
 def shard(
     graph: Graph,
     mesh: MeshShape,
@@ -103,7 +105,7 @@ def annotated(graph: Graph, specs: dict[Value, Spec]) -> Graph:
     env: dict[Var, Var] = {}
 
     def named(v: Var) -> Var:
-        env[v] = replace(v, spec=specs[v]) if v in specs else v
+        env[v] = Var(v.aval, v.hint, specs[v]) if v in specs else v
         return env[v]
 
     ins = tuple(map(named, graph.ins))
@@ -243,7 +245,7 @@ class Walk(Layouts):
         values = current().emit(eqn.prim, ins, eqn.prim.localise(eqn.params, *shapes))
         found = []
         for v, value, dims, named in zip(eqn.outs, values, out_dims, factors.outs, strict=True):
-            over = frozenset(a for f, axes in chosen.items() if f not in named for a in axes)
+            over = frozenset([a for f, axes in chosen.items() if f not in named for a in axes])
             if over and factors.monoid != "add":
                 value, over = self._extreme(value, over, factors.monoid), frozenset()
             found.append(Held(v.aval, value, Spec(dims, keep | over)))
@@ -256,6 +258,8 @@ class Walk(Layouts):
 
     def choose(self, eqn: Eqn, helds: Sequence[Held], factors: Factors) -> dict[object, Axes]:
         """Mesh axes for each factor. Raises ShardingTypeError if two operands disagree."""
+        if not any(h.spec.axes for h in helds):
+            return self._asked_for(eqn, helds, factors, {})
         chosen: dict[object, tuple[Axes, int, int]] = {}
         for i, (dims, h) in enumerate(zip(factors.ins, helds, strict=True)):
             if not h.spec.axes:
@@ -295,12 +299,11 @@ class Walk(Layouts):
 
     def _divides(self, eqn: Eqn, factors: Factors, f: object, axes: Axes) -> bool:
         """Whether every axis that has the factor can be cut so."""
-        sizes = set()
-        for v, dims in zip((*eqn.ins, *eqn.outs), (*factors.ins, *factors.outs), strict=True):
-            if f in dims:
-                sizes.add(v.aval.shape[dims.index(f)])
-        alike = len(sizes) == 1 or not self.mesh.zigzag & set(axes)
-        return alike and all(self.cuts(n, axes) for n in sizes)
+        pairs = zip((*eqn.ins, *eqn.outs), (*factors.ins, *factors.outs), strict=True)
+        sizes = {v.aval.shape[dims.index(f)] for v, dims in pairs if f in dims}
+        if len(sizes) > 1 and self.mesh.zigzag & set(axes):
+            return False
+        return all(self.cuts(n, axes) for n in sizes)
 
     def _ambiguous(self, eqn: Eqn, helds: Sequence[Held], one: tuple, two: tuple) -> Exception:
         shown = [Var(h.aval, spec=h.spec).type for h in (helds[one[1]], helds[two[1]])]

@@ -21,14 +21,15 @@ class Bench(OnAdapter):
     another library in the same run."""
 
     what: tyro.conf.Positional[
-        Literal["step", "host", "gemm", "attention", "rows", "decode", "scaling", "compile"]
+        Literal["step", "host", "gemm", "attention", "rows", "decode", "scaling", "compile", "mesh"]
     ] = "step"
     """step: the whole train step, forward, backward and AdamW. host: tracing, eager operations and
     calls, each with its goal, and what many calls leave behind. gemm: matrix products. attention:
     causal attention, forward and backward. rows: norms, softmax, AdamW and copies, which memory
     bounds. decode: greedy tokens from the cache. scaling: what a step costs as layers, batch and
     sequence grow, counted and not run. compile: the way to the first step, in a process that finds
-    nothing on disk and in one that finds what the first has left."""
+    nothing on disk and in one that finds what the first has left. mesh: what the passes over 32
+    layers on 16 devices take, and 4 virtual devices beside one that does their work."""
     vs: Literal["torch", "jax", "tinygrad", "numpy"] | None = None
     """A library that does the same in turns, if it is installed."""
     config: Path | None = None
@@ -36,7 +37,8 @@ class Bench(OnAdapter):
     reference."""
     mesh: str | None = None
     """Of step: sizes such as dp=2,pp=2,cp=2,tp=2 of a mesh of virtual devices; the result has the
-    collectives of a step as well."""
+    collectives of a step of each device as well, those of a pipeline of one device of each stage
+    together."""
     pp_schedule: Literal["1f1b", "afab", "interleaved", "zb-h1"] | None = None
     """Of step on a mesh with pp: the order of its passes."""
     fsdp: bool = False
@@ -51,7 +53,7 @@ class Bench(OnAdapter):
     """Of compile: compile for this limits profile, without a device: h100, lavapipe or
     webgpu-default."""
     rounds: int = 5
-    """Of kernels and decode: how often the sides take turns."""
+    """Of kernels, decode and mesh: how often the sides take turns."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     """Of kernels and decode: what arrays and weights are stored as."""
     batch: int = 1
@@ -70,7 +72,7 @@ class Bench(OnAdapter):
                 raise ConfigError(f"--{name} must be greater than 0, not {getattr(self, name)}")
         use_adapter(self.adapter)
         runs = {"step": self._step, "host": self._host, "decode": self._decode}
-        runs |= {"scaling": self._scaling, "compile": self._compile}
+        runs |= {"scaling": self._scaling, "compile": self._compile, "mesh": self._mesh}
         result, show = runs.get(self.what, self._kernels)()
         if self.json:
             print(json.dumps(result))
@@ -97,6 +99,11 @@ class Bench(OnAdapter):
         shapes = read_shapes(self.config) if self.config else reference.SMALL
         result = run_compile(shapes, self.adapter, self.profile)
         return result, lambda r: print(summary(r))
+
+    def _mesh(self) -> tuple[dict, Callable]:
+        from picotron.bench_mesh import run_mesh, summary
+
+        return run_mesh(self.rounds), lambda r: print(summary(r))
 
     def _host(self) -> tuple[dict, Callable]:
         from picotron.bench_host import run_host, summary
