@@ -205,10 +205,16 @@ def _previous(config: Config) -> Path | None:
 
 
 def with_vocabulary(config: Config, size: int) -> Config:
-    """The config with the tokenizer's size filled in; raises ConfigError if a given one is less."""
-    given = config.model.vocab_size
+    """The config with the tokenizer's size filled in; raises ConfigError if a given one is less, or
+    if the mesh does not divide it."""
+    given, parts = config.model.vocab_size, config.distributed.tp_size
     if given is not None and given < size:
         raise_problems([f"model.vocab_size {given} is less than the tokenizer's {size}"])
+    if (given or size) % parts:
+        cure = f"--model.vocab-size {math.ceil((given or size) / parts) * parts} adds unused rows"
+        raise_problems(
+            [f"tp_size {parts} does not divide the {given or size} rows of the vocabulary; {cure}"]
+        )
     return replace(config, model=replace(config.model, vocab_size=given or size))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import io
 import re
 import shlex
 import sys
@@ -169,6 +170,32 @@ def test_codegen_commands_run(page, scratch, monkeypatch, capsys):
             assert capsys.readouterr().out, f"{block.where}: {line}"
 
 
+@pytest.mark.device
+@pytest.mark.parametrize("page", [p for p in docs.PAGES if "```console run" in p.read_text()])
+def test_commands_of_blocks_marked_run_run(page, scratch, monkeypatch, capsys):
+    _needs_adapter()
+    monkeypatch.setenv("COLUMNS", "100")
+    for block in docs.blocks(page):
+        if block.language == "python":
+            docs.execute(block, {"__name__": page.stem}, "page.py")
+        for line in re.findall(r"^\$ picotron (.+)$", block.text, re.MULTILINE):
+            if block.title == "run":
+                monkeypatch.setattr("sys.stdin", io.StringIO("How do you do?\n\n"))
+                assert cli.main(shlex.split(line)) == 0, f"{block.where}: {line}"
+                assert capsys.readouterr().out, f"{block.where}: {line}"
+
+
+def test_every_verb_has_a_section_with_a_command_that_runs():
+    page = ROOT / "docs" / "verbs.md"
+    parts = re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    sections = {part.split("\n", 1)[0]: part for part in parts}
+    assert set(sections) == set(cli.VERBS)
+    for verb, part in sections.items():
+        assert re.search(rf"^```console run\n\$ picotron {verb} ", part + "\n", re.MULTILINE) or (
+            f"```console run\n$ picotron {verb}\n" in part
+        ), verb
+
+
 def _check_flags(where: str, words: list[str], known: str) -> None:
     for flag in (w.split("=")[0] for w in words if w.startswith("--")):
         assert re.search(rf"{re.escape(flag)}(?![\w-])", known), f"{where}: there is no {flag}"
@@ -220,7 +247,7 @@ def _anchors(page: Path) -> set[str]:
 @by_page
 def test_files_that_the_pages_name_exist(page):
     text = docs._FENCE.sub("", page.read_text(encoding="utf-8"))
-    packages = "ir|tracer|codegen|runtime|picotron|tests|docs"
+    packages = "ir|tracer|codegen|runtime|picotron|tests|docs|examples"
     named = re.findall(rf"`((?:{packages})/[\w./-]*)`", text)
     missing = [name for name in named if not (ROOT / name).exists()]
     assert not missing, f"{page.name} names {missing}"

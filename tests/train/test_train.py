@@ -227,6 +227,7 @@ def test_a_full_disk_ends_the_run_with_one_sentence(place):
         ("train --config bad.json", 2, "did you mean 'hidden_size'"),
         ("train --resume none", 1, "there is no checkpoint folder none"),
         ("train --model.vocab-size 10", 2, "less than the tokenizer's"),
+        ("train --data odd.txt --tp 2 --distributed.launcher virtual", 2, "--model.vocab-size 84"),
         ("train --model.hidden-size 32768", 1, "binding"),
         ("generate", 2, "there is no run under outputs/"),
         ("generate --ckpt .", 1, "holds no checkpoint"),
@@ -242,7 +243,13 @@ def test_mistakes_get_one_message_and_an_exit_code(
     place, monkeypatch, capsys, arguments, code, message
 ):
     (place / "bad.json").write_text('{"model": {"hiden_size": 1}}')
-    for name, data in (("empty", b""), ("binary", b"abc\xff"), ("short", b"short text")):
+    texts = (
+        ("empty", b""),
+        ("binary", b"abc\xff"),
+        ("short", b"short text"),
+        ("odd", b"odd\n" * 999),
+    )
+    for name, data in texts:
         (place / f"{name}.txt").write_bytes(data)
     monkeypatch.chdir(place)
     try:
