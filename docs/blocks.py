@@ -1,7 +1,8 @@
 """The code blocks of the documentation: run them, and keep the output they show up to date.
 
 Invariant: a block marked `output` (```text output, ```wgsl output) is what the Python block before
-it prints, long repetitions folded; all Python blocks of a file run in order in one namespace.
+it prints, long repetitions folded; all Python blocks of a file run in order in one namespace, and
+between them, in the same folder, the commands of blocks marked `run` (```console run).
 
     python docs/blocks.py            write the outputs of README.md and docs/*.md anew
     python docs/blocks.py --check    say which ones are out of date, and exit with 1
@@ -14,6 +15,7 @@ import io
 import linecache
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -61,6 +63,8 @@ def run(page: Path) -> Iterator[tuple[Block, str]]:
     for number, block in enumerate(blocks(page)):
         if block.language == "python":
             printed = execute(block, namespace, block.title or f"{page.stem}-{number}.py")
+        elif block.title == "run":
+            command(block)
         elif block.is_output:
             yield block, fold(printed) if block.language == "wgsl" else printed
     namespace.clear()  # functions and their globals hold each other, and with them device memory
@@ -73,6 +77,22 @@ def execute(block: Block, namespace: dict[str, Any], name: str) -> str:
     with contextlib.redirect_stdout(printed):
         exec(compile(block.text, name, "exec"), namespace)
     return printed.getvalue()
+
+
+def command(block: Block) -> None:
+    """Run the `$ picotron` lines of a block; raises RuntimeError if one fails or is silent."""
+    from picotron import cli
+
+    for line in re.findall(r"^\$ picotron (.+)$", block.text, re.MULTILINE):
+        before, sys.stdin = sys.stdin, io.StringIO("How do you do?\n\n")  # for `chat`
+        printed = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(printed):
+                code = cli.main(shlex.split(line))
+        finally:
+            sys.stdin = before
+        if code or not printed.getvalue():
+            raise RuntimeError(f"{block.where}: picotron {line} ended with {code}")
 
 
 # --- folding ------------------------------------------------------------------------------------
@@ -109,6 +129,33 @@ def _repetition(alike: list[str], at: int) -> tuple[int, int]:
     return best
 
 
+# --- the contents of the documentation ------------------------------------------------------------
+
+ORDER = ("tutorial", "verbs", "trainer", "how-to", "reading-a-kernel")  # then by name
+_CONTENTS = re.compile(r"(?<=<!-- contents -->\n).*?(?=<!-- end of contents -->)", re.DOTALL)
+
+
+def contents() -> str:
+    """A line for each page: its title, and the first sentence as what it is about."""
+    pages = [page for page in PAGES if page.parent.name == "docs"]
+    rank = {name: n for n, name in enumerate(ORDER)}
+    pages.sort(key=lambda page: (rank.get(page.stem, len(ORDER)), page.stem))
+    return "".join(f"* [{title}](docs/{page.name}): {about}\n" for page in pages
+                   for title, about in [_opening(page)])  # fmt: skip
+
+
+def _opening(page: Path) -> tuple[str, str]:
+    text = page.read_text(encoding="utf-8")
+    title, paragraph = re.match(r"# (.+)\n\n((?:.+\n)+)", text).groups()
+    sentence = re.split(r"(?<=[.:]) ", " ".join(paragraph.split()), maxsplit=1)[0].rstrip(".:")
+    return title, re.sub(r"\[(.+?)\]\(.+?\)", r"\1", sentence[0].lower() + sentence[1:])
+
+
+def with_contents(text: str) -> str:
+    """A page whose list of contents, if it has one, is that of today."""
+    return _CONTENTS.sub(lambda _: contents(), text)
+
+
 # --- keeping pages up to date -------------------------------------------------------------------
 
 
@@ -117,6 +164,7 @@ def refresh(page: Path) -> bool:
     before = text = page.read_text(encoding="utf-8")
     for block, wanted in reversed(list(run(page))):
         text = text[: block.span[0]] + wanted + text[block.span[1] :]
+    text = with_contents(text)
     if text != before:
         page.write_text(text, encoding="utf-8")
     return text != before

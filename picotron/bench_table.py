@@ -5,14 +5,14 @@ Invariant: a table says nothing that its result does not hold.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-WIDTH = 140  # where there is no terminal to ask
+from picotron.terminal import table_width
+
 COLUMNS = (  # (key, heading, format)
     ("ms", "ms", "{:.3g}"),
     ("device_ms", "on the device", "{:.3g}"),
@@ -28,7 +28,7 @@ COLUMNS = (  # (key, heading, format)
 
 def show(result: dict[str, Any], console: Console | None = None) -> None:
     """Print the table of a family of kernels."""
-    console = console or Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console = console or Console(highlight=False, width=table_width())
     table = Table(title=title(result), title_justify="left", box=SIMPLE)
     table.add_column(result["family"], no_wrap=True)
     heads = [head for key, head, _ in COLUMNS if has(result, key)]

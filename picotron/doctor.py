@@ -27,6 +27,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from codegen.profile import LAVAPIPE, WEBGPU_DEFAULT
+from picotron.terminal import table_width
 from runtime import lavapipe, mesa
 from runtime.store import default_store
 
@@ -72,7 +73,7 @@ def run(fix: bool = False, adapter: str | None = None, newer_driver: bool = Fals
     driver, and the report is made again. With `newer_driver`, one whose adapter is lavapipe gets
     the newest that its package source offers, beside the system's and after a check.
     """
-    console = Console()
+    console = Console(width=table_width())
     checks = check_host()
     if not any(check.name == "packages" and check.state == FAIL for check in checks):
         infos = _adapters()
@@ -152,12 +153,26 @@ def check_host() -> list[Check]:
     """Everything but the adapter: interpreter, packages, cache folder, disk space."""
     cache = platformdirs.user_cache_path("picotron")
     return [
+        _own_version(Path(__file__).resolve().parent.parent),
         _check_python(sys.version_info[:3]),
         _check_packages(_requirements(), metadata.version),
         _check_writable(cache),
         _check_programs(),
         _check_disk(Path.cwd()),
     ]
+
+
+def _own_version(source: Path) -> Check:
+    """The version, and of a checkout the commit: what a report of a problem has to say first."""
+    try:
+        found = metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        found = "not installed"  # `packages` says what to do
+    if (source / ".git").exists() and shutil.which("git"):
+        words = ["git", "-C", str(source), "describe", "--always", "--dirty"]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        found += f", commit {done.stdout.strip()}" if done.returncode == 0 else ""
+    return Check("picotron", OK, found)
 
 
 def _check_python(version: tuple[int, ...]) -> Check:

@@ -27,6 +27,7 @@ from picotron.generator import Generator
 from picotron.measure import Roof, roof
 from picotron.prepare import on_device
 from picotron.sampling import Sampling
+from picotron.terminal import table_width
 from tracer import block_until_ready, jit
 
 HOST, DEVICE = 1, 2  # processes of the trace
@@ -177,7 +178,7 @@ def lines(kernels: Sequence[Any]) -> list[Line]:
 
 def show(recording: Recording, top: int, console: Console | None = None) -> None:
     """Print the host's stages and the `top` dearest kernels."""
-    console = console or Console(highlight=False)
+    console = console or Console(highlight=False, width=table_width())
     best = roof(adapter_name(), is_software())
     clock = recording.kernels[0].clock if recording.kernels else "gpu"
     title = f"{recording.what} on {adapter_name()}: {len(recording.kernels)} dispatches, "

@@ -33,6 +33,7 @@ from picotron.report import Clock, Reporter
 from picotron.saver import Saver
 from picotron.sinks import sinks_of
 from picotron.step import make_eval_loss, weights_of
+from picotron.terminal import command
 from picotron.words import readable
 from tracer import jit, tree
 
@@ -87,7 +88,8 @@ class Trainer:
                 self.saver.close()
                 self.batches.close()
             if interrupt.signal:
-                self.reporter.note(f"stopped and saved at step {self.step}")
+                again = f"{command()} train --resume {self.folder}"
+                self.reporter.note(f"stopped and saved at step {self.step}; go on: {again}")
             return interrupt.exit_code
 
     def _check_current(self) -> None:

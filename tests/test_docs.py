@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import io
 import re
 import shlex
 import sys
@@ -170,21 +169,6 @@ def test_codegen_commands_run(page, scratch, monkeypatch, capsys):
             assert capsys.readouterr().out, f"{block.where}: {line}"
 
 
-@pytest.mark.device
-@pytest.mark.parametrize("page", [p for p in docs.PAGES if "```console run" in p.read_text()])
-def test_commands_of_blocks_marked_run_run(page, scratch, monkeypatch, capsys):
-    _needs_adapter()
-    monkeypatch.setenv("COLUMNS", "100")
-    for block in docs.blocks(page):
-        if block.language == "python":
-            docs.execute(block, {"__name__": page.stem}, "page.py")
-        for line in re.findall(r"^\$ picotron (.+)$", block.text, re.MULTILINE):
-            if block.title == "run":
-                monkeypatch.setattr("sys.stdin", io.StringIO("How do you do?\n\n"))
-                assert cli.main(shlex.split(line)) == 0, f"{block.where}: {line}"
-                assert capsys.readouterr().out, f"{block.where}: {line}"
-
-
 def test_every_verb_has_a_section_with_a_command_that_runs():
     page = ROOT / "docs" / "verbs.md"
     parts = re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
@@ -251,6 +235,12 @@ def test_files_that_the_pages_name_exist(page):
     named = re.findall(rf"`((?:{packages})/[\w./-]*)`", text)
     missing = [name for name in named if not (ROOT / name).exists()]
     assert not missing, f"{page.name} names {missing}"
+
+
+def test_the_readme_lists_every_page():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert docs.with_contents(text) == text, "out of date: run python docs/blocks.py"
+    assert docs.contents() in text
 
 
 def test_the_two_commands_stand_in_the_readme():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import namedtuple
@@ -167,6 +168,16 @@ def test_no_adapter_means_a_failing_exit_code(
     assert "none found" in out and "cure:" in out and "1 failed" in out
 
 
+def test_a_report_begins_with_the_version_and_the_commit_of_a_checkout(tmp_path):
+    plain = doctor._own_version(tmp_path).found
+    assert re.fullmatch(r"\d+\.\d+\.\d+", plain)
+    commands = (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "one"])
+    for words in commands:
+        named = ["git", "-c", "user.name=n", "-c", "user.email=e@example.com", "-C", str(tmp_path)]
+        subprocess.run([*named, *words], check=True)
+    assert re.fullmatch(rf"{plain}, commit [0-9a-f]+", doctor._own_version(tmp_path).found)
+
+
 @pytest.mark.parametrize("before", [[], [adapter("llvmpipe", "OpenGL")]])
 def test_fix_installs_a_driver_and_reports_anew(
     monkeypatch: pytest.MonkeyPatch, before: list[AdapterInfo]
@@ -174,6 +185,7 @@ def test_fix_installs_a_driver_and_reports_anew(
     done = []
     monkeypatch.setattr(doctor, "_adapters", lambda: before)
     monkeypatch.setattr(mesa, "install", lambda: done.append("install") or "installed it")
+    monkeypatch.setattr(doctor, "_own_version", lambda source: Check("picotron", OK, "1"))
     monkeypatch.setattr(doctor.subprocess, "run", lambda command, check: _rerun(done, command))
     assert doctor.run(fix=True, adapter="0") == 0
     assert done[0] == "install"

@@ -54,7 +54,7 @@ class Tokenize:
         count, documents = tokens.save(path, source, tokenizer, kind)
         tokenizer.save(self.out / dataset.TOKENIZER)
         print(
-            f"{count:,} tokens of {documents:,} documents, {tokenizer.vocab_size:,} in the "
-            f"vocabulary -> {path} ({kind}) and {dataset.TOKENIZER}"
+            f"{count:,} tokens of {documents:,} document{'s' * (documents != 1)}, "
+            f"{tokenizer.vocab_size:,} in the vocabulary -> {path} ({kind}) and {dataset.TOKENIZER}"
         )
         return 0

@@ -18,6 +18,7 @@ from picotron.commands.shortcuts import Shortcuts, put
 from picotron.config import Config
 from picotron.device import use_adapter
 from picotron.presets import PRESETS
+from picotron.terminal import command
 from picotron.validate import check
 
 if TYPE_CHECKING:
@@ -121,5 +122,6 @@ def _finish(trainer: Trainer, console: Console) -> None:
     picture = trainer.plot() if trainer.config.logging.plot and launch.leads() else None
     for path in filter(None, (picture, trainer.save())):
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
-    hint = f"more text: picotron generate --ckpt {trainer.folder} --prompt 'Mr. Darcy'"
+    start = trainer.config.logging.sample_prompt
+    hint = f"more text: {command()} generate --model {trainer.folder} --prompt {start!r}"
     console.print(hint, markup=False, soft_wrap=True)

@@ -149,7 +149,8 @@ def test_signals_save_and_leave(place, number, code):
     assert process.returncode == code, errors
     assert "Traceback" not in errors
     saved = checkpoint.load_training(place / "outputs" / "tiny")
-    assert f"stopped and saved at step {saved.step}" in output
+    assert f"stopped and saved at step {saved.step}; go on: " in output
+    assert "picotron train --resume outputs/tiny" in output
     assert saved.step >= 3
     result = picotron(place, "train", "--resume", "outputs/tiny", "--steps", saved.step + 2)
     assert result.returncode == 0, result.stderr
