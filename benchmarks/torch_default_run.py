@@ -1,10 +1,11 @@
 """The default run of `picotron train`, by torch: same model, text, settings and number of steps.
 
-    python benchmarks/torch_default_run.py --run outputs/novel
+    python benchmarks/torch_default_run.py
 
-prints torch's validation loss and how far that of the finished run is from it. Weights are torch's
-own draws from the same distribution and batches come in an order of its own, so the two differ as
-two seeds do; `--same` takes the run's initial weights and order, and leaves rounding alone.
+runs both, prints their validation losses and how far apart they are, and exits with 1 if that is
+more than 1 %. `--run outputs/novel` compares with a run that is finished. Weights are torch's own
+draws from the same distribution and batches come in an order of its own, so the two differ as two
+seeds do; `--same` takes the run's initial weights and order, and leaves rounding alone.
 Needs torch and transformers.
 """
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,29 +24,41 @@ import numpy as np
 import torch
 import transformers
 
-from picotron import dataset, hf, hf_config, model
+from picotron import cli, dataset, hf, hf_config, model
 from picotron.config import Config
 from picotron.presets import PRESETS
 
+MOST = 0.01  # of the loss, between the two
 
-def main() -> None:
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--preset", choices=PRESETS, default="novel")
-    parser.add_argument("--run", type=Path, help="a finished run folder to compare with")
+    parser.add_argument("--run", type=Path, help="a finished run folder; by default a run is made")
     parser.add_argument("--same", action="store_true", help="the run's own weights and order")
     parser.add_argument("--steps", type=int, help="by default those of the preset")
     asked = parser.parse_args()
     config = PRESETS[asked.preset]
     corpus = dataset.load(config.dataset)
+    found = last_validation((asked.run or train_here(asked)) / "log.jsonl")
     config = with_size(config, corpus.tokenizer.vocab_size, asked.steps)
     llama = new_model(config, asked.same)
     order = same_order if asked.same else own_order
     train(llama, corpus, config, order(corpus, config))
     loss = validation_loss(llama, corpus, config)
-    print(f"torch: validation loss {loss:.4f}")
-    if asked.run:
-        found = last_validation(asked.run / "log.jsonl")
-        print(f"{asked.run}: validation loss {found:.4f}, {100 * (found / loss - 1):+.2f} %")
+    apart = found / loss - 1
+    print(f"validation loss: picotron {found:.4f}, torch {loss:.4f}, {apart:+.2%} apart")
+    return int(abs(apart) > MOST)
+
+
+def train_here(asked: argparse.Namespace) -> Path:
+    """The folder of a run of the preset, in a folder of its own."""
+    out = tempfile.mkdtemp()
+    words = ["train", "--preset", asked.preset, "--out", out, "--logging.run-name", "run"]
+    words += ["--steps", str(asked.steps)] if asked.steps else []
+    if cli.main([*words, "--logging.no-plot", "--logging.sample-tokens", "0"]):
+        raise SystemExit("picotron train failed")
+    return Path(out, "run")
 
 
 def with_size(config: Config, vocab_size: int, steps: int | None) -> Config:
@@ -140,4 +155,4 @@ def last_validation(log: Path) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
