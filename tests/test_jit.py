@@ -172,6 +172,12 @@ def test_a_setting_that_is_not_static_names_the_argument():
 # --- donation ---------------------------------------------------------------------------------
 
 
+def test_weights_that_start_alike_are_donated_side_by_side():
+    state = jit(lambda: (jnp.ones(3), jnp.ones(3), jnp.zeros(3)))()
+    one, other, _ = jit(lambda *s: tuple(x + 1 for x in s), donate_argnums=(0, 1, 2))(*state)
+    assert one.tolist() == other.tolist() == [2, 2, 2]
+
+
 def test_donated_arrays_are_deleted_and_say_so():
     step = jit(lambda state, g: {k: v - g for k, v in state.items()}, donate_argnums=0)
     state = {"a": jnp.ones(3), "b": jnp.zeros(3)}
