@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,3 +56,40 @@ def test_a_run_in_two_parts_is_bit_equal(name, tmp_path, monkeypatch):
         assert any(path.startswith("ema.") for path in rest.state)
     if "precision" in VARIANTS[name]:
         assert rest.state["loss_scale.scale"] > precision.SCALE or rest.state["loss_scale.good"] > 0
+
+
+def test_another_mesh_goes_on(tmp_path, monkeypatch):
+    """Two copies of the model write a checkpoint, two halves of it read that: the losses are those
+    of one device."""
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text(TEXT)
+    config = small(steps=4)
+    config = replace(config, model=replace(config.model, vocab_size=84))
+
+    def run(out, steps, **mesh):
+        """The losses of a run on a mesh of virtual devices, which goes on where an earlier one of
+        its folder ended."""
+        own = replace(config.distributed, launcher="virtual", **mesh)
+        rows = replace(config.training, total_train_steps=4, micro_batch_size=8 // own.dp_size)
+        place = replace(config.checkpoint, save_dir=out, load_path="auto")
+        trainer = trainer_of(replace(config, distributed=own, training=rows, checkpoint=place))
+        cut = replace(trainer.config.training, total_train_steps=steps)
+        trainer.config = replace(trainer.config, training=cut)
+        assert trainer.run() == 0
+        return losses(trainer.folder)
+
+    tracer.use_backend("oracle")
+    try:
+        whole = run("whole", 4)
+        run("parts", 2, dp_size=2)
+        parts = run("parts", 4, tp_size=2)
+    finally:
+        tracer.use_backend(None)
+    assert list(parts) == list(whole) == [1, 2, 3, 4]
+    np.testing.assert_allclose(list(parts.values()), list(whole.values()), rtol=1e-5)
+
+
+def losses(folder):
+    """Loss by step, from the run's log."""
+    rows = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    return {row["step"]: row["loss"] for row in rows if "loss" in row}

@@ -1,0 +1,34 @@
+"""Every promise has a test, and the page says which."""
+
+import pytest
+
+from . import promises
+
+
+@pytest.mark.parametrize(("row", "test"), promises.named())
+def test_the_test_of_a_promise_exists(row, test):
+    assert promises.exists(test), f"{row} names tests/{test}, which is not there"
+
+
+def test_every_row_of_the_seed_is_there():
+    assert list(promises.SEED) == [f"W{n:02}" for n in range(1, 23)]
+    assert list(promises.FAULTS) == [f"H{n}" for n in range(1, 15)]
+
+
+def test_absent_tests_are_noticed():
+    assert not promises.exists("test_nothing.py")
+    assert not promises.exists("test_promises.py::test_nothing")
+    assert promises.exists("test_promises.py::test_absent_tests_are_noticed")
+
+
+def test_the_page_is_current():
+    assert promises.PAGE.read_text() == promises.page(), "run python -m tests.promises"
+
+
+def test_the_licence_is_shipped():
+    """The file, and its name in what is installed."""
+    import tomllib
+
+    settings = tomllib.loads((promises.ROOT / "pyproject.toml").read_text())["project"]
+    assert settings["license"] == "MIT" or settings["license"]["text"] == "MIT"
+    assert (promises.ROOT / "LICENSE").read_text().startswith("MIT License")
