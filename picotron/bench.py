@@ -14,7 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from picotron import reference
+from picotron import launch, reference
 from picotron.config import Config, DistributedConfig, TrainingConfig
 from picotron.config_file import suggest
 from picotron.device import adapter_name, is_software
@@ -116,6 +116,7 @@ def on_mesh(
     )
     config = check(Config(distributed=distributed, model=shapes.model, training=training))
     cut = {n: x.reshape(micros, shapes.B // micros, shapes.S) for n, x in batch.items()}
+    launch.join(config)
     return step_of(config, (reference.optimizer(), None, 0.0)), cut
 
 

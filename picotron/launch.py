@@ -57,13 +57,8 @@ def launch(
     where there is no MPI; the devices are then virtual ones of this process. Raises ConfigError if
     there are more or fewer processes than devices.
     """
-    running = process_count()
-    if running > 1 and running != devices:
-        raise ConfigError(
-            f"mpirun started {running} processes, but dp_size x pp_size x cp_size x tp_size is "
-            f"{devices}; start it with -n {devices}, or change the sizes"
-        )
-    if running > 1 or devices == 1:
+    check_count(devices)
+    if process_count() > 1 or devices == 1:
         return None
     launcher = mpirun()
     if launcher is None:
@@ -74,6 +69,16 @@ def launch(
         return None
     command = [launcher, "-n", str(devices), sys.executable, "-m", "picotron", *arguments]
     return subprocess.run(command, env=environment(devices), check=False).returncode
+
+
+def check_count(devices: int) -> None:
+    """Raises ConfigError if `mpirun` started another number of processes than there are devices."""
+    running = process_count()
+    if running > 1 and running != devices:
+        raise ConfigError(
+            f"mpirun started {running} processes, but dp_size x pp_size x cp_size x tp_size is "
+            f"{devices}; start it with -n {devices}, or change the sizes"
+        )
 
 
 def environment(devices: int) -> dict[str, str]:
@@ -135,10 +140,11 @@ def stopped(interrupt: Any) -> bool:
 
 def join(config: Config) -> None:
     """Take part in the job of a configuration: all processes must have the same one, and of the
-    same version. Raises ConfigError if they differ."""
+    same version. Raises ConfigError if they differ, or are not as many as its devices."""
     here = world()
     if here is None:
         return
+    check_count(config.distributed.world_size)
     from picotron import config_file
     from picotron.device import drive
 
@@ -223,6 +229,7 @@ def package_digest() -> str:
 __all__ = [
     "agreed",
     "by_one",
+    "check_count",
     "check_equal",
     "environment",
     "guarded",

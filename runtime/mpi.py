@@ -249,7 +249,7 @@ class RankTeam:
 
     def executable(self, program: Program) -> Executable:
         own = placed(program, self.mesh, self.here[0])
-        return Executable(self.device, own, self._exchange)
+        return Executable(self.device, own, self.exchange)
 
     def channel(self, axes: Sequence[str]) -> Channel:
         """The group of this process along some axes. All its members must ask in the same order."""
@@ -265,7 +265,7 @@ class RankTeam:
             found = self.world.comm.allgather({d: bytes(raw) for d, raw in pieces.items()})
         return {device: raw for part in found for device, raw in part.items()}
 
-    def _exchange(self, step: Collective, source: Buffer, target: Buffer) -> None:
+    def exchange(self, step: Collective, source: Buffer, target: Buffer) -> None:
         """Carry out one collective: from the device, through the host, and back."""
         kind = dtype(step.dtype)
         what = f"{step.kind} over {','.join(step.axes)} of {kind}[{step.count}]"

@@ -36,7 +36,7 @@ ONLY_IN = {
     "tracer": ({"runtime", "codegen"}, {"jit.py", "spmd.py"}),
     "picotron": (
         {"runtime", "codegen"},
-        {"doctor.py", "device.py", "bench.py", "launch.py", "plan.py"},
+        {"doctor.py", "device.py", "bench.py", "bench_mpi.py", "launch.py", "plan.py"},
     ),
 }
 GENERATED = {".git", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis"}

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
+from picotron import launch
 from picotron.commands.options import OnAdapter, read_mesh
 from picotron.device import use_adapter
 from picotron.errors import ConfigError
@@ -21,7 +22,18 @@ class Bench(OnAdapter):
     another library in the same run."""
 
     what: tyro.conf.Positional[
-        Literal["step", "host", "gemm", "attention", "rows", "decode", "scaling", "compile", "mesh"]
+        Literal[
+            "step",
+            "host",
+            "gemm",
+            "attention",
+            "rows",
+            "decode",
+            "scaling",
+            "compile",
+            "mesh",
+            "mpi",
+        ]
     ] = "step"
     """step: the whole train step, forward, backward and AdamW. host: tracing, eager operations and
     calls, each with its goal, and what many calls leave behind. gemm: matrix products. attention:
@@ -29,16 +41,17 @@ class Bench(OnAdapter):
     bounds. decode: greedy tokens from the cache. scaling: what a step costs as layers, batch and
     sequence grow, counted and not run. compile: the way to the first step, in a process that finds
     nothing on disk and in one that finds what the first has left. mesh: what the passes over 32
-    layers on 16 devices take, and 4 virtual devices beside one that does their work."""
+    layers on 16 devices take, and 4 virtual devices beside one that does their work. mpi: what
+    several processes gain over one, and what their sums cost."""
     vs: Literal["torch", "jax", "tinygrad", "numpy"] | None = None
     """A library that does the same in turns, if it is installed."""
     config: Path | None = None
-    """Of step and compile: a JSON file with V, H, NH, NKV, L, I, S and B; by default the small
+    """Of step, compile and mpi: a JSON file with V, H, NH, NKV, L, I, S and B; by default the small
     reference."""
     mesh: str | None = None
-    """Of step: sizes such as dp=2,pp=2,cp=2,tp=2 of a mesh of virtual devices; the result has the
-    collectives of a step of each device as well, those of a pipeline of one device of each stage
-    together."""
+    """Of step: sizes such as dp=2,pp=2,cp=2,tp=2 of a mesh of virtual devices, or of one process
+    for each where mpirun started them; the result has the collectives of a step of each device as
+    well, those of a pipeline of one device of each stage together."""
     pp_schedule: Literal["1f1b", "afab", "interleaved", "zb-h1"] | None = None
     """Of step on a mesh with pp: the order of its passes."""
     fsdp: bool = False
@@ -46,14 +59,16 @@ class Bench(OnAdapter):
     sp: bool = False
     """Of step on a mesh: positions between tensor parallel regions in parts over tp."""
     steps: int = 11
-    """Of step: how many; the first ones warm up."""
+    """Of step and mpi: how many; the first ones warm up."""
+    ranks: int = 2
+    """Of mpi: how many processes."""
     calls: int = 10_000
     """Of host: how many calls while memory is watched."""
     profile: str | None = None
     """Of compile: compile for this limits profile, without a device: h100, lavapipe or
     webgpu-default."""
     rounds: int = 5
-    """Of kernels, decode and mesh: how often the sides take turns."""
+    """Of kernels, decode, mesh and mpi: how often the sides take turns."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     """Of kernels and decode: what arrays and weights are stored as."""
     batch: int = 1
@@ -67,13 +82,19 @@ class Bench(OnAdapter):
 
     def run(self) -> int:
         """Print the figures."""
-        for name in ("steps", "calls", "rounds", "batch", "prompt", "tokens"):
+        for name in ("steps", "ranks", "calls", "rounds", "batch", "prompt", "tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name} must be greater than 0, not {getattr(self, name)}")
         use_adapter(self.adapter)
+        return launch.guarded(lambda _: self._measured())
+
+    def _measured(self) -> int:
         runs = {"step": self._step, "host": self._host, "decode": self._decode}
-        runs |= {"scaling": self._scaling, "compile": self._compile, "mesh": self._mesh}
+        runs |= {"scaling": self._scaling, "compile": self._compile}
+        runs |= {"mesh": self._mesh, "mpi": self._mpi}
         result, show = runs.get(self.what, self._kernels)()
+        if not launch.leads():
+            return 0
         if self.json:
             print(json.dumps(result))
         else:
@@ -81,29 +102,39 @@ class Bench(OnAdapter):
         return 0
 
     def _step(self) -> tuple[dict, Callable]:
-        from picotron import reference
-        from picotron.bench import read_shapes, run_step, summary
+        from picotron.bench import run_step, summary
 
-        shapes = read_shapes(self.config) if self.config else reference.SMALL
         if self.mesh is None and (self.pp_schedule or self.fsdp or self.sp):
             raise ConfigError("--pp-schedule, --fsdp and --sp are of a --mesh such as dp=2,tp=2")
         options = {"pp_engine": self.pp_schedule, "fsdp": self.fsdp, "sp": self.sp}
         mesh = read_mesh(self.mesh, **options) if self.mesh else None
-        return run_step(shapes, self.steps, mesh, self.vs), lambda r: print(summary(r))
+        return run_step(self._shapes(), self.steps, mesh, self.vs), lambda r: print(summary(r))
 
     def _compile(self) -> tuple[dict, Callable]:
-        from picotron import reference
-        from picotron.bench import read_shapes
         from picotron.bench_compile import run_compile, summary
 
-        shapes = read_shapes(self.config) if self.config else reference.SMALL
-        result = run_compile(shapes, self.adapter, self.profile)
+        result = run_compile(self._shapes(), self.adapter, self.profile)
         return result, lambda r: print(summary(r))
 
     def _mesh(self) -> tuple[dict, Callable]:
         from picotron.bench_mesh import run_mesh, summary
 
         return run_mesh(self.rounds), lambda r: print(summary(r))
+
+    def _mpi(self) -> tuple[dict, Callable]:
+        from picotron.bench_mpi import run_mpi, summary
+
+        shapes = self._shapes()
+        flags = ["--adapter", self.adapter] if self.adapter else []
+        flags += ["--config", str(self.config)] if self.config else []
+        result = run_mpi(shapes, self.ranks, self.steps, self.rounds, flags)
+        return result, lambda r: print(summary(r))
+
+    def _shapes(self) -> Any:
+        from picotron import reference
+        from picotron.bench import read_shapes
+
+        return read_shapes(self.config) if self.config else reference.SMALL
 
     def _host(self) -> tuple[dict, Callable]:
         from picotron.bench_host import run_host, summary

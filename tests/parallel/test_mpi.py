@@ -37,6 +37,16 @@ def ranks(case: str, count: int, **env: str) -> subprocess.CompletedProcess:
     )
 
 
+def picotron(arguments: str, mpirun: int = 0, code: int = 0) -> subprocess.CompletedProcess:
+    """`picotron arguments`, started by `mpirun -n` if that is not 0; must end with `code`."""
+    command = [launch.mpirun(), "-n", str(mpirun)] if mpirun else []
+    command += [sys.executable, "-W", "ignore", "-m", "picotron", *arguments.split()]
+    env = launch.environment(max(1, mpirun))
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, done.stderr
+    return done
+
+
 @needs_mpi
 @pytest.mark.parametrize(("count", "per_node"), [(2, 0), (4, 2), (4, 3)])
 def test_collectives(count, per_node):
@@ -88,6 +98,17 @@ def test_two_processes_train_as_one_device(tmp_path):
         losses.append([r["loss"] for r in records if "grad_norm" in r])
     assert len(losses[0]) == 3
     assert all(found == pytest.approx(losses[0], rel=1e-4) for found in losses[1:])
+
+
+@needs_mpi
+def test_what_two_processes_gain_is_measured(tmp_path):
+    shapes = tmp_path / "shapes.json"
+    shapes.write_text('{"V": 32, "H": 16, "NH": 2, "NKV": 1, "L": 1, "I": 24, "S": 8, "B": 2}')
+    command = f"bench mpi --ranks 2 --rounds 1 --steps 1 --json --config {shapes}"
+    found = json.loads(picotron(command).stdout)
+    assert found["ranks"] == 2 and found["ratio"] > 0 and found["alone_tok_s"] > 0
+    assert 0 < found["all_reduce_least_ms"] <= found["all_reduce_ms"]
+    assert found["collectives"]["dp"]["psum"][1] > 0
 
 
 def test_as_many_processes_as_devices(monkeypatch):
