@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from picotron import launch, model, optim
+from picotron import dropout, launch, model, optim
 from picotron.checkpoint import by_path
 from picotron.config import Config
+from picotron.precision import copies, policy_of
 from picotron.schedules import order, schedule, split_layers, stages_of
 from picotron.sharding import DATA, Layout
-from picotron.step import State
-from tracer import Array, ShapeDtypeStruct, eval_shape, tree
+from picotron.step import State, initial_state, make_update, skipping, step_key
+from tracer import Array, ShapeDtypeStruct, eval_shape, random, tree
 from tracer import numpy as jnp
 from tracer.pipelining import Pipelined
 from tracer.sharding import P, named_values
@@ -43,21 +44,27 @@ def weight_of(name: str, weights: Iterable[str]) -> str | None:
     return next((w for w in weights if name == w or name.endswith(f".{w}")), None)
 
 
+def _of(flat: Flat, prefix: str) -> Flat:
+    return {name: x for name, x in flat.items() if name.startswith(prefix)}
+
+
 class PipelineStep:
     """`train_step(state, batch)`: batch int32 [A, B, S] twice, A micro-batches; state donated."""
 
     def __init__(self, config: Config, recipe: Recipe, layout: Layout, mesh: MeshShape) -> None:
         training, depth = config.training, config.distributed.pp_size
         self.config, self.layout, self.mesh = config, layout, mesh
+        self.policy = policy_of(training.precision)
         self.micros = training.gradient_accumulation_steps
         engine = config.distributed.pp_engine
         self.actions = [a for _, a in order(schedule(engine, depth, self.micros))]
         layers = split_layers(config.model.num_hidden_layers, stages_of(engine, depth))
         self.count = len(layers)
-        shapes = model.parameter_shapes(config.model)
-        self.stage = {path: stage_of_weight(path, layers) for path in shapes}
+        self.shapes = model.parameter_shapes(config.model)
+        self.stage = {path: stage_of_weight(path, layers) for path in self.shapes}
         self.optimizer, self.schedule, self.max_grad_norm = recipe
-        self.gradients = self._pipelined(shapes, split=engine == "zb-h1")
+        self.gradients = self._pipelined(split=engine == "zb-h1")
+        self.copies = [self._copied(s) for s in range(self.count)]
         self.finish = [self._finish(s) for s in range(self.count)]
         self.update = [self._update(s) for s in range(self.count)]
 
@@ -67,21 +74,51 @@ class PipelineStep:
 
     # --- programs ---
 
-    def _pipelined(self, shapes: dict[str, tuple[int, ...]], split: bool) -> Pipelined:
-        layout, training = self.layout, self.config.training
-        params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
+    def _pipelined(self, split: bool) -> Pipelined:
+        layout, training, policy = self.layout, self.config.training, self.policy
+        flat = {n: ShapeDtypeStruct(s, policy.storage) for n, s in self.shapes.items()}
         rows = training.micro_batch_size * self.config.distributed.dp_size
         tokens = ShapeDtypeStruct((rows, training.seq_length), np.int32)
-        batch = {"inputs": tokens, "targets": tokens}
-        self._sums = {n: self._pending(n, s) for n, s in shapes.items()}
-        specs = layout.specs(self.config.model), layout.batch(2), model.unflatten(self._sums)
+        masked = self.config.dataset.document_mask
+        names = ("inputs", "targets", *(["segments"] if masked else []))
+        batch = {**dict.fromkeys(names, tokens), **self._step_shapes()}
+        lies = {**dict.fromkeys(names, layout.batch(2)), **dict.fromkeys(self._step_shapes(), P())}
+        self._sums = {n: self._pending(n, s) for n, s in self.shapes.items()}
+        specs = layout.specs(self.config.model), lies, model.unflatten(self._sums)
         owners = tree.leaves(model.unflatten(self.stage))
 
         def loss(params: Any, part: Any) -> Any:
             with named_values(layout.names()):
-                return model.loss(layout.in_use(params), part, self.config.model)
+                value = model.loss(
+                    layout.in_use(params), part, self.config.model, self._drops(part),
+                    policy.compute,
+                )  # fmt: skip
+            return value * part["scale"] if policy.scales else value
 
-        return Pipelined(loss, (params, batch), owners, self.mesh, specs, split)
+        params = model.unflatten(flat)
+        return Pipelined(
+            loss, (params, batch), owners, self.mesh, specs, split, compute=policy.compute
+        )
+
+    def _step_shapes(self) -> dict[str, ShapeDtypeStruct]:
+        """What a micro-batch is told beside its tokens: the key of what it drops, as the run's
+        key, steps done and its own number; and the scale of its loss."""
+        drops = {
+            "rng": ShapeDtypeStruct((2,), np.uint32),
+            "count": ShapeDtypeStruct((), np.int32),
+            "number": ShapeDtypeStruct((), np.int32),
+        }
+        scales = {"scale": ShapeDtypeStruct((), np.float32)}
+        return {
+            **(drops if self.config.model.drops else {}),
+            **(scales if self.policy.scales else {}),
+        }
+
+    def _drops(self, part: Any) -> dropout.Drops:
+        if not self.config.model.drops:
+            return dropout.KEEP
+        key = random.fold_in(step_key(part["rng"], part["count"]), part["number"])
+        return dropout.drops(self.config.model, key)
 
     def _pending(self, path: str, shape: tuple[int, ...]) -> P:
         """Where a gradient lies: sums over data wait for the last micro-batch, unless the weight
@@ -91,64 +128,102 @@ class PipelineStep:
         spec = self.layout.used(path, len(shape))
         return P(*spec, unreduced={a for a in DATA if self.layout.size(a) > 1})
 
-    def _finish(self, stage: int) -> Callable:
-        """(sums, losses) -> (mean gradients, sum of their squares, mean losses)."""
-        shapes = self.own(model.parameter_shapes(self.config.model), stage)
-        rest = {n: self.layout.moments(n, s) for n, s in shapes.items()}
-        share = 1.0 / self.micros
+    def _copied(self, stage: int) -> Callable | None:
+        """weights -> the copies that a step reads, made once; None where it reads the weights."""
+        if self.policy.storage == np.float32:
+            return None
+        shapes = self.own(self.shapes, stage)
+        lies = {n: self.layout.at_rest(n, s) for n, s in shapes.items()}
+        return spmd(lambda flat: copies(flat, self.policy), self.mesh, (lies,), lies)
 
-        def finish(sums: Flat, losses: list) -> tuple[Flat, Any, list]:
+    def _finish(self, stage: int) -> Callable:
+        """(sums, losses, scales) -> (mean gradients, sum of their squares, mean losses)."""
+        shapes = self.own(self.shapes, stage)
+        rest = {n: self.layout.moments(n, s) for n, s in shapes.items()}
+
+        def finish(sums: Flat, losses: list, scales: list) -> tuple[Flat, Any, list]:
+            share = 1.0 / self.micros
+            for scale in scales:
+                share = 1.0 / (self.micros * scale)
             grads = {path: g * share for path, g in sums.items()}
             square = sum(jnp.sum(g * g) for g in grads.values())
             return grads, square, [x * share for x in losses]
 
         losses = [P()] if stage == self.count - 1 else []
-        ins, outs = (self.own(self._sums, stage), losses), (rest, P(), losses)
+        scales = [P()] if self.policy.scales else []
+        ins, outs = (self.own(self._sums, stage), losses, scales), (rest, P(), losses)
         return spmd(finish, self.mesh, ins, outs, donate_argnums=(0,))
 
     def _update(self, stage: int) -> Callable:
-        """(weights, moments, gradients, rest, squares) -> (weights, moments, rest, metrics); the
-        rest of the optimizer's state is common to all weights."""
-        layout, shapes = self.layout, self.own(model.parameter_shapes(self.config.model), stage)
+        """(weights, what is kept of them, gradients, rest of the state, squares, loss) ->
+        (weights, what is kept, rest, metrics); the rest of the state is common to all weights."""
+        layout, shapes, training = self.layout, self.own(self.shapes, stage), self.config.training
         used = {n: layout.at_rest(n, s) for n, s in shapes.items()}
         rest = {n: layout.moments(n, s) for n, s in shapes.items()}
         flat = {n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()}
-        state = eval_shape(self.optimizer.init, flat)
+        whole = initial_state(flat, eval_shape(self.optimizer.init, flat), self.config)
+        state = {name: part for name, part in whole.items() if name != "params"}
         names, structure = list(by_path(state)), tree.structure(state)
-        kept = {n: rest[w] for n in names if (w := weight_of(n, shapes))}
+        owned = {n: w for n in names if (w := weight_of(n, shapes))}
+        kept = {n: rest[w] if n.startswith("optimizer.") else used[w] for n, w in owned.items()}
         fixed = {n: P() for n in names if n not in kept}
+        step = make_update(
+            self.optimizer, self.schedule, self.max_grad_norm, self.policy, training.ema_decay
+        )
+        step = skipping(step) if training.nan_policy == "skip" else step
 
-        def update(params: Flat, moments: Flat, grads: Flat, common: Flat, squares: list) -> tuple:
-            norm = jnp.sqrt(sum(squares))
-            if self.max_grad_norm:
-                grads = optim.clipped_to(grads, norm, self.max_grad_norm)
-            values = {**moments, **common}
+        def update(
+            params: Flat, own: Flat, grads: Flat, common: Flat, squares: list, loss: Any
+        ) -> tuple:
+            values = {**own, **common}
             before = tree.unflatten(structure, [values[n] for n in names])
-            updates, after = self.optimizer.update(grads, before, params)
-            metrics = {"grad_norm": norm}
-            if self.schedule is not None:
-                metrics["learning_rate"] = self.schedule(before["count"])
+            found = loss, grads, jnp.sqrt(sum(squares))
+            after, metrics = step({**before, "params": params}, found)
+            params = after.pop("params")
             new = by_path(after)
-            parts = [{n: new[n] for n in group} for group in (kept, fixed)]
-            return optim.apply_updates(params, updates), *parts, metrics
+            return params, *({n: new[n] for n in group} for group in (kept, fixed)), metrics
 
-        ins = (used, kept, rest, fixed, [P()] * self.count)
+        ins = (used, kept, rest, fixed, [P()] * self.count, P())
         outs = (used, kept, fixed, P())
         return spmd(update, self.mesh, ins, outs, donate_argnums=(0, 1, 2))
 
     # --- a step ---
 
     def __call__(self, state: State, batch: Any) -> tuple[State, dict[str, Any]]:
-        parts = [{name: rows[m] for name, rows in batch.items()} for m in range(self.micros)]
-        total, sums = self.gradients(state["params"], parts, self.actions)
+        parts = [self._told(state, batch, m) for m in range(self.micros)]
+        total, sums = self.gradients(self._read(state["params"]), parts, self.actions)
         flat, here = model.flatten(sums), self._here()
+        scales = [state["loss_scale"]["scale"]] if self.policy.scales else []
         grads, squares, loss = {}, {}, None
         for s in here:
             losses = [total] if s == self.count - 1 else []
-            grads[s], squares[s], losses = self.finish[s](self.own(flat, s), losses)
+            grads[s], squares[s], losses = self.finish[s](self.own(flat, s), losses, scales)
             loss = losses[0] if losses else loss
         squares, loss = self._agreed(squares, loss)
         return self._updated(state, grads, squares, loss)
+
+    def _told(self, state: State, batch: Any, micro: int) -> dict[str, Any]:
+        """What the passes of one micro-batch read beside weights."""
+        told = {name: rows[micro] for name, rows in batch.items()}
+        if self.config.model.drops:
+            told |= {"rng": state["rng"], "count": state["optimizer"]["count"]}
+            told["number"] = np.asarray(micro, np.int32)
+        if self.policy.scales:
+            told["scale"] = state["loss_scale"]["scale"]
+        return told
+
+    def _read(self, params: Any) -> Any:
+        """The weights as the passes read them."""
+        flat, read = model.flatten(params), {}
+        for s in range(self.count):
+            own, copy = self.own(flat, s), self.copies[s]
+            if copy is None:
+                read.update(own)
+            elif self.gradients.is_here(s):
+                read.update(copy(own))
+            else:
+                read.update(self._elsewhere(own, self.layout.at_rest, s, self.policy.storage))
+        return model.unflatten({path: read[path] for path in flat})
 
     def _here(self) -> list[int]:
         return [s for s in range(self.count) if self.gradients.is_here(s)]
@@ -165,39 +240,43 @@ class PipelineStep:
         return [every[s] for s in range(self.count)], Array.from_host(found)
 
     def _updated(self, state: State, grads: dict, squares: list, loss: Any) -> tuple[State, dict]:
-        params, kept = model.flatten(state["params"]), by_path(state["optimizer"])
+        others = {name: part for name, part in state.items() if name != "params"}
+        params, kept = model.flatten(state["params"]), by_path(others)
         owner = {n: self.stage[w] for n in kept if (w := weight_of(n, self.stage))}
         common, after, metrics = {n: x for n, x in kept.items() if n not in owner}, {}, {}
         for s in range(self.count):
             own = {n: kept[n] for n, of in owner.items() if of == s}
             if s in grads:
                 new, mine, after, metrics = self.update[s](
-                    self.own(params, s), own, grads[s], common, squares
+                    self.own(params, s), own, grads[s], common, squares, loss
                 )
             else:
                 new = self._elsewhere(self.own(params, s), self.layout.at_rest, s)
-                mine = self._elsewhere(own, self.layout.moments, s)
+                mine = {
+                    **self._elsewhere(_of(own, "optimizer."), self.layout.moments, s),
+                    **self._elsewhere(_of(own, "ema."), self.layout.at_rest, s),
+                }
             params.update(new)
             kept.update(mine)
-        kept.update(after)
-        leaves = [kept[n] for n in by_path(state["optimizer"])]
-        optimizer = tree.unflatten(tree.structure(state["optimizer"]), leaves)
-        changed = {"params": model.unflatten(params), "optimizer": optimizer}
-        return {**state, **changed}, {"loss": loss, **metrics}
+        leaves = [{**kept, **after}[n] for n in by_path(others)]
+        changed = tree.unflatten(tree.structure(others), leaves)
+        return {**changed, "params": model.unflatten(params)}, metrics
 
-    def _elsewhere(self, flat: Flat, where: Callable, stage: int) -> Flat:
+    def _elsewhere(self, flat: Flat, where: Callable, stage: int, dtype: Any = None) -> Flat:
         """What the processes of another stage have now."""
         found = {}
         for name, x in flat.items():
-            weight = weight_of(name, self.stage)
-            found[name] = self.gradients.elsewhere(x, where(weight, tuple(x.shape)), stage)
+            shape = tuple(x.shape)
+            lies = where(weight_of(name, self.stage), shape)
+            like = ShapeDtypeStruct(shape, dtype or x.dtype)
+            found[name] = self.gradients.elsewhere(like, lies, stage)
         return found
 
     def traffic(self) -> dict[str, dict[str, list[int]]]:
         """[count, bytes] of the collectives of one step by axes and kind; what stages hand on is
         under "pp"."""
         found = self.gradients.runner.traffic(self.micros)
-        for made in (*self.finish, *self.update):
+        for made in filter(None, (*self.copies, *self.finish, *self.update)):
             for axes, kinds in (made.traffic() if made.called else {}).items():
                 for kind, (count, nbytes) in kinds.items():
                     one = found.setdefault(axes, {}).setdefault(kind, [0, 0])
@@ -215,7 +294,8 @@ class PipelineStep:
     def _stats(self, stage: int) -> dict[str, int]:
         made = self.gradients.runner.executables
         passes = [made[a.kind, s].program for a in self.actions if (s := a.stage) == stage]
-        rest = [f[stage].program for f in (self.finish, self.update)]
+        around = (self.copies[stage], self.finish[stage], self.update[stage])
+        rest = [made.program for made in around if made is not None]
         programs = {id(p): p for p in (*passes, *rest)}.values()
         return {
             "kernels_per_step": sum(p.dispatch_count for p in (*passes, *rest)),

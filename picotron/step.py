@@ -45,13 +45,34 @@ def make_train_step(
     `layout` says where weights, gradients and moments lie on a mesh.
     """
 
+    update = make_update(optimizer, schedule, max_grad_norm, policy, ema_decay)
+
     def train_step(state: State, batch: dict[str, Any]) -> tuple[State, dict[str, Any]]:
-        params, count = state["params"], state["optimizer"]["count"]
-        key = step_key(state) if config.drops else None
+        params = state["params"]
+        key = step_key(state["rng"], state["optimizer"]["count"]) if config.drops else None
         scale = state["loss_scale"]["scale"] if policy.scales else None
         loss, grads = mean_gradient(params, batch, config, key, layout, policy, scale)
         grads = layout.for_update(grads)
-        norm = optim.global_norm(grads)
+        return update(state, (loss, grads, optim.global_norm(grads)))
+
+    return train_step
+
+
+def make_update(
+    optimizer: optim.GradientTransformation,
+    schedule: optim.Schedule | None = None,
+    max_grad_norm: float = 0.0,
+    policy: Policy = POLICIES["f32"],
+    ema_decay: float = 0.0,
+) -> Callable[[State, tuple[Any, Any, Any]], tuple[State, dict[str, Any]]]:
+    """What a step does with (loss, gradients, their norm): the state after it, and its metrics.
+
+    A state of some of the weights, with their gradients, does as well as the whole one.
+    """
+
+    def update(state: State, found: tuple[Any, Any, Any]) -> tuple[State, dict[str, Any]]:
+        params, count = state["params"], state["optimizer"]["count"]
+        loss, grads, norm = found
         if max_grad_norm:
             grads = optim.clipped_to(grads, norm, max_grad_norm)
         updates, moments = optimizer.update(grads, state["optimizer"], params)
@@ -66,7 +87,7 @@ def make_train_step(
             return _unless_overflown({**state, **changed}, state, metrics)
         return {**state, **changed}, metrics
 
-    return train_step
+    return update
 
 
 def _unless_overflown(
@@ -124,9 +145,9 @@ def weights_of(state: State) -> Any:
     return state.get("ema", state["params"])
 
 
-def step_key(state: State) -> Any:
-    """The key of one step: that of the run, folded with the number of steps done."""
-    return random.fold_in(random.wrap_key_data(state["rng"]), state["optimizer"]["count"])
+def step_key(rng: Any, count: Any) -> Any:
+    """The key of one step: that of the run, as data, folded with the number of steps done."""
+    return random.fold_in(random.wrap_key_data(rng), count)
 
 
 def make_eval_loss(config: ModelConfig) -> Callable[[Any, dict[str, Any]], Any]:

@@ -133,16 +133,6 @@ def _pipeline_problems(config: Config) -> list[str]:
         split_layers(config.model.num_hidden_layers, 1 + max(a.stage for r in made for a in r))
     except ScheduleError as error:
         found.append(f"distributed.pp_size {d.pp_size}: {error}")
-    without = {
-        "dropout": config.model.drops,
-        "training.nan_policy skip": training.nan_policy == "skip",
-        "training.ema_decay": training.ema_decay > 0,
-        "dataset.document_mask": config.dataset.document_mask,
-        f"training.precision {training.precision}": training.precision not in ("auto", "f32"),
-    }
-    asked = [name for name, wanted in without.items() if wanted]
-    if asked:
-        found.append(f"distributed.pp_size: a pipeline works without {', '.join(asked)}")
     return found
 
 

@@ -76,7 +76,7 @@ class Pipeline:
         for part in stages.parts.values():
             for v in part.ins:
                 self.readers.setdefault(v, []).append(part)
-        self.number = {v: n for n, v in enumerate(self.made)}
+        self.number = {v: n for n, v in enumerate([*graph.ins, *self.made])}
         here = {key: p for key, p in stages.parts.items() if self.teams[p.stage].here}
         self.executables = {key: self._compiled(part) for key, part in here.items()}
         self._zeros = [self._zeroed(s) if t.here else None for s, t in enumerate(self.teams)]
@@ -125,6 +125,24 @@ class Pipeline:
             self.links.finish()
         self.record = step.record
         return [step.sums.get(n) or self._elsewhere(n) for n in range(len(self.outs))]
+
+    def shared(self, value: Shards | np.ndarray, place: int, owner: int) -> Shards | np.ndarray:
+        """An input, a weight of stage `owner`, where every stage that reads it has it."""
+        v = self.graph.ins[place]
+        for stage in dict.fromkeys(r.stage for r in self.readers.get(v, ())):
+            here, there = self.teams[stage].here, self.teams[owner].here
+            if isinstance(value, Shards) and bool(here) != bool(there):
+                if there:
+                    self.links.send(value, stage, self.key(v))
+                else:
+                    value = self.links.receive(
+                        self.ins[place], owner, self.teams[stage], self.key(v)
+                    )
+        return value
+
+    def key(self, v: Var, micro: int = 0) -> int:
+        """What a value is called when it goes to another stage."""
+        return micro * len(self.number) + self.number[v]
 
     def _elsewhere(self, n: int) -> Shards:
         return Shards(self.outs[n], {}, self.teams[self.stages.home[n]])
@@ -178,8 +196,8 @@ class _Step:
             return _joined(given[micro] if p.place[v] in p.each else given, p.teams[stage])
         key = micro, stage, v
         if key not in self.values:  # another process made it
-            of, number = p.made[v].stage, micro * len(p.number) + p.number[v]
-            self.values[key] = p.links.receive(p._layout(v), of, p.teams[stage], number)
+            of = p.made[v].stage
+            self.values[key] = p.links.receive(p._layout(v), of, p.teams[stage], p.key(v, micro))
         return self.values[key]
 
     def _keep(self, v: Var, value: Shards, micro: int, part: Part) -> None:
@@ -190,7 +208,7 @@ class _Step:
                 one = self.record.handed_on["F" if part.kind == "F" else "B"]
                 one[0], one[1] = one[0] + 1, one[1] + value.layout.local_nbytes
             if not p.teams[stage].here:
-                p.links.send(value, stage, micro * len(p.number) + p.number[v])
+                p.links.send(value, stage, p.key(v, micro))
             else:
                 self.values[micro, stage, v] = _joined(value, p.teams[stage])
 

@@ -11,14 +11,21 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
+from ir.build import build, emit, inline
+from ir.dtypes import DType, dtype, f32
+from ir.graph import Aval, Graph, Var
 from ir.passes.grad import grad_graph
 from ir.passes.shard import Options, shard
 from ir.passes.stages import assign, cut
+from ir.prims.elementwise import cast
 from ir.sharding import MeshShape, Spec
 
 from . import tree
 from .api import closed
 from .array import Array, aval_of, interned
+from .calls import ShapeDtypeStruct
 from .spmd import DEFAULT, elsewhere, fitted, runner, specs_of
 
 Actions = Iterable[tuple[str, int, int]]  # (kind, stage, micro-batch)
@@ -29,8 +36,9 @@ class Pipelined:
 
     `owners` has the stage of each leaf of `params`. On a stage's `mesh`, params lie as `specs[0]`,
     a batch as `specs[1]`, and gradients come as `specs[2]`, which may leave sums to be carried out.
-    With `split`, backward passes come as "I" and "W". Raises StageError where stages do not follow
-    one another.
+    With `split`, backward passes come as "I" and "W". `loss` reads weights as `compute`, whatever
+    they are stored as; gradients are those of what it reads, and float32. Raises StageError where
+    stages do not follow one another.
     """
 
     def __init__(
@@ -42,15 +50,19 @@ class Pipelined:
         specs: tuple[Any, Any, Any],
         split: bool = False,
         options: Options = DEFAULT,
+        compute: Any = np.float32,
     ) -> None:
         start = time.perf_counter()
         params, batch = shapes
-        traced = closed(loss)(params, batch)
+        read = tree.map(lambda w: ShapeDtypeStruct(w.shape, compute), params)
+        traced = closed(loss)(read, batch)
         self.constants, first = traced.constants, len(traced.constants)
         self.in_tree = tree.structure(params)
         count, data = self.in_tree.num_leaves, tree.structure(batch).num_leaves
         tags = [*(None,) * first, *owners, *(None,) * data]
         joint = grad_graph(assign(traced.graph, tags), range(first, first + count))
+        stored = [dtype(w.dtype) for w in tree.leaves(params)]
+        joint = _stored_as(joint, first, stored)
         likes = params, batch, params
         lie = [specs_of(spec, like) for spec, like in zip(specs, likes, strict=True)]
         ins = fitted([*[Spec(())] * first, *lie[0], *lie[1]], joint.in_avals)
@@ -58,6 +70,7 @@ class Pipelined:
         self.sharded = shard(joint, mesh, ins, outs, options)
         common = [*range(first), *range(first + count, len(joint.ins))]
         self.stages = cut(self.sharded.graph, 1, owners, split, common)
+        self.owners = dict(enumerate(owners, first))
         self.trace_s = time.perf_counter() - start
         self.runner = runner(self.sharded, self.stages, range(first + count, len(joint.ins)))
         self.compile_s = time.perf_counter() - start - self.trace_s
@@ -79,10 +92,34 @@ class Pipelined:
         Arrays that other processes have can be read here if all processes read them.
         """
         fixed = [*(c.numpy() for c in self.constants), *map(_held, tree.leaves(params))]
+        for place, owner in self.owners.items():
+            fixed[place] = self.runner.shared(fixed[place], place, owner)
         columns = zip(*(map(_held, tree.leaves(b)) for b in batches), strict=True)
         sums = self.runner.run([*fixed, *map(list, columns)], actions)
         arrays = list(map(_array, sums))
         return arrays[0], tree.unflatten(self.in_tree, arrays[1:])
+
+
+def _stored_as(joint: Graph, first: int, stored: Sequence[DType]) -> Graph:
+    """The joint graph with weights, from input `first` on, of these dtypes, and float32 results.
+
+    The casts are of no stage, so that each that reads a weight makes its own.
+    """
+    avals = list(joint.in_avals)
+    for n, kind in enumerate(stored, first):
+        avals[n] = Aval(avals[n].shape, kind)
+    if tuple(avals) == tuple(joint.in_avals):
+        return joint
+
+    def body(*ins: Var) -> list:
+        wide = (
+            emit(cast, v, dtype=a.dtype) if v.aval.dtype is not a.dtype else v
+            for v, a in zip(ins, joint.in_avals, strict=True)
+        )
+        loss, *grads = inline(joint, list(wide))
+        return [loss, *(emit(cast, g, dtype=f32) for g in grads)]
+
+    return build(body, *avals)
 
 
 def _held(leaf: Any) -> Any:
