@@ -24,7 +24,7 @@ from ir.sharding import MeshShape, Spec
 
 from . import tree
 from .api import closed
-from .array import Array, aval_of, interned
+from .array import Array, interned
 from .calls import ShapeDtypeStruct
 from .spmd import DEFAULT, elsewhere, fitted, runner, specs_of
 
@@ -80,8 +80,8 @@ class Pipelined:
         return bool(self.runner.teams[stage].here)
 
     def elsewhere(self, like: Any, spec: Any, stage: int) -> Array:
-        """An array that the processes of another stage have."""
-        aval = aval_of(like)
+        """An array, of the shape and dtype of `like`, that the processes of another stage have."""
+        aval = Aval(tuple(like.shape), dtype(like.dtype))
         (lies,) = fitted([spec], [aval])
         team = self.runner.teams[stage]
         return _array(elsewhere(self.sharded.mesh, aval, lies, team))

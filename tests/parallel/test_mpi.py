@@ -84,6 +84,7 @@ def test_two_processes_train_as_one_device(tmp_path):
     small = "--preset tiny --steps 3 --grad-acc-steps 2 --seq-len 16 --max-restarts 0"
     small += " --logging.log-frequency 1 --logging.sample-tokens 0 --logging.no-plot"
     small += " --logging.eval-batches 1 --model.hidden-size 16 --model.intermediate-size 32"
+    small += " --model.tie-word-embeddings --model.hidden-dropout 0.1 --training.ema-decay 0.9"
     losses = []
     two = "--distributed.launcher mpi"
     meshes = {"one": "--mbs 2", "pp": f"--mbs 2 --pp 2 {two}", "dp": f"--mbs 1 --dp 2 {two}"}
