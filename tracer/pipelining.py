@@ -23,7 +23,7 @@ from ir.prims.elementwise import cast
 from ir.sharding import MeshShape, Spec
 
 from . import tree
-from .api import closed
+from .api import closed, stage
 from .array import Array, interned
 from .calls import ShapeDtypeStruct
 from .spmd import DEFAULT, elsewhere, fitted, runner, specs_of
@@ -133,3 +133,6 @@ def _array(shards: Any) -> Array:
 
 
 __all__ = ["Pipelined"]
+
+
+__all__ = ["Pipelined", "stage"]

@@ -12,13 +12,15 @@ from ir.passes.grad import grad_graph
 from ir.passes.stages import StageError, assign, cut
 from ir.sharding import MeshShape, whole
 from picotron import model, reference
-from picotron.schedules import order, schedule, split_layers, stages_of
+from picotron.schedules import order, schedule, simulate, split_layers, stages_of
 from runtime.mesh import VirtualTeam
 from runtime.pipeline import Pipeline
 from runtime.shards import Layout
-from tracer import graph_of, nn, tree
+from tracer import graph_of, nn, tree, value_and_grad
 from tracer import numpy as jnp
 from tracer.api import closed
+from tracer.pipelining import Pipelined, stage
+from tracer.sharding import P
 
 ONE = MeshShape((), ())
 MICROS = 4
@@ -113,6 +115,35 @@ def test_peak_live_activations():
     assert np.isfinite(sums[0])
     run(made, weights, many, [a for _, a in order(schedule("afab", 4, 8))])
     assert made.record.live == [8, 8, 8, 8]
+    split = pipeline(graph, owners, "zb-h1")
+    plan = schedule("zb-h1", 4, 8)
+    run(split, weights, many, [a for _, a in order(plan)])
+    assert tuple(split.record.live) == simulate(plan).live == (4, 4, 4, 4)
+
+
+def test_stages_that_a_function_names():
+    """`with stage(k)` says where an equation runs, whatever its weights say: here the norm of the
+    first stage's result, which has none."""
+
+    def loss(params, batch):
+        h = nn.silu(batch["x"] @ params["a"])
+        with stage(1):
+            h = h / (1.0 + jnp.sum(h * h, axis=-1, keepdims=True))
+        return jnp.sum((h @ params["b"]) ** 2)
+
+    rng = np.random.default_rng(3)
+    a, b, x = (rng.standard_normal(s).astype(np.float32) for s in ((4, 6), (6, 5), (2, 3, 4)))
+    params, parts = {"a": a, "b": b}, [{"x": part} for part in x]
+    made = Pipelined(loss, (params, parts[0]), [0, 1], ONE, (P(), {"x": P()}, P()))
+    names = [[e.prim.name for e in made.stages.parts["F", s].graph.eqns] for s in (0, 1)]
+    assert "div" not in names[0] and "div" in names[1]
+    actions = [a for _, a in order(schedule("1f1b", 2, 2))]
+    total, sums = made(params, parts, actions)
+    each = [value_and_grad(loss)(params, part) for part in parts]
+    np.testing.assert_allclose(float(total), sum(float(value) for value, _ in each), rtol=1e-5)
+    for name in params:
+        want = sum(np.asarray(grads[name]) for _, grads in each)
+        np.testing.assert_allclose(np.asarray(sums[name]), want, rtol=1e-4, atol=1e-5)
 
 
 def test_what_may_pass_between_stages():
