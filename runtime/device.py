@@ -19,7 +19,7 @@ from codegen.program import Binding, KernelCode
 
 from .adapter import AdapterInfo, adapters, choose, matches, profile_of
 from .buffer import Buffer, BufferPool, PendingRead, StagingRing
-from .driver import TRUSTED, RawEncoder, unchecked_module, wgpu
+from .driver import TRUSTED, RawCommands, RawEncoder, unchecked_module, wgpu
 from .errors import KernelCompileError, NoAdapterError, translate
 from .settings import settings
 
@@ -159,7 +159,10 @@ class Device:
             commands = encoder.finish()
         except wgpu.GPUError as error:
             raise translate(error) from error
-        self.raw.queue.submit([commands])
+        if isinstance(commands, RawCommands):
+            commands.submit(self.raw.queue)
+        else:
+            self.raw.queue.submit([commands])
 
     def memory_bytes(self) -> int:
         """Bytes in live buffers of this device."""

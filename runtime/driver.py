@@ -31,6 +31,7 @@ _dispatch_workgroups = lib.wgpuComputePassEncoderDispatchWorkgroups
 _end_pass = lib.wgpuComputePassEncoderEnd
 _release_pass = lib.wgpuComputePassEncoderRelease
 NULL = ffi.NULL
+_ONE = ffi.typeof("WGPUCommandBuffer[1]")
 
 
 def enumerate_adapters(every_backend: bool = False) -> list[wgpu.GPUAdapter]:
@@ -128,12 +129,16 @@ class RawEncoder:
 
 
 class RawCommands:
-    """What `finish` makes; a queue takes it like wgpu-py's own."""
+    """What `finish` makes: a list of one command buffer."""
 
-    __slots__ = ("_internal",)
+    __slots__ = ("_internal", "_list")
 
     def __init__(self, handle: object) -> None:
-        self._internal = handle
+        self._internal, self._list = handle, ffi.new(_ONE, (handle,))
+
+    def submit(self, queue: wgpu.GPUQueue) -> None:
+        """Raises what a lost device gives."""
+        _api.libf.wgpuQueueSubmit(queue._internal, 1, self._list)
 
     def __del__(self) -> None:
         lib.wgpuCommandBufferRelease(self._internal)

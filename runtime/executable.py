@@ -144,7 +144,7 @@ class Executable:
         """The inputs as buffers, checked unless they are those of the last run; their serials."""
         # Hundreds of arrays pass here at every step: whole lists, no calls for each of them.
         try:
-            serials = list(map(_SERIAL, inputs))
+            serials = [buffer.serial for buffer in inputs]
             if serials == self._bound:
                 return inputs, serials
         except AttributeError:

@@ -268,7 +268,7 @@ class Tracer(Typed):
 class Array(Typed):
     """A concrete array on the device, on the host, or both; copies are made when first needed."""
 
-    __slots__ = ("__weakref__", "_buffer", "_host", "_read", "aval", "weak_type")
+    __slots__ = ("__weakref__", "_buffer", "_host", "_read", "aval", "signed")
 
     def __init__(
         self,
@@ -277,11 +277,22 @@ class Array(Typed):
         host: np.ndarray | None = None,
         weak_type: bool = False,
     ) -> None:
-        self.aval = aval
-        self.weak_type = weak_type
+        self.aval = self.signed = aval  # the second as signatures have it, weak or not
+        if weak_type:
+            self.weak_type = True
         self._buffer = buffer
         self._host = host
         self._read = None
+
+    @property
+    def weak_type(self) -> bool:
+        """Whether it takes the dtype of what it meets."""
+        return self.signed is not self.aval
+
+    @weak_type.setter
+    def weak_type(self, weak: bool) -> None:
+        aval = self.aval
+        self.signed = interned(WeakAval(aval.shape, aval.dtype)) if weak else aval
 
     @staticmethod
     def from_host(x: Any, kind: Any = None) -> Array:

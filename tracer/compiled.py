@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from operator import attrgetter, is_
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,6 @@ from .errors import located
 from .staging import Traced
 
 _NONES = repeat(None)
-_BUFFER = attrgetter("_buffer")
 
 
 def as_stored(aval: Aval, host: np.ndarray) -> np.ndarray:
@@ -111,7 +110,7 @@ class Compiled:
         """The leaves of the result."""
         # Hundreds of leaves pass here at every step: whole lists, no calls for each leaf.
         try:
-            inputs = list(map(_BUFFER, leaves))
+            inputs = [leaf._buffer for leaf in leaves]
         except AttributeError:  # there are numbers or numpy arrays among them
             inputs = [getattr(leaf, "_buffer", None) for leaf in leaves]
         if self.constants:

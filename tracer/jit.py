@@ -20,7 +20,6 @@ from ir.dtypes import bool_
 from ir.graph import Aval, Graph, Lit, Var
 
 from . import kept, settings, tree
-from .array import Array
 from .calls import Signature, checked_avals, hints, plain_aval
 from .compiled import Compiled, as_stored, plan_results
 from .donation import pair
@@ -224,10 +223,10 @@ class Entry:
         if leaves is None or statics != self.signature.statics:
             return None
         # Types are interned: equal lists compare by pointers, without hashing anything.
-        avals = [
-            leaf.aval if type(leaf) is Array and not leaf.weak_type else plain_aval(leaf)
-            for leaf in leaves
-        ]
+        try:
+            avals = [leaf.signed for leaf in leaves]
+        except AttributeError:  # there are numbers or numpy arrays among them
+            avals = list(map(plain_aval, leaves))
         return leaves if avals == self.avals else None
 
     def serve(self) -> None:
