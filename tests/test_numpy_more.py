@@ -402,7 +402,7 @@ ERRORS = {
     "pad": (lambda: jnp.pad(A, 1, mode="mean"), ValueError, "'mean'"),
     "pad empty": (lambda: jnp.pad(np.zeros((0,)), 1, mode="edge"), ValueError, "empty axis"),
     "pad negative": (lambda: jnp.pad(A, -1, mode="wrap"), ValueError, "negative"),
-    "norm": (lambda: jnp.linalg.norm(A, 2), ValueError, "singular values"),
+    "norm": (lambda: jnp.linalg.norm(A, 3), ValueError, "Invalid order 3"),
     "norm axes": (lambda: jnp.linalg.norm(CUBE, 1), ValueError, "one or two axes"),
     "multi_dot": (lambda: jnp.linalg.multi_dot([A]), ValueError, "at least two"),
     "diagonal": (lambda: jnp.diagonal(A[0]), ValueError, "two dimensions"),

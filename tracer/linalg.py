@@ -21,6 +21,7 @@ from .errors import located
 from .factorizations import cholesky, det, inv, qr, slogdet, solve, tensorinv, tensorsolve
 from .operands import as_float, astype
 from .shaping import matrix_transpose
+from .spectral import eigh, eigvalsh, lstsq, matrix_rank, pinv, svd, svdvals
 from .staging import operand
 
 # --- products and diagonals -------------------------------------------------------------------
@@ -129,8 +130,7 @@ def _multiplied(arrays: list, cut: dict, i: int, j: int) -> Any:
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Length of vectors (one axis) or matrices (two axes); of all elements if `axis` is None.
 
-    Vectors: any number, inf and -inf. Matrices: "fro", 1, -1, inf, -inf; norms that need singular
-    values are refused with ValueError.
+    Vectors: any number, inf and -inf. Matrices: "fro", "nuc", 1, -1, 2, -2, inf, -inf.
     """
     x = as_float(x)
     rank = aval_of(x).ndim
@@ -168,13 +168,35 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     return norm(x, ord, (-2, -1), keepdims)
 
 
+def cond(x: Any, p: Any = None) -> Any:
+    """How much a matrix can enlarge relative errors: norm(x, p) * norm(inv(x), p).
+
+    By default the largest singular value over the smallest, of any shape.
+    """
+    x = as_float(x)
+    if aval_of(x).ndim < 2:
+        raise located(
+            ValueError,
+            f"jnp.linalg.cond: input array must be at least 2D; got shape {aval_of(x).shape}",
+        )
+    if p not in (None, 2, -2):
+        return ew.multiply(norm(x, p, (-2, -1)), norm(inv(x), p, (-2, -1)))
+    s = svdvals(x)
+    last = aval_of(s).shape[-1]
+    ends = (shaping.slice_axis(s, aval_of(s).ndim - 1, i, i + 1) for i in (0, last - 1))
+    largest, smallest = (shaping.squeeze(v, -1) for v in ends)
+    return ew.divide(smallest, largest) if p == -2 else ew.divide(largest, smallest)
+
+
 def _matrix_norm(x: Any, axes: tuple[int, int], ord: Any, keepdims: bool) -> Any:
     if ord == "fro":
         return ew.sqrt(red.sum(ew.square(x), axes, keepdims=keepdims))
+    if ord in ("nuc", 2, -2):
+        s = svdvals(shaping.moveaxis(x, axes, (-2, -1)))
+        out = {"nuc": red.sum, 2: red.max, -2: red.min}[ord](s, -1)
+        return shaping.expand_dims(out, sorted(axes)) if keepdims else out
     if ord not in (1, -1, math.inf, -math.inf):
-        raise located(
-            ValueError, f"matrix norm {ord!r} needs singular values; use 'fro', 1, -1, inf or -inf"
-        )
+        raise located(ValueError, f"Invalid order {ord!r} for matrix norm.")
     over = axes[0] if abs(ord) == 1 else axes[1]
     sums = red.sum(ew.abs(x), over, keepdims=True)
     other = axes[1] if abs(ord) == 1 else axes[0]
@@ -184,20 +206,28 @@ def _matrix_norm(x: Any, axes: tuple[int, int], ord: Any, keepdims: bool) -> Any
 
 __all__ = [
     "cholesky",
+    "cond",
     "cross",
     "det",
     "diagonal",
+    "eigh",
+    "eigvalsh",
     "inv",
+    "lstsq",
     "matmul",
     "matrix_norm",
     "matrix_power",
+    "matrix_rank",
     "matrix_transpose",
     "multi_dot",
     "norm",
     "outer",
+    "pinv",
     "qr",
     "slogdet",
     "solve",
+    "svd",
+    "svdvals",
     "tensordot",
     "tensorinv",
     "tensorsolve",

@@ -211,6 +211,7 @@ from .polynomials import (
     polyadd,
     polyder,
     polydiv,
+    polyfit,
     polyint,
     polymul,
     polysub,
@@ -390,14 +391,14 @@ __all__ = """
     nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd
     nansum nanvar ndarray ndim negative newaxis nextafter nonzero not_equal number ogrid ones
     ones_like outer pad partition percentile permute_dims pi piecewise poly polyadd polyder polydiv
-    polyint polymul polysub polyval positive pow power printoptions prod promote_types ptp put
-    put_along_axis quantile r_ rad2deg radians ravel ravel_multi_index real reciprocal remainder
+    polyfit polyint polymul polysub polyval positive pow power printoptions prod promote_types ptp
+    put put_along_axis quantile r_ rad2deg radians ravel ravel_multi_index real reciprocal remainder
     repeat reshape resize result_type right_shift rint roll rollaxis rot90 round s_ save savez
     searchsorted select set_printoptions setdiff1d setxor1d shape sign signbit signedinteger sin
     sinc single sinh size sort spacing split sqrt square squeeze stack std subtract sum swapaxes
     take take_along_axis tan tanh tensordot tile trace transpose trapezoid tri tril tril_indices
     tril_indices_from trim_zeros triu triu_indices triu_indices_from true_divide trunc ufunc uint
-    uint32 uint64 union1d unique unique_all unique_counts unique_inverse unique_values
-    unravel_index unsignedinteger unstack unwrap vander var vdot vecdot vecmat vectorize vsplit
-    vstack where zeros zeros_like
+    uint32 uint64 union1d unique unique_all unique_counts unique_inverse unique_values unravel_index
+    unsignedinteger unstack unwrap vander var vdot vecdot vecmat vectorize vsplit vstack where zeros
+    zeros_like
 """.split()

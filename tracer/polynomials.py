@@ -14,13 +14,17 @@ import numpy as np
 from ir.dtypes import f32, finfo
 
 from . import elementwise as ew
+from . import reductions as red
 from . import shaping
 from .array import aval_of
+from .contraction import matmul
 from .creation import asarray
 from .curves import convolve
 from .editing import trim_zeros
 from .errors import located
+from .factorizations import inv
 from .operands import as_float, astype, same_dtype
+from .spectral import lstsq
 from .staging import filled, operand
 
 
@@ -52,6 +56,58 @@ def polymul(a1: Any, a2: Any, *, trim_leading_zeros: bool = False) -> Any:
         a, b = trim_zeros(a, "f"), trim_zeros(b, "f")
     a, b = (p if _size(p) else filled(0, aval_of(p).dtype, (1,)) for p in (a, b))
     return convolve(a, b, "full")
+
+
+def polyfit(
+    x: Any,
+    y: Any,
+    deg: int,
+    rcond: float | None = None,
+    full: bool = False,
+    w: Any = None,
+    cov: bool | str = False,
+) -> Any:
+    """Coefficients of the polynomial of degree `deg` with the least squares of (p(x) - y) * w.
+
+    x is [n], y [n] or [n, k]. With `full` (coefficients, squared residuals, rank, singular values,
+    rcond); with `cov` (coefficients, their covariance), not scaled by the residuals if "unscaled".
+    """
+    x, y = same_dtype("polyfit", as_float(x), as_float(y))
+    if deg < 0:
+        raise located(ValueError, "expected deg >= 0")
+    if aval_of(x).ndim != 1 or not _size(x):
+        raise located(TypeError, f"expected a vector with elements for x, got {aval_of(x).shape}")
+    if aval_of(y).ndim not in (1, 2) or _size(y) != _size(x):
+        shapes = f"{aval_of(x).shape} and {aval_of(y).shape}"
+        raise located(
+            TypeError, f"expected x and y to have same length, y of 1 or 2 axes: {shapes}"
+        )
+    powers, single = vander(x, deg + 1), aval_of(y).ndim == 1
+    if w is not None:
+        weights = shaping.expand_dims(astype(w, aval_of(x).dtype), -1)
+        powers = ew.multiply(powers, weights)
+        y = ew.multiply(y, shaping.squeeze(weights, -1) if single else weights)
+    scale = ew.sqrt(red.sum(ew.square(powers), 0))
+    powers = ew.divide(powers, scale)
+    rcond = _size(x) * float(np.finfo(np.float32).eps) if rcond is None else rcond
+    p, residuals, rank, s = lstsq(powers, y, rcond)
+    p = ew.divide(p, scale if single else shaping.expand_dims(scale, -1))
+    if full:
+        return p, residuals, rank, s, rcond
+    return (p, _covariance(powers, scale, residuals, single, cov)) if cov else p
+
+
+def _covariance(powers: Any, scale: Any, residuals: Any, single: bool, cov: bool | str) -> Any:
+    base = inv(matmul(shaping.swapaxes(powers, 0, 1), powers))
+    base = ew.divide(base, ew.multiply(shaping.expand_dims(scale, 1), scale))
+    if cov == "unscaled":
+        return base
+    count, order = aval_of(powers).shape
+    if count <= order:
+        text = "the number of data points must exceed order to scale the covariance matrix"
+        raise located(ValueError, text)
+    factor = ew.divide(residuals, float(count - order))
+    return ew.multiply(base if single else shaping.expand_dims(base, -1), factor)
 
 
 def polydiv(u: Any, v: Any, *, trim_leading_zeros: bool = False) -> tuple[Any, Any]:
@@ -170,6 +226,7 @@ __all__ = [
     "polyadd",
     "polyder",
     "polydiv",
+    "polyfit",
     "polyint",
     "polymul",
     "polysub",

@@ -9,7 +9,6 @@ from __future__ import annotations
 COMPLEX = "complex numbers: WGSL has none"
 WIDE = "64-bit types: WGSL has none; 32-bit ones are used instead"
 NARROW = "a type that WGSL can neither store nor compute with"
-LAPACK = "needs singular values or eigenvalues"
 HOSTS = "one process drives one adapter"
 XLA = "an interface to XLA"
 MUTABLE = "arrays are immutable; use .at"
@@ -34,7 +33,7 @@ NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
     ],
     "jax.numpy": [
         (COMPLEX, "complex128 complex64 complex_ complexfloating cdouble csingle sort_complex "
-                  "ComplexWarning"),
+                  "ComplexWarning roots"),
         (WIDE, "float64 double float_ int64 uint64"),
         (NARROW, "int1 int2 int4 int8 int16 uint1 uint2 uint4 uint8 uint16 float4_e2m1fn "
                  "float6_e2m3fn float6_e3m2fn float8_e3m4 float8_e4m3 float8_e4m3b11fnuz "
@@ -42,10 +41,9 @@ NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
                  "packbits unpackbits"),
         (PYTHON, "character flexible generic object_"),
         (MUTABLE, "fill_diagonal place put put_along_axis"),
-        (LAPACK, "polyfit roots"),
     ],
     "jax.numpy.linalg": [
-        (LAPACK, "cond eig eigh eigvals eigvalsh lstsq matrix_rank pinv svd svdvals"),
+        (COMPLEX, "eig eigvals"),
     ],
     "jax.lax": [
         (COMPLEX, "complex conj imag real fft FftType"),

@@ -31,7 +31,7 @@ DECISIONS: tuple[tuple[str, str], ...] = (
     ),
     (r"missing: (make_mesh|sharding|shard_map|NamedSharding|P\b|devices)", "one device: no mesh"),
     (r"missing: .*(lgamma|digamma|gamma|bessel|zeta|betainc)", SPECIAL),
-    (r"missing: linalg\.", "needs singular values or eigenvalues"),
+    (r"missing: linalg\.(eig|eigvals)$", "complex numbers: WGSL has none"),
     (r"^(missing|argument): ", NOT_YET),
     (r"^(error type|message): ", DEFECT["text"]),
     (r"^error: ", DEFECT["raises"]),

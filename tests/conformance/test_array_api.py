@@ -77,6 +77,7 @@ CALLS = {
     "zeros": "f((2, 3)) | f(2, dtype=x.bool)", "zeros_like": "f(a, dtype=x.float32)",
     "tril": "f(a) | f(a, k=1)", "triu": "f(a) | f(a, k=-1)",
     "astype": "f(a, x.float32) | f(a, x.int32) | f(a, x.bool)",
+    "broadcast_shapes": "f((2, 1), (1, 3)) | f((4,), (), (5, 1, 4))",
     "broadcast_arrays": "f(a, b[:1, :])", "broadcast_to": "f(a, (2, 3, 4))",
     "can_cast": "f(x.float32, x.float32) | f(x.int32, x.bool)",
     "finfo": "f(x.float32).bits, f(x.float32).eps, f(x.float32).max",

@@ -94,6 +94,7 @@ _NUMPY = """
     percentile: f(x, 30.0)                piecewise: f(x, [x < 0, x >= 0], [jnp.sin, jnp.cos])
     poly: f(v)                            polydiv: f(w, v[:2])
     polyadd: f(v, w)                      polyder: f(v)
+    polyfit: f(v, w, 1)
     polyint: f(v)                         polymul: f(v, w)
     polysub: f(v, w)                      polyval: f(v, x)
     put: f(v, i, w[:3], inplace=False)
