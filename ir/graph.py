@@ -172,6 +172,16 @@ class Eqn(_Open):
                 if isinstance(part, Graph):
                     yield part
 
+    def with_subgraphs(self, change: Callable[[Graph], Graph]) -> dict[str, Any]:
+        """Its parameters, each graph among them changed."""
+
+        def changed(param: Any) -> Any:
+            if isinstance(param, tuple):
+                return tuple(map(changed, param))
+            return change(param) if isinstance(param, Graph) else param
+
+        return {name: changed(param) for name, param in self.params.items()}
+
     def axis_names(self) -> frozenset[str]:
         """Names of the axes that it, or a graph among its parameters, communicates along."""
         own = self.params["axes"] if self.prim.kind == "collective" else ()

@@ -138,6 +138,9 @@ class TrainingConfig:
     """Of forward and backward passes; the optimizer's weights are f32."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this global norm; 0 leaves them alone."""
+    memory_budget: str | None = None
+    """Most that a step may take on a device, such as 6GiB: what its backward pass reads is computed
+    again instead of kept until the step fits. By default all of it is kept."""
     nan_policy: Literal["stop", "skip", "rollback"] = "stop"
     """If a loss or gradient is no number: end the run, leave the step out, or go back to the last
     checkpoint and leave out the batches since then."""

@@ -25,6 +25,7 @@ from picotron.precision import policy_of
 from picotron.pretrained import Folder, open_folder
 from picotron.step import State, initial_state, make_train_step, skipping
 from picotron.validate import raise_problems
+from picotron.words import size_in_bytes
 from tracer import ShapeDtypeStruct, eval_shape, jit, tree
 from tracer import numpy as jnp
 from tracer.kept import determined
@@ -140,7 +141,9 @@ def train_step_of(config: Config) -> Any:
         ema_decay=training.ema_decay,
     )
     step = skipping(step) if training.nan_policy == "skip" else step
-    return jit(determined(step, config), donate_argnums=(0,))
+    budget = training.memory_budget
+    size = None if budget is None else size_in_bytes(budget, "training.memory_budget")
+    return jit(determined(step, config), donate_argnums=(0,), memory_budget=size)
 
 
 def compile_step(config: Config) -> str:
@@ -156,10 +159,12 @@ def compile_step(config: Config) -> str:
     program = step_memory.program_of(config, lowered_step, copies)
     if program is None:
         return "evaluated by numpy"
+    budget = config.training.memory_budget
     return (
         f"compiled {program.dispatch_count} kernels per step ({len(program.kernels)} distinct) "
         f"in {time.perf_counter() - start:.1f} s; "
         f"{program.peak_bytes / 2**20:.0f} MiB on the device"
+        f"{'' if budget is None else f', within memory_budget {budget}'}"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from picotron import model
 from picotron.config import Config
+from picotron.device import free_memory
 from picotron.memory import Need, Offers, bytes_of, halvings, largest, need_of, require
 from picotron.precision import policy_of
 from tracer.nn.chunked import parts_of
@@ -36,7 +37,10 @@ def offers(config: Config, lower: Lower, copies: int = 1) -> Offers:
         changed = replace(config, training=replace(config.training, **changes))
         return _need(changed, lower, copies)[0]
 
-    training = config.training
+    training, free = config.training, free_memory()
+    if config.distributed.world_size == 1 and free is not None and free >= 1 << 20:
+        budget = f"{free >> 20}MiB"
+        yield f"--training.memory-budget {budget}, the same step", at(memory_budget=budget)
     rows, parts = training.micro_batch_size, training.gradient_accumulation_steps
     found = largest(
         halvings(rows),

@@ -12,6 +12,7 @@ from typing import Any
 from picotron.config import Config, DatasetConfig, ModelConfig, TrainingConfig
 from picotron.errors import ConfigError
 from picotron.schedules import ScheduleError, schedule, split_layers
+from picotron.words import size_in_bytes
 
 _POSITIVE = {
     "distributed": ("tp_size", "cp_size", "pp_size", "dp_size"),
@@ -99,7 +100,9 @@ def _distributed_problems(config: Config) -> list[str]:
     sizes = ("tp_size", "cp_size", "pp_size", "dp_size")
     if distributed.world_size == 1 or min(getattr(distributed, n) for n in sizes) < 1:
         return []  # sizes below 1 are told elsewhere
+    budget = "training.memory_budget is for one device; leave it out, or take fewer --mbs"
     return [
+        *([] if config.training.memory_budget is None else [budget]),
         *_cut_problems(config),
         *(_pipeline_problems(config) if distributed.pp_size > 1 else ()),
     ]
@@ -176,6 +179,11 @@ def _training_problems(training: TrainingConfig) -> list[str]:
         found.append(
             f"training.decay_ratio must be above 0 and at most 1, not {training.decay_ratio}"
         )
+    if training.memory_budget is not None:
+        try:
+            size_in_bytes(training.memory_budget, "training.memory_budget")
+        except ConfigError as error:
+            found.append(str(error))
     if training.nesterov and not training.momentum:
         found.append("training.nesterov needs a training.momentum above 0")
     for index, group in enumerate(training.param_groups):

@@ -127,13 +127,7 @@ def without_effects(graph: Graph, dropped: tuple = (debug_callback, key_use)) ->
 def _pure(eqn: Eqn, dropped: tuple) -> Eqn:
     if not eqn.effectful:
         return eqn
-    return replace(eqn, params={n: _pure_param(p, dropped) for n, p in eqn.params.items()})
-
-
-def _pure_param(param: Any, dropped: tuple) -> Any:
-    if isinstance(param, tuple):
-        return tuple(_pure_param(part, dropped) for part in param)
-    return without_effects(param, dropped) if isinstance(param, Graph) else param
+    return replace(eqn, params=eqn.with_subgraphs(lambda graph: without_effects(graph, dropped)))
 
 
 class _Lifter:

@@ -7,14 +7,15 @@ pass merges it with the first computation, right before the first equation that 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import inf
+from itertools import accumulate
 
 from ..build import attributed, building, emit, read
 from ..graph import Eqn, Graph, Value, Var
 from ..prims.call import optimization_barrier
 
-HEAVY = ("contract", "composite", "control", "scatter", "collective", "gather")
+FIXED = ("control", "collective")  # never computed twice
 SMALL = 1 << 12  # bytes that are not worth a second computation
+NARROW = 1.5  # a waist is this much narrower than what lies on either side of it
 
 
 def is_backward(eqn: Eqn) -> bool:
@@ -23,46 +24,98 @@ def is_backward(eqn: Eqn) -> bool:
 
 
 def candidates(graph: Graph) -> list[Var]:
-    """Values that could be computed again, those first that free most bytes for an operation."""
-    made = {v: e for e in graph.eqns for v in e.outs if not is_backward(e)}
-    results = set(graph.outs)
-    kept = {v for e in graph.eqns if is_backward(e) for v in e.ins if v in made}
-    cost = {}
-    for v in kept - results:
-        chain = _chain(v, made, kept - {v})
-        if v.aval.nbytes > SMALL and not any(
-            e.effectful or e.prim.kind == "control" for e in chain
-        ):
-            flops = sum(e.prim.flops(*(x.aval for x in e.ins), **e.params) for e in chain)
-            cost[v] = flops / v.aval.nbytes if chain else inf
-    place = {v: n for n, v in enumerate(made)}
+    """Values that could be computed again, those first that free most bytes for an operation.
+
+    The values at the waists of the forward pass, such as the residual stream between two blocks,
+    are none: second computations start there, one block after another. Bodies of loops count.
+    """
+    cost = _costs(graph)
+    place = {v: n for n, v in enumerate(cost)}
     return sorted(cost, key=lambda v: (round(cost[v], 1), -v.aval.nbytes, place[v]))
 
 
-def _chain(v: Var, made: dict[Var, Eqn], kept: set[Var]) -> list[Eqn]:
-    """The equations that compute v from kept values, inputs and results of heavy equations."""
+def _costs(graph: Graph) -> dict[Var, float]:
+    """Operations per byte of each value that could be computed again, in the order of the graph."""
+    made, kept = _forward(graph), _kept(graph)
+    options = kept - set(graph.outs) - waists(graph)
+    costs: dict[Var, float] = {}
+    for eqn in graph.eqns:
+        for inner in eqn.subgraphs():
+            costs |= _costs(inner)
+        for v in options.intersection(eqn.outs):
+            chain = _chain(v, made, kept - {v}) if v.aval.nbytes > SMALL else None
+            if chain is not None:
+                flops = sum(e.prim.flops(*(x.aval for x in e.ins), **e.params) for e in chain)
+                costs[v] = flops / v.aval.nbytes
+    return costs
+
+
+def waists(graph: Graph) -> set[Var]:
+    """Values that alone lead from one part of the forward pass to the next.
+
+    A waist is a place in the order of equations that fewer bytes cross than on either side of it,
+    by the factor NARROW (a minimum of that prominence), as in Chen et al., 2016.
+    """
+    eqns = [e for e in graph.eqns if not is_backward(e)]
+    last = {x: n for n, e in enumerate(eqns) for x in e.ins if isinstance(x, Var)}
+    made = {v: n for n, e in enumerate(eqns) for v in e.outs}
+    width = [0] * (len(eqns) + 1)
+    for v, start in made.items():
+        width[start] += v.aval.nbytes
+        width[last.get(v, start)] -= v.aval.nbytes
+    width = list(accumulate(width))
+    narrow = [n for n in range(len(eqns)) if _is_minimum(width, n)]
+    return {v for v, start in made.items() for n in narrow if start <= n < last.get(v, start)}
+
+
+def _is_minimum(width: list[int], place: int) -> bool:
+    """Whether it rises by the factor NARROW on both sides before it falls below what it is here."""
+    here = width[place]
+
+    def rises(side: Iterable[int]) -> bool:
+        return next((w >= NARROW * here for w in side if not here <= w < NARROW * here), False)
+
+    return here > 0 and rises(reversed(width[:place])) and rises(width[place + 1 :])
+
+
+def _forward(graph: Graph) -> dict[Var, Eqn]:
+    return {v: e for e in graph.eqns for v in e.outs if not is_backward(e)}
+
+
+def _kept(graph: Graph) -> set[Var]:
+    """Results of the forward pass that a backward equation reads, and those at waists."""
+    made = _forward(graph)
+    late = {v for e in graph.eqns if is_backward(e) for v in e.ins if v in made}
+    return late | waists(graph)
+
+
+def _chain(v: Var, made: dict[Var, Eqn], kept: set[Var]) -> list[Eqn] | None:
+    """The equations that compute v from kept values and inputs; None if one cannot run twice."""
     found: dict[Eqn, None] = {}
-    stack = [made[v]]
+    stack = [v]
     while stack:
-        eqn = stack.pop()
+        eqn = made[stack.pop()]
+        if eqn in found:
+            continue
+        if eqn.effectful or eqn.prim.kind in FIXED:
+            return None
         found[eqn] = None
-        for x in eqn.ins:
-            inner = made.get(x) if isinstance(x, Var) else None
-            if inner is not None and x not in kept and inner.prim.kind not in HEAVY:
-                stack.append(inner)
+        stack += [x for x in eqn.ins if isinstance(x, Var) and x in made and x not in kept]
     return list(found)
 
 
 def recompute(graph: Graph, chosen: Iterable[Var]) -> Graph:
     """The graph whose backward equations read second computations of the chosen values."""
-    again = _Again(graph, set(chosen))
+    chosen = set(chosen)
+    again = _Again(graph, chosen)
     with building() as builder:
         again.env = {v: builder.input(v.aval, v.hint) for v in graph.ins}
         for eqn in graph.eqns:
             backward = is_backward(eqn)
             with attributed(eqn.src, eqn.scope):
                 ins = [again.read(v) if backward else read(again.env, v) for v in eqn.ins]
-                outs = builder.emit(eqn.prim, ins, eqn.params)
+                params = eqn.with_subgraphs(lambda inner: recompute(inner, chosen))
+                outs = builder.emit(eqn.prim, ins, params)
             again.env.update(zip(eqn.outs, outs, strict=True))
         return builder.close([read(again.env, v) for v in graph.outs])
 
@@ -72,9 +125,8 @@ class _Again:
 
     def __init__(self, graph: Graph, chosen: set[Var]) -> None:
         self.place = {e: n for n, e in enumerate(graph.eqns)}
-        self.made = {v: e for e in graph.eqns for v in e.outs if not is_backward(e)}
-        read_late = {v for e in graph.eqns if is_backward(e) for v in e.ins if v in self.made}
-        self.chosen, self.kept = chosen, read_late - chosen
+        self.made = _forward(graph)
+        self.chosen, self.kept = chosen, _kept(graph) - chosen
         self.env: dict[Var, Value] = {}
         self.second: dict[Var, Value] = {}
 
@@ -87,7 +139,9 @@ class _Again:
         return self.second[v]
 
     def _compute(self, v: Var) -> None:
-        chain = sorted(self._needed(v), key=self.place.__getitem__)
+        chain = _chain(v, self.made, self.kept | self.second.keys())
+        assert chain is not None
+        chain.sort(key=self.place.__getitem__)
         inner = {x for e in chain for x in e.outs}
         leaves = [x for e in chain for x in e.ins if isinstance(x, Var) and x not in inner]
         leaves = [x for x in dict.fromkeys(leaves) if x not in self.second]
@@ -98,22 +152,4 @@ class _Again:
                 outs = emit(eqn.prim, *(read(local, x) for x in eqn.ins), **eqn.params)
             outs = outs if isinstance(outs, tuple) else (outs,)
             local.update(zip(eqn.outs, outs, strict=True))
-        self.second.update((x, local[x]) for x in inner if x in self.chosen)
-
-    def _needed(self, v: Var) -> list[Eqn]:
-        """Equations of v down to what is kept; heavy ones only for what was chosen."""
-        found: dict[Eqn, None] = {}
-        stack = [v]
-        while stack:
-            x = stack.pop()
-            eqn = self.made[x]
-            if eqn in found:
-                continue
-            found[eqn] = None
-            for y in eqn.ins:
-                inner = self.made.get(y) if isinstance(y, Var) else None
-                if inner is None or y in self.kept or y in self.second:
-                    continue
-                if inner.prim.kind not in HEAVY or y in self.chosen:
-                    stack.append(y)
-        return list(found)
+        self.second.update((x, local[x]) for x in inner)

@@ -6,6 +6,7 @@ The limits are small ones: PICOTRON_MEMORY stands for what a device has free.
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import re
 from dataclasses import replace
@@ -21,7 +22,7 @@ from picotron import device as devices
 from picotron.config import ModelConfig
 from picotron.errors import NoRoomError
 from picotron.memory import Need, halvings, largest
-from picotron.prepare import lowered_step
+from picotron.prepare import lowered_step, new_state, train_step_of
 from picotron.presets import PRESETS
 from picotron.tokenizer import ByteTokenizer
 from runtime import settings as runtime_settings
@@ -124,6 +125,63 @@ def test_devices_of_one_process_share_its_memory(room):
     assert step_memory.program_of(config, lowered_step, 1) is not None
     with pytest.raises(NoRoomError, match="free, for each of 2 devices"):
         step_memory.program_of(config, lowered_step, 2)
+
+
+def small(**training):
+    """A configuration of two blocks, and its step's program."""
+    config = PRESETS["tiny"]
+    shape = replace(config.model, vocab_size=82, hidden_size=64, num_hidden_layers=2)
+    config = replace(config, model=shape, training=replace(config.training, **training))
+    return config, step_memory.program_of(config, lowered_step, 1)
+
+
+def test_a_budget_that_lets_the_same_step_fit_is_offered(room):
+    config, program = small(micro_batch_size=32)
+    room(f"{int(0.85 * program.peak_bytes) >> 10}KiB")
+    with pytest.raises(NoRoomError, match=r"what fits: --training\\.memory-budget") as refusal:
+        step_memory.program_of(config, lowered_step, 1)
+    budget = re.search(r"--training.memory-budget (\S+), the same step", str(refusal.value))[1]
+    _, within = small(micro_batch_size=32, memory_budget=budget)
+    assert within.peak_bytes <= int(budget.removesuffix("MiB")) << 20 < program.peak_bytes
+    assert within.dispatch_count > program.dispatch_count
+    with pytest.raises(NoRoomError, match="even if all that can be is computed again"):
+        small(micro_batch_size=32, memory_budget="1MiB")
+
+
+def loss_and_peak(config):
+    """The loss of one step, and the most that the allocator gave at a time for it."""
+    pool = runtime.default_device().pool
+    gc.collect()
+    pool.peak_bytes = before = pool.in_use()
+    step, state, training = train_step_of(config), new_state(config), config.training
+    sizes = (
+        training.gradient_accumulation_steps,
+        training.micro_batch_size,
+        training.seq_length,
+    )
+    tokens = np.random.default_rng(0).integers(0, 82, sizes).astype(np.int32)
+    _, metrics = step(state, {"inputs": tokens, "targets": tokens})
+    return float(metrics["loss"]), pool.peak_bytes - before
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_peak_is_what_the_allocator_gives_and_a_budget_changes_no_loss(parts):
+    losses = []
+    for rows, share in ((8, 1.0), (28, 1.0), (28, 0.85)):
+        wanted = {"micro_batch_size": rows, "gradient_accumulation_steps": parts}
+        config, program = small(**wanted)
+        if share < 1:
+            budget = f"{int(share * program.peak_bytes) >> 10}KiB"
+            config, program = small(**wanted, memory_budget=budget)
+        loss, given = loss_and_peak(config)
+        assert given == pytest.approx(program.peak_bytes, rel=0.05)
+        losses.append(loss)
+    assert losses[1] == losses[2]
+
+
+def test_a_budget_is_for_one_device(place, capsys):
+    assert cli.main([*RUN, "--training.memory-budget", "1GiB", "--dp", "2"]) == 2
+    assert "training.memory_budget is for one device" in capsys.readouterr().err
 
 
 # Models that write or are judged
