@@ -138,7 +138,7 @@ def small(**training):
 def test_a_budget_that_lets_the_same_step_fit_is_offered(room):
     config, program = small(micro_batch_size=32)
     room(f"{int(0.85 * program.peak_bytes) >> 10}KiB")
-    with pytest.raises(NoRoomError, match=r"what fits: --training\\.memory-budget") as refusal:
+    with pytest.raises(NoRoomError, match=r"what fits: --training\.memory-budget") as refusal:
         step_memory.program_of(config, lowered_step, 1)
     budget = re.search(r"--training.memory-budget (\S+), the same step", str(refusal.value))[1]
     _, within = small(micro_batch_size=32, memory_budget=budget)
