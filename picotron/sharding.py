@@ -87,9 +87,11 @@ class Layout:
 
         Their gradients go the other way: as sums in parts, to where the weights lie.
         """
-        if not self.fsdp:
+        if self.fsdp:
+            params = self._placed(params, self.at_rest)
+        elif self.size("tp") == 1:
             return params
-        return self._placed(self._placed(params, self.at_rest), lambda p, s: self.used(p, len(s)))
+        return self._placed(params, lambda path, shape: self.used(path, len(shape)))
 
     def for_update(self, grads: Any) -> Any:
         """Gradients where the moments lie, if these are cut apart from the weights."""

@@ -26,6 +26,7 @@ from .errors import (
     located,
     not_concrete,
 )
+from .laid import Laid
 from .methods import Methods
 
 
@@ -265,10 +266,10 @@ class Tracer(Typed):
         raise AttributeError(f"a traced array has no attribute {name!r}")
 
 
-class Array(Typed):
+class Array(Laid, Typed):
     """A concrete array on the device, on the host, or both; copies are made when first needed."""
 
-    __slots__ = ("__weakref__", "_buffer", "_host", "_read", "aval", "signed")
+    __slots__ = ("__weakref__", "_buffer", "_host", "_read", "_sharding", "aval", "signed")
 
     def __init__(
         self,
@@ -326,17 +327,6 @@ class Array(Typed):
         if self.is_deleted():
             text = f"Array has been deleted with shape={user_type(self.aval)}."
             raise RuntimeError(f"{text} It was donated to a jitted function; use its result")
-
-    @property
-    def device(self) -> Any:
-        """Where the array is: the one device there is."""
-        from .config import devices
-
-        return devices()[0]
-
-    def devices(self) -> set:
-        """The devices it is on."""
-        return {self.device}
 
     def delete(self) -> None:
         """Let go of the value at once."""

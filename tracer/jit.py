@@ -26,6 +26,7 @@ from .donation import pair
 from .errors import Origin
 from .explain import log_compile, log_miss, why_traced
 from .flattening import Flattener, flattener
+from .laid import followed, on_mesh
 from .limits import check_sizes
 from .lowered import Lowered
 from .placement import NOWHERE, Placement
@@ -263,7 +264,8 @@ class Jitted:
             return self._fun(*args, **kwargs)
         last = self._last
         known = last is not None and last.flatten is not None
-        if known and (state.debug_key_reuse, ambient()) == last.settings:
+        alike = known and not on_mesh.some
+        if alike and (state.debug_key_reuse, ambient()) == last.settings:
             leaves = last.leaves(args, kwargs, self._roles)
             if leaves is not None:
                 return last.call(leaves)
@@ -272,7 +274,8 @@ class Jitted:
 
     def _entry(self, leaves: list, in_tree: tree.Structure, statics: tuple) -> Entry:
         avals = checked_avals(self._roles, in_tree, leaves)
-        signature = Signature(in_tree, avals, statics, settings.now().debug_key_reuse, ambient())
+        context = (*ambient(), *followed(leaves)) if on_mesh.some else ambient()
+        signature = Signature(in_tree, avals, statics, settings.now().debug_key_reuse, context)
         known = self._entries.get(signature)
         if known:
             known.serve()
@@ -312,6 +315,12 @@ class Jitted:
         return traced
 
     def _compile(self, signature: Signature, traced: Traced) -> Compiled:
+        if not self.placement.empty or signature.context != (None, ()):
+            from .placed import compile_placed
+
+            found = compile_placed(self, signature, traced)
+            if found is not None:
+                return found
         traced, paths = lifted(traced), tree.paths(signature.in_tree)
         donated = [i for i, path in enumerate(paths) if self._roles.donates(path)]
         pairs = self._pairs(traced, paths, donated)
@@ -337,7 +346,8 @@ class Jitted:
         """Trace for these arguments (arrays or ShapeDtypeStructs) without compiling."""
         leaves, in_tree, statics = self._roles.split(args, kwargs)
         avals = checked_avals(self._roles, in_tree, leaves)
-        signature = Signature(in_tree, avals, statics, context=ambient())
+        context = (*ambient(), *followed(leaves)) if on_mesh.some else ambient()
+        signature = Signature(in_tree, avals, statics, context=context)
         return Lowered(self, signature, self._trace(signature))
 
     def on_one_device(self, signature: Signature, traced: Traced) -> Graph:
@@ -410,7 +420,8 @@ def jit(
     arguments (hashable settings). Donated arguments give their memory to results of equal type and
     are deleted. Inside another trace the function is simply inlined. `in_shardings` of the
     positional arguments and `out_shardings` of the result, tree prefixes of them, say where on a
-    mesh they lie; `lower(...).sharded()` is then the program of one device. Arguments that are not
+    mesh they lie; without them, arguments lie as they come. The devices of the mesh then each run
+    the program that `lower(...).sharded()` shows. Arguments that are not
     used stay arguments, and inner functions are always inlined, whatever `keep_unused` and `inline`
     say. Under a `memory_budget`, bytes on the device, a backward pass computes the cheapest values
     again instead of keeping them, until all buffers of the program fit; ValueError if they cannot.

@@ -1,6 +1,6 @@
 """The shardings of a jitted function's arguments and results.
 
-Invariant: they are tree prefixes, checked against each trace; they change no result.
+Invariant: they are tree prefixes, checked against each trace; they change no value.
 """
 
 from __future__ import annotations
@@ -37,16 +37,18 @@ class Placement:
         """Raises ValueError for shardings that do not fit the arguments or the results."""
         if self.empty:
             return
-        for sharding, aval, name in zip(self._ins(signature), signature.avals, names, strict=True):
+        for sharding, aval, name in zip(
+            self.ins_of(signature), signature.avals, names, strict=True
+        ):
             _check(sharding, aval.shape, f"One of pjit arguments with pytree key path {name}")
-        for sharding, v in zip(self._outs(traced), traced.graph.outs, strict=False):
+        for sharding, v in zip(self.outs_of(traced), traced.graph.outs, strict=False):
             _check(sharding, v.aval.shape, "One of pjit outputs")
 
     def sharded(
         self, signature: Signature, traced: Traced, options: Options, zigzag: Sequence[str]
     ) -> ShardedGraph:
         """The program of one device."""
-        ins, outs, graph = self._ins(signature), self._outs(traced), traced.graph
+        ins, outs, graph = self.ins_of(signature), self.outs_of(traced), traced.graph
         mesh = next((s.mesh for s in (*ins, *outs) if s is not None), get_mesh())
         if mesh is None:
             text = "give in_shardings or out_shardings, or set_mesh: there is no mesh to cut along"
@@ -58,7 +60,8 @@ class Placement:
         record = replace(mesh.record(), zigzag=frozenset(zigzag))
         return shard(graph, record, in_specs, out_specs, options)
 
-    def _ins(self, signature: Signature) -> Each:
+    def ins_of(self, signature: Signature) -> Each:
+        """What is said of each argument."""
         count = signature.in_tree.num_leaves
         args, kwargs = tree.unflatten(signature.in_tree, list(range(count)))
         given = tuple(self.ins) if isinstance(self.ins, list) else self.ins
@@ -67,7 +70,8 @@ class Placement:
         at = dict(zip(tree.leaves(tuple(args)), found, strict=True))
         return [named("jit", at.get(i)) for i in range(count)]
 
-    def _outs(self, traced: Traced) -> Each:
+    def outs_of(self, traced: Traced) -> Each:
+        """What is said of each result."""
         count = traced.out_tree.num_leaves
         shown = tree.unflatten(traced.out_tree, list(range(count)))
         found = spread_prefix("pjit out_shardings", self.outs, shown, traced.out_tree)

@@ -213,6 +213,21 @@ class NamedSharding:
         return set(self.mesh.devices.flat)
 
     @property
+    def addressable_devices(self) -> set:
+        return self.device_set
+
+    def devices_indices_map(self, global_shape: Sequence[int]) -> dict[Any, tuple[slice, ...]]:
+        """Which part of an array of this shape each device holds. Raises ValueError if it does not
+        divide."""
+        shape, record = self.shard_shape(global_shape), self.mesh.record()
+        dims = self.spec.spec(len(shape)).dims
+        found = {}
+        for device, at in zip(self.mesh.devices.flat, record.coords, strict=True):
+            found[device] = tuple(_part(n, axes or (), record, at)
+                                  for n, axes in zip(shape, dims, strict=True))  # fmt: skip
+        return found
+
+    @property
     def is_fully_replicated(self) -> bool:
         axes = self.spec.spec(len(self.spec)).axes
         return self.mesh.record().along(axes) == 1
@@ -226,6 +241,40 @@ class NamedSharding:
 
     def __repr__(self) -> str:
         return f"NamedSharding(mesh={self.mesh}, spec={self.spec}, memory_kind=device)"
+
+
+def _part(size: int, axes: tuple[str, ...], mesh: MeshShape, at: Mapping[str, int]) -> slice:
+    if not axes:
+        return slice(None)
+    number = 0
+    for axis in axes:
+        number = number * mesh.size_of[axis] + at[axis]
+    return slice(number * size, (number + 1) * size)
+
+
+@dataclass(frozen=True)
+class SingleDeviceSharding:
+    """All of an array on one device."""
+
+    device: Any
+    is_fully_replicated = True
+    num_devices = 1
+
+    @property
+    def device_set(self) -> set:
+        return {self.device}
+
+    addressable_devices = device_set
+
+    def devices_indices_map(self, global_shape: Sequence[int]) -> dict[Any, tuple[slice, ...]]:
+        """The device and the whole array."""
+        return {self.device: (slice(None),) * len(global_shape)}
+
+    def shard_shape(self, global_shape: Sequence[int]) -> tuple[int, ...]:
+        return tuple(global_shape)
+
+    def __repr__(self) -> str:
+        return f"SingleDeviceSharding(device={self.device!r}, memory_kind=device)"
 
 
 class DuplicateSpecError(ValueError):
@@ -353,6 +402,11 @@ def _placed(name: str, x: Any, shardings: Any) -> Any:
         shape = aval_of(value).shape
         text = f"One of {name} arguments is incompatible with its sharding annotation {sharding}: "
         check_divides(sharding, shape, text)
+        if current() is None and isinstance(value, Array):
+            from .placed import place
+
+            outs.append(place(value, sharding))
+            continue
         outs.append(_constrained(value, sharding.spec.spec(len(shape))))
     return tree.unflatten(structure, outs)
 
@@ -418,6 +472,7 @@ __all__ = [
     "P",
     "PartitionSpec",
     "ShardingTypeError",
+    "SingleDeviceSharding",
     "constrained",
     "get_mesh",
     "make_mesh",

@@ -24,6 +24,7 @@ from ir.sharding import MeshShape, Spec
 from ir.spmd import ShardedGraph, evaluate_spmd
 
 from . import settings, tree
+from .array import Array
 from .calls import Signature, checked_avals
 from .compiled import Compiled, as_stored, plan_results
 from .explain import log_compile
@@ -93,7 +94,7 @@ class SpmdFunction(Jitted):
     def _compile(self, signature: Signature, traced: Traced) -> Compiled:
         traced = lifted(traced)
         one = self._cut(signature, traced)
-        executable = _executable_for(one.sharded, one.donate, self._name, self._why)
+        executable = executable_for(one.sharded, one.donate, self._name, self._why)
         donated = self._donated(signature)
         return Compiled(traced, plan_results(traced.graph), executable, donated, self._name)
 
@@ -178,7 +179,7 @@ _made: OrderedDict[tuple, Any] = OrderedDict()
 KEPT = 64  # executables of equal programs, shared by the functions that they are made for
 
 
-def _executable_for(
+def executable_for(
     sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str, why: str
 ) -> Any:
     """The executable, once for all equal programs."""
@@ -195,6 +196,16 @@ def _executable_for(
         if len(_made) > KEPT:
             _made.popitem(last=False)
     return _made[key]
+
+
+def in_pieces(x: Array, mesh: MeshShape, spec: Spec) -> Any:
+    """An array's pieces on the devices of a mesh."""
+    from runtime.mesh import team_of
+    from runtime.shards import Layout, Shards
+
+    layout, team = Layout(mesh, x.aval, spec), team_of(mesh)
+    pieces = layout.cut(as_stored(x.aval, x.numpy()), team.here)
+    return Shards(layout, {d: team.device.upload(piece) for d, piece in pieces.items()}, team)
 
 
 class DeviceMesh:
@@ -289,7 +300,9 @@ __all__ = [
     "OneDevice",
     "SpmdFunction",
     "elsewhere",
+    "executable_for",
     "fitted",
+    "in_pieces",
     "layouts",
     "own_piece",
     "runner",

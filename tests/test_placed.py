@@ -1,0 +1,140 @@
+"""Arrays on a mesh as users of JAX make, use and look at them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tracer as t
+from tracer import lax
+from tracer import numpy as jnp
+from tracer.sharding import NamedSharding, P, ShardingTypeError, SingleDeviceSharding
+
+X = np.arange(32, dtype=np.float32).reshape(8, 4) / 8
+W = np.cos(np.arange(24, dtype=np.float32)).reshape(4, 6)
+
+
+@pytest.fixture(params=["oracle", pytest.param(None, marks=pytest.mark.device)], autouse=True)
+def four(request):
+    t.use_backend(request.param)
+    with t.settings.virtual(4):
+        yield request.param
+    t.use_backend(None)
+
+
+def mesh():
+    return t.make_mesh((2, 2), ("a", "b"))
+
+
+def on(*axes):
+    return NamedSharding(mesh(), P(*axes))
+
+
+def test_an_array_is_put_on_a_mesh_and_looked_at():
+    x = t.device_put(X, on("a", "b"))
+    assert x.sharding == on("a", "b") and x.devices() == set(t.devices())
+    assert not x.is_fully_replicated and x.is_fully_addressable
+    shards = x.addressable_shards
+    assert [s.device for s in shards] == t.devices()
+    assert shards[1].index == (slice(0, 4), slice(2, 4)) and shards[1].data.shape == (4, 2)
+    for s in shards:
+        assert np.array_equal(s.data, X[s.index])
+    assert np.array_equal(x, X)
+    rows = t.device_put(X, on(("b", "a")))
+    assert [s.index[0].start for s in rows.addressable_shards] == [0, 4, 2, 6]
+    same = t.device_put(X, on("a"))
+    assert [s.replica_id for s in same.addressable_shards] == [0, 1, 0, 1]
+    alone = jnp.asarray(X)
+    assert alone.sharding == SingleDeviceSharding(t.devices()[0])
+    assert np.array_equal(alone.addressable_shards[0].data, X) and alone.device == t.devices()[0]
+
+
+def test_jit_runs_on_the_mesh_of_its_shardings(four):
+    f = t.jit(lambda x, w: jnp.tanh(x @ w), in_shardings=(on("a", "b"), on("b")),
+              out_shardings=on("a"))  # fmt: skip
+    y = f(X, W)
+    assert y.sharding.spec == P("a", None)
+    assert np.allclose(y, np.tanh(X @ W), atol=1e-6)
+    assert f._last.call.executable.traffic == {"b": {"psum": [1, 4 * 6 * 4]}}
+    if four is None:
+        kernel = f._last.call.executable.program
+        assert kernel.slots[kernel.in_slots[0]].nbytes == 4 * 2 * 4  # a device's part
+
+
+def test_computation_follows_its_data():
+    x, w = t.device_put(X, on("a")), t.device_put(W, on(None, "b"))
+    f = t.jit(lambda x, w: x @ w)
+    y = f(x, w)
+    assert y.sharding.spec == P("a", "b") and np.allclose(y, X @ W, atol=1e-5)
+    assert f(X, W).sharding == SingleDeviceSharding(t.devices()[0])
+    z = t.jit(lambda y: (y * 2, y))(y)
+    assert z[0].sharding == y.sharding == z[1].sharding and np.allclose(z[0], 2 * X @ W, atol=1e-5)
+    assert np.allclose(y + 1, X @ W + 1, atol=1e-5)  # one operation alone is done on one device
+
+
+def test_the_mesh_of_the_context_and_constraints():
+    def f(x):
+        return lax.with_sharding_constraint(x * 2, P("b"))
+
+    with t.set_mesh(mesh()):
+        y = t.jit(f)(X)
+        z = t.jit(lambda x: x + 1, in_shardings=P("a"))(X)
+    assert y.sharding.spec == P("b", None) and z.sharding.spec == P("a", None)
+    assert np.array_equal(y, 2 * X) and np.array_equal(z, X + 1)
+
+
+def test_donated_memory_passes_on():
+    x = t.device_put(X, on("a"))
+    y = t.jit(lambda x: x + 1, donate_argnums=0)(x)
+    assert x.is_deleted() and y.sharding.spec == P("a", None) and np.array_equal(y, X + 1)
+
+
+@t.custom_vjp
+def squashed(h):
+    return jnp.tanh(h)
+
+
+squashed.defvjp(lambda h: (jnp.tanh(h), h), lambda h, ct: (ct * (1 - jnp.tanh(h) ** 2),))
+BODIES = {
+    "grad": lambda x, w: jnp.tanh(x @ w),
+    "remat": lambda x, w: t.checkpoint(lambda x, w: jnp.tanh(x @ w))(x, w),
+    "custom_vjp": lambda x, w: squashed(x @ w),
+    "scan": lambda x, w: lax.scan(lambda c, _: (jnp.tanh(c @ w @ w.T), None), x, None, length=2)[0],
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_specs_survive(name):
+    """The gradient of a weight that lies in columns lies in columns."""
+
+    def loss(x, w):
+        return jnp.sum(BODIES[name](x, w) ** 2)
+
+    places = on("a"), on(None, "b")
+    step = t.jit(t.value_and_grad(loss, (0, 1)), in_shardings=places, out_shardings=(None, places))
+    value, grads = step(X, W)
+    wanted = t.jit(t.value_and_grad(loss, (0, 1)))(X, W)
+    assert np.allclose(value, wanted[0], rtol=1e-5)
+    for got, want, place in zip(grads, wanted[1], places, strict=True):
+        assert got.sharding.shard_shape(got.shape) == place.shard_shape(got.shape)
+        assert np.allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_ambiguity_is_told_with_its_cure_and_the_cure_works():
+    row, column = on("a"), on(None, "a")
+    f = t.jit(lambda x, w: x @ w, in_shardings=(row, column))
+    with pytest.raises(ShardingTypeError) as caught:
+        f(X, W)
+    for part in ("f32[8@a, 4]", "f32[4, 6@a]", "with_sharding_constraint", "x @ w"):
+        assert part in str(caught.value)
+    with t.set_mesh(mesh()):
+        g = t.jit(lambda x, w: x @ lax.with_sharding_constraint(w, P(None, None)),
+                  in_shardings=(row, column))  # fmt: skip
+        y = g(X, W)
+    assert np.allclose(y, X @ W, atol=1e-5) and y.sharding.spec == P("a", None)
+
+
+def test_two_meshes_do_not_meet():
+    line = NamedSharding(t.make_mesh((4,), ("c",)), P("c"))
+    with pytest.raises(ValueError, match="incompatible devices"):
+        t.jit(lambda x, y: x + y)(t.device_put(X, on("a")), t.device_put(X, line))
