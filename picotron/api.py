@@ -76,12 +76,8 @@ class Trainer(train.Trainer):
     def __init__(self, config: Config, adapter: str | None = None) -> None:
         use_adapter(adapter)
         prepared = prepare(check(config))
-        total, frequency = (
-            prepared.config.training.total_train_steps,
-            prepared.config.logging.log_frequency,
-        )
         console = TrainingConsole(highlight=False)
-        super().__init__(prepared, Reporter(console, prepared.step, total, frequency))
+        super().__init__(prepared, Reporter.of(prepared, console))
 
     def run(self) -> int:
         with self.reporter:

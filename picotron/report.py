@@ -10,12 +10,16 @@ import os
 import sys
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from picotron.dashboard import Dashboard
 from picotron.sinks import Record, Sink
 from picotron.words import duration, gigabytes, readable
+
+if TYPE_CHECKING:
+    from picotron.prepare import Run
 
 
 class TrainingConsole(Console):
@@ -33,6 +37,12 @@ class Reporter:
         self.console, self.total, self.frequency = console, total, frequency
         self._sinks: list[Sink] = []
         self._board = Dashboard(console, start, total) if console.is_terminal else None
+
+    @classmethod
+    def of(cls, run: Run, console: Console) -> Reporter:
+        """That of a run that is about to start."""
+        total = run.config.training.total_train_steps
+        return cls(console, run.step, total, run.config.logging.log_frequency)
 
     def __enter__(self) -> Reporter:
         if self._board:

@@ -18,6 +18,7 @@ import numpy as np
 
 from picotron.config import ModelConfig
 from picotron.model import flatten, parameter_shapes, unflatten
+from picotron.validate import misfits
 from tracer import jit, tree
 from tracer.sharding import Mesh, NamedSharding, P, constrained, named_values
 
@@ -153,22 +154,9 @@ class Layout:
 
     def problems(self, config: ModelConfig, batch: int, length: int) -> Iterator[str]:
         """A sentence for every size that the mesh does not divide, with the nearest that do."""
-        zig = 2 if self.size("cp") > 1 else 1
-        rows = zig * self.size("cp") * (self.size("tp") if self.sp else 1)
-        sizes = {
-            "micro_batch_size": (batch, ("dp",), self.size("dp")),
-            "sequence length": (length, ("cp",), rows),
-            "num_attention_heads": (config.num_attention_heads, ("tp",), self.size("tp")),
-            "num_key_value_heads": (config.num_key_value_heads, ("tp",), self.size("tp")),
-            "intermediate_size": (config.intermediate_size, ("tp",), self.size("tp")),
-            "vocab_size": (config.vocab_size, ("tp",), self.size("tp")),
-        }
-        for name, (size, axes, parts) in sizes.items():
-            if size % parts:
-                low = size // parts * parts
-                near = f"{low} or {low + parts}" if low else str(parts)
-                what = f"{'*'.join(axes)} cuts it into {parts}"
-                yield f"{name}={size}: {what}, which does not divide it; {near} would do"
+        for m in misfits(config, self.sizes, self.sp, batch, length):
+            what = f"{'*'.join(m.axes)} cuts it into {m.parts}, which does not divide it"
+            yield f"{m.name}={m.size}: {what}; {m.near} would do"
 
 
 def _is_spec(x: Any) -> bool:

@@ -7,6 +7,9 @@ without its data; `check` reports all problems at once.
 from __future__ import annotations
 
 import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from picotron.config import Config, DatasetConfig, ModelConfig, TrainingConfig
@@ -108,23 +111,50 @@ def _distributed_problems(config: Config) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class Misfit:
+    """A size that mesh axes cut into `parts`, which do not divide it; `near` are those that do."""
+
+    name: str
+    size: int
+    axes: tuple[str, ...]
+    parts: int
+
+    @property
+    def near(self) -> str:
+        low = self.size // self.parts * self.parts
+        return f"{low} or {low + self.parts}" if low else str(self.parts)
+
+
+def misfits(
+    model: ModelConfig, sizes: Mapping[str, int], sp: bool, batch: int, length: int
+) -> Iterator[Misfit]:
+    """The sizes of a run that a mesh does not divide; `batch` are the rows of all dp members."""
+    tp, positions = ("tp",), ("cp", "tp") if sp else ("cp",)
+    wanted = {
+        "micro_batch_size": (batch, ("dp",)),
+        "seq_length": (length, positions),
+        "num_attention_heads": (model.num_attention_heads, tp),
+        "num_key_value_heads": (model.num_key_value_heads, tp),
+        "intermediate_size": (model.intermediate_size, tp),
+        "vocab_size": (model.vocab_size or 0, tp),
+    }
+    for name, (size, axes) in wanted.items():
+        parts = prod(sizes.get(a, 1) for a in axes)
+        if size > 0 and size % parts:
+            yield Misfit(name, size, axes, parts)
+
+
 def _cut_problems(config: Config) -> list[str]:
     """What the mesh does not divide, with the nearest sizes that it does."""
-    d, m, t = config.distributed, config.model, config.training
-    positions = d.cp_size * (d.tp_size if d.sp else 1)
-    wanted = [
-        ("training.seq_length", t.seq_length, "cp_size" + " x tp_size" * d.sp, positions),
-        ("model.num_attention_heads", m.num_attention_heads, "tp_size", d.tp_size),
-        ("model.num_key_value_heads", m.num_key_value_heads, "tp_size", d.tp_size),
-        ("model.intermediate_size", m.intermediate_size, "tp_size", d.tp_size),
-        ("model.vocab_size", m.vocab_size or 0, "tp_size", d.tp_size),
-    ]
+    d, t = config.distributed, config.training
+    sizes = {axis: getattr(d, f"{axis}_size") for axis in ("dp", "cp", "tp")}
     found = []
-    for name, size, axes, parts in wanted:
-        if size > 0 and size % parts:
-            near = dict.fromkeys(n for n in (size // parts * parts, -(-size // parts) * parts) if n)
-            cure = " or ".join(map(str, near))
-            found.append(f"{name} {size} is not divisible by {axes} {parts}; {cure} would do")
+    for m in misfits(config.model, sizes, d.sp, t.micro_batch_size * d.dp_size, t.seq_length):
+        section = "model" if hasattr(config.model, m.name) else "training"
+        by = " x ".join(f"{axis}_size" for axis in m.axes)
+        text = f"{section}.{m.name} {m.size} is not divisible by {by} {m.parts}; {m.near} would do"
+        found.append(text)
     return found
 
 

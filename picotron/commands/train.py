@@ -94,9 +94,7 @@ class Train(Config, Shortcuts, OnAdapter):
         launch.join(config)
         prepared = prepare(config)
         console = TrainingConsole(highlight=False, quiet=not launch.leads())
-        config = prepared.config
-        frequency, total = config.logging.log_frequency, config.training.total_train_steps
-        with Reporter(console, prepared.step, total, frequency) as reporter:
+        with Reporter.of(prepared, console) as reporter:
             trainer = Trainer(prepared, reporter)
             code = trainer.run()
         if code == 0:
