@@ -56,7 +56,7 @@ class Drops:
         seen = jnp.tril(jnp.ones((length, length), jnp.bool_))
         if self.segments is not None:
             seen = seen & self._alike()[:, None, None]
-        weights = nn.softmax(jnp.where(seen, scores, -1e30))
+        weights = nn.softmax(jnp.where(seen, scores, jnp.finfo(scores.dtype).min))
         weights = self._drop(weights, self.attention_rate, "weights")
         mixed = jnp.einsum("bkgst,btkd->bskgd", weights, value)
         return mixed.reshape(batch, length, heads, size)

@@ -24,6 +24,7 @@ class Plot:
         if not self.runs:
             raise ConfigError("name one run folder or more")
         try:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
             plot_runs(self.runs, self.out)
         except (OSError, ValueError) as error:
             raise DataError(f"cannot draw {self.out}: {error}") from error
