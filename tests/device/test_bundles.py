@@ -12,6 +12,7 @@ import pytest
 
 import ir
 import runtime
+from codegen import pieces
 from codegen.compile import compile_graph
 from codegen.profile import WEBGPU_DEFAULT
 from ir import PRIMITIVES, Aval, emit, evaluate, f32
@@ -23,6 +24,12 @@ from .harness import execute, from_device, to_device
 
 def op(name, *ins, **params):
     return emit(PRIMITIVES[name], *ins, **params)
+
+
+@pytest.fixture(autouse=True)
+def few_waves(monkeypatch):
+    """Products as small as these are joined as large ones are."""
+    monkeypatch.setattr(pieces, "WAVES", 1)
 
 
 def wide(**changes):

@@ -178,7 +178,7 @@ AT_ODDS = ("incompatible shapes", "contracting dimensions", "leading axes", "can
 AT_ODDS += ("one float dtype", "weight and bias", "tables")
 ALL = (*CASES, *_attention_cases(), *_graph_cases())
 ANYTHING = {"cast", "checkpoint_name", "debug_callback", "key_use", "optimization_barrier"}
-ANYTHING |= {"psum", "pmax", "pmin", "axis_index", "sharding_constraint"}
+ANYTHING |= {"psum", "psums", "pmax", "pmin", "axis_index", "sharding_constraint"}
 
 
 @pytest.mark.parametrize(("name", "operands", "params", "says"), ALL)
