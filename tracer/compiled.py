@@ -170,7 +170,9 @@ class Compiled:
             computed[at] if made else self._passed(at, leaves) for made, at in self.plan.results
         ]
         pairs = zip(found, self.weak, strict=True)
-        for i in [i for i, (value, weak) in enumerate(pairs) if value.weak_type != weak]:
+        # As weak_type says, without a call for each result.
+        signs = [(x.signed is not x.aval) != weak for x, weak in pairs]
+        for i in [i for i, differs in enumerate(signs) if differs]:
             if self._single[i]:
                 found[i].weak_type = self.weak[i]
             else:

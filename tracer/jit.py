@@ -20,6 +20,7 @@ from ir.dtypes import bool_
 from ir.graph import Aval, Graph, Lit, Var
 
 from . import kept, settings, tree
+from .array import Array
 from .calls import Signature, checked_avals, hints, plain_aval
 from .compiled import Compiled, as_stored, plan_results
 from .donation import pair
@@ -227,7 +228,7 @@ class Entry:
         try:
             avals = [leaf.signed for leaf in leaves]
         except AttributeError:  # there are numbers or numpy arrays among them
-            avals = list(map(plain_aval, leaves))
+            avals = [x.signed if type(x) is Array else plain_aval(x) for x in leaves]
         return leaves if avals == self.avals else None
 
     def serve(self) -> None:
