@@ -103,12 +103,6 @@ def is_member(eqn: Eqn) -> bool:
     return eqn.prim is PRIMITIVES["axis_index"]
 
 
-def payload(eqn: Eqn) -> int:
-    """Bytes of a collective, by the convention of the field: the larger of what a member gives and
-    what it gets."""
-    return max(sum(v.aval.nbytes for v in side) for side in (eqn.ins, eqn.outs))
-
-
 def packed(avals: Sequence[Aval]) -> tuple[list[int], Aval]:
     """(where each of several values begins in one buffer, in bytes, what lies in that buffer)."""
     starts, end = [], 0

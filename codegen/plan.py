@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ir.graph import Eqn, Graph, Var
+from ir.passes.messages import payload
 
-from .collectives import packed, payload
+from .collectives import packed
 from .dataflow import members
 from .fuse import Region
 from .header import work

@@ -97,20 +97,18 @@ def measured(lowered: Any, copies: int = 1) -> tuple[Program | None, str | None]
     except CompileError as error:
         profile = replace(runtime.default_device().profile, name="unlimited", binding_bytes=1 << 50)
         graph = lowered.on_one_device()
+        lacking = str(error).splitlines()[0].partition("; ")[0]
         try:
-            return program_of(graph, profile, (), "unlimited"), str(error).splitlines()[
-                0
-            ].partition("; ")[0]
+            return program_of(graph, profile, (), "unlimited"), lacking
         except CompileError:
             raise error from None
     if program is None:
         return None, None
     free, limits = free_memory(), runtime.default_device().limits
     lacking = shortage(program, limits, None if free is None else free // copies)
-    return (
-        program,
-        f"{lacking}, for each of {copies} devices" if lacking and copies > 1 else lacking,
-    )
+    if lacking and copies > 1:
+        lacking += f", for each of {copies} devices"
+    return program, lacking
 
 
 def program_of(graph: Any, profile: str) -> Program:

@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from picotron import model, optim
 from picotron.checkpoint import dotted
 from picotron.config import Config, DistributedConfig
 from picotron.pipeline import PipelineStep, Recipe, weight_of
 from picotron.precision import policy_of
 from picotron.sharding import Layout
-from picotron.step import State, initial_state, make_train_step, skipping
-from tracer import ShapeDtypeStruct, eval_shape, tree
+from picotron.step import State, batch_shapes, make_train_step, skipping, state_shapes
+from tracer import tree
 from tracer.sharding import P, named_values
 from tracer.spmd import MeshShape, OneDevice, spmd
 
@@ -34,13 +32,6 @@ def layout_of(distributed: DistributedConfig) -> Layout:
 
 def mesh_of(layout: Layout) -> MeshShape:
     return MeshShape(AXES, tuple(layout.size(a) for a in AXES))
-
-
-def state_shapes(config: Config, optimizer: optim.GradientTransformation) -> State:
-    """The state of a run as shapes: nothing is allocated."""
-    shapes = model.parameter_shapes(config.model)
-    params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
-    return initial_state(params, eval_shape(optimizer.init, params), config)
 
 
 def state_specs(config: Config, layout: Layout, optimizer: optim.GradientTransformation) -> Any:
@@ -68,8 +59,7 @@ class MeshStep:
         self.config, (optimizer, schedule_of, norm) = config, recipe
         self.optimizer = optimizer
         state = state_specs(config, self.layout, optimizer)
-        names = ("inputs", "targets", *(["segments"] if config.dataset.document_mask else []))
-        self._data = dict.fromkeys(names, self.layout.batch(3))
+        data = dict.fromkeys(batch_shapes(config), self.layout.batch(3))
         step = make_train_step(
             config.model,
             optimizer,
@@ -81,7 +71,7 @@ class MeshStep:
         )
         step = skipping(step) if training.nan_policy == "skip" else step
         self.compiled = spmd(
-            self._annotated(step), mesh_of(self.layout), (state, self._data), (state, P()),
+            self._annotated(step), mesh_of(self.layout), (state, data), (state, P()),
             donate_argnums=(0,),
         )  # fmt: skip
 
@@ -100,10 +90,8 @@ class MeshStep:
 
     def one_device(self) -> OneDevice:
         """What each device would run; nothing is allocated or compiled."""
-        t, d = self.config.training, self.config.distributed
-        rows = t.gradient_accumulation_steps, t.micro_batch_size * d.dp_size, t.seq_length
-        batch = dict.fromkeys(self._data, ShapeDtypeStruct(rows, np.int32))
-        return self.compiled.one_device(state_shapes(self.config, self.optimizer), batch)
+        state = state_shapes(self.config, self.optimizer)
+        return self.compiled.one_device(state, batch_shapes(self.config))
 
     def traffic(self) -> dict[str, dict[str, list[int]]]:
         """[count, bytes] of the collectives of one step by axes and kind."""

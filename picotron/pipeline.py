@@ -19,7 +19,14 @@ from picotron.config import Config
 from picotron.precision import copies, policy_of
 from picotron.schedules import order, schedule, split_layers, stages_of
 from picotron.sharding import DATA, Layout
-from picotron.step import State, initial_state, make_update, skipping, step_key
+from picotron.step import (
+    State,
+    batch_shapes,
+    initial_state,
+    make_update,
+    skipping,
+    step_key,
+)
 from tracer import Array, ShapeDtypeStruct, eval_shape, random, tree
 from tracer import numpy as jnp
 from tracer.pipelining import Pipelined
@@ -75,14 +82,11 @@ class PipelineStep:
     # --- programs ---
 
     def _pipelined(self, split: bool) -> Pipelined:
-        layout, training, policy = self.layout, self.config.training, self.policy
+        layout, config, policy = self.layout, self.config, self.policy
         flat = {n: ShapeDtypeStruct(s, policy.storage) for n, s in self.shapes.items()}
-        rows = training.micro_batch_size * self.config.distributed.dp_size
-        tokens = ShapeDtypeStruct((rows, training.seq_length), np.int32)
-        masked = self.config.dataset.document_mask
-        names = ("inputs", "targets", *(["segments"] if masked else []))
-        batch = {**dict.fromkeys(names, tokens), **self._step_shapes()}
-        lies = {**dict.fromkeys(names, layout.batch(2)), **dict.fromkeys(self._step_shapes(), P())}
+        text = {n: ShapeDtypeStruct(x.shape[1:], x.dtype) for n, x in batch_shapes(config).items()}
+        batch = {**text, **self._step_shapes()}
+        lies = {**dict.fromkeys(text, layout.batch(2)), **dict.fromkeys(self._step_shapes(), P())}
         self._sums = {n: self._pending(n, s) for n, s in self.shapes.items()}
         specs = layout.specs(self.config.model), lies, model.unflatten(self._sums)
         owners = tree.leaves(model.unflatten(self.stage))

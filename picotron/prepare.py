@@ -14,8 +14,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from picotron import checkpoint, dataset, model, optim, step_memory
 from picotron.checkpoint import TrainingState
 from picotron.config import Config, ModelConfig
@@ -23,10 +21,17 @@ from picotron.errors import CheckpointError, DataError
 from picotron.launch import process_count
 from picotron.precision import policy_of
 from picotron.pretrained import Folder, open_folder
-from picotron.step import State, initial_state, make_train_step, skipping
+from picotron.step import (
+    State,
+    batch_shapes,
+    initial_state,
+    make_train_step,
+    skipping,
+    state_shapes,
+)
 from picotron.validate import raise_problems
 from picotron.words import size_in_bytes
-from tracer import ShapeDtypeStruct, eval_shape, jit, tree
+from tracer import jit, tree
 from tracer import numpy as jnp
 from tracer.kept import determined
 
@@ -170,16 +175,8 @@ def compile_step(config: Config) -> str:
 
 def lowered_step(config: Config) -> Any:
     """The train step, traced for the shapes of a run."""
-    training = config.training
-    shapes = model.parameter_shapes(config.model)
-    params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
-    moments = eval_shape(optim.from_config(training)[0].init, params)
-    state = initial_state(params, moments, config)
-    rows = training.micro_batch_size * config.distributed.dp_size
-    sizes = training.gradient_accumulation_steps, rows, training.seq_length
-    tokens = ShapeDtypeStruct(sizes, np.int32)
-    names = ("inputs", "targets", *(["segments"] if config.dataset.document_mask else []))
-    return train_step_of(config).lower(state, dict.fromkeys(names, tokens))
+    optimizer, _ = optim.from_config(config.training)
+    return train_step_of(config).lower(state_shapes(config, optimizer), batch_shapes(config))
 
 
 def _load_previous(config: Config) -> tuple[checkpoint.Checkpoint, TrainingState] | None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from picotron import dropout, model, optim
 from picotron.config import Config, ModelConfig
 from picotron.dropout import KEEP
@@ -23,7 +25,7 @@ from picotron.precision import (
     value_and_gradient,
 )
 from picotron.sharding import ONE_DEVICE, Layout
-from tracer import ShapeDtypeStruct, lax, random, tree
+from tracer import ShapeDtypeStruct, eval_shape, lax, random, tree
 from tracer import numpy as jnp
 
 State = dict[str, Any]
@@ -138,6 +140,22 @@ def initial_state(params: Any, moments: Any, config: Config) -> State:
 def _copied(weight: Any) -> Any:
     """Memory of its own, since the state is donated; a shape stays a shape."""
     return weight if isinstance(weight, ShapeDtypeStruct) else jnp.array(weight, copy=True)
+
+
+def state_shapes(config: Config, optimizer: optim.GradientTransformation) -> State:
+    """The state of a run as shapes: nothing is allocated."""
+    shapes = model.parameter_shapes(config.model)
+    params = model.unflatten({n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()})
+    return initial_state(params, eval_shape(optimizer.init, params), config)
+
+
+def batch_shapes(config: Config) -> dict[str, ShapeDtypeStruct]:
+    """What a step reads of the text: int32 [micro-batches, rows of all dp members, positions]."""
+    training = config.training
+    rows = training.micro_batch_size * config.distributed.dp_size
+    sizes = training.gradient_accumulation_steps, rows, training.seq_length
+    names = ("inputs", "targets", *(["segments"] if config.dataset.document_mask else []))
+    return dict.fromkeys(names, ShapeDtypeStruct(sizes, np.int32))
 
 
 def weights_of(state: State) -> Any:

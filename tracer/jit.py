@@ -237,6 +237,11 @@ class Entry:
             self.served, self.flatten = True, flattener(self.signature.in_tree)
 
 
+def _context(leaves: list) -> tuple:
+    """What a trace depends on beside its arguments' types: the mesh, names, where arguments lie."""
+    return (*ambient(), *followed(leaves)) if on_mesh.some else ambient()
+
+
 class Jitted:
     """A function compiled once for each signature of its arguments; see `jit`."""
 
@@ -265,8 +270,8 @@ class Jitted:
             return self._fun(*args, **kwargs)
         last = self._last
         known = last is not None and last.flatten is not None
-        alike = known and not on_mesh.some
-        if alike and (state.debug_key_reuse, ambient()) == last.settings:
+        known = known and not on_mesh.some  # the fast way does not look where arguments lie
+        if known and (state.debug_key_reuse, ambient()) == last.settings:
             leaves = last.leaves(args, kwargs, self._roles)
             if leaves is not None:
                 return last.call(leaves)
@@ -275,8 +280,8 @@ class Jitted:
 
     def _entry(self, leaves: list, in_tree: tree.Structure, statics: tuple) -> Entry:
         avals = checked_avals(self._roles, in_tree, leaves)
-        context = (*ambient(), *followed(leaves)) if on_mesh.some else ambient()
-        signature = Signature(in_tree, avals, statics, settings.now().debug_key_reuse, context)
+        watched = settings.now().debug_key_reuse
+        signature = Signature(in_tree, avals, statics, watched, _context(leaves))
         known = self._entries.get(signature)
         if known:
             known.serve()
@@ -347,8 +352,7 @@ class Jitted:
         """Trace for these arguments (arrays or ShapeDtypeStructs) without compiling."""
         leaves, in_tree, statics = self._roles.split(args, kwargs)
         avals = checked_avals(self._roles, in_tree, leaves)
-        context = (*ambient(), *followed(leaves)) if on_mesh.some else ambient()
-        signature = Signature(in_tree, avals, statics, context=context)
+        signature = Signature(in_tree, avals, statics, context=_context(leaves))
         return Lowered(self, signature, self._trace(signature))
 
     def on_one_device(self, signature: Signature, traced: Traced) -> Graph:

@@ -132,7 +132,4 @@ def _array(shards: Any) -> Array:
     return Array(interned(shards.layout.aval), shards)
 
 
-__all__ = ["Pipelined"]
-
-
 __all__ = ["Pipelined", "stage"]

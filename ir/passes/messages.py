@@ -36,13 +36,18 @@ class Message:
     backward: bool
 
 
+def payload(eqn: Eqn) -> int:
+    """Bytes of a collective, by the convention of the field: the larger of what a member gives and
+    what it gets."""
+    return max(sum(v.aval.nbytes for v in side) for side in (eqn.ins, eqn.outs))
+
+
 def messages(graph: Graph, times: int = 1) -> Iterator[Message]:
     """The collectives of a step of one device, in order; of branches the first counts."""
     for eqn in graph.eqns:
         if eqn.prim.kind == "collective" and eqn.prim.name != "axis_index":
-            nbytes = max(sum(v.aval.nbytes for v in side) for side in (eqn.ins, eqn.outs))
             backward = eqn.scope.startswith("grad")
-            yield Message(eqn.prim.message, eqn.params["axes"], nbytes, times, backward)
+            yield Message(eqn.prim.message, eqn.params["axes"], payload(eqn), times, backward)
         inner = list(eqn.subgraphs())
         for graph in inner[:1]:
             yield from messages(graph, times * eqn.params.get("length", 1))
@@ -280,4 +285,4 @@ def arranged(sharded: ShardedGraph, passes: Sequence[str] = ("bucket", "overlap"
 
 
 __all__ = ["BUCKET", "PASSES", "Message", "arranged", "bucketed", "hidden", "messages",
-           "overlapped", "regathered", "sent", "traffic"]  # fmt: skip
+           "overlapped", "payload", "regathered", "sent", "traffic"]  # fmt: skip

@@ -36,8 +36,9 @@ def candidates(graph: Graph) -> list[Var]:
 
 def _costs(graph: Graph) -> dict[Var, float]:
     """Operations per byte of each value that could be computed again, in the order of the graph."""
-    made, kept = _forward(graph), _kept(graph)
-    options = kept - set(graph.outs) - waists(graph)
+    made, narrow = _forward(graph), waists(graph)
+    kept = _read_late(graph, made) | narrow
+    options = kept - set(graph.outs) - narrow
     costs: dict[Var, float] = {}
     for eqn in graph.eqns:
         for inner in eqn.subgraphs():
@@ -82,11 +83,9 @@ def _forward(graph: Graph) -> dict[Var, Eqn]:
     return {v: e for e in graph.eqns for v in e.outs if not is_backward(e)}
 
 
-def _kept(graph: Graph) -> set[Var]:
-    """Results of the forward pass that a backward equation reads, and those at waists."""
-    made = _forward(graph)
-    late = {v for e in graph.eqns if is_backward(e) for v in e.ins if v in made}
-    return late | waists(graph)
+def _read_late(graph: Graph, made: dict[Var, Eqn]) -> set[Var]:
+    """Results of the forward pass that a backward equation reads."""
+    return {v for e in graph.eqns if is_backward(e) for v in e.ins if v in made}
 
 
 def _chain(v: Var, made: dict[Var, Eqn], kept: set[Var]) -> list[Eqn] | None:
@@ -126,7 +125,8 @@ class _Again:
     def __init__(self, graph: Graph, chosen: set[Var]) -> None:
         self.place = {e: n for n, e in enumerate(graph.eqns)}
         self.made = _forward(graph)
-        self.chosen, self.kept = chosen, _kept(graph) - chosen
+        self.chosen = chosen
+        self.kept = (_read_late(graph, self.made) | waists(graph)) - chosen
         self.env: dict[Var, Value] = {}
         self.second: dict[Var, Value] = {}
 
@@ -140,7 +140,7 @@ class _Again:
 
     def _compute(self, v: Var) -> None:
         chain = _chain(v, self.made, self.kept | self.second.keys())
-        assert chain is not None
+        assert chain is not None  # `candidates` takes no value whose chain cannot run twice
         chain.sort(key=self.place.__getitem__)
         inner = {x for e in chain for x in e.outs}
         leaves = [x for e in chain for x in e.ins if isinstance(x, Var) and x not in inner]
