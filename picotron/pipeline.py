@@ -30,7 +30,7 @@ from picotron.step import (
 from tracer import Array, ShapeDtypeStruct, eval_shape, random, tree
 from tracer import numpy as jnp
 from tracer.pipelining import Pipelined
-from tracer.sharding import P, named_values
+from tracer.sharding import P, constrained, named_values
 from tracer.spmd import MeshShape, own_piece, spmd
 
 Flat = dict[str, Any]  # path of a weight -> what belongs to it
@@ -87,15 +87,16 @@ class PipelineStep:
         text = {n: ShapeDtypeStruct(x.shape[1:], x.dtype) for n, x in batch_shapes(config).items()}
         batch = {**text, **self._step_shapes()}
         lies = {**dict.fromkeys(text, layout.batch(2)), **dict.fromkeys(self._step_shapes(), P())}
-        self._sums = {n: self._pending(n, s) for n, s in self.shapes.items()}
-        specs = layout.specs(self.config.model), lies, model.unflatten(self._sums)
+        sums = {n: self._pending(n, s) for n, s in self.shapes.items()}
+        used = {n: self._used(n, s) for n, s in self.shapes.items()}
+        specs = model.unflatten(used), lies, model.unflatten(sums)
         owners = tree.leaves(model.unflatten(self.stage))
 
         def loss(params: Any, part: Any) -> Any:
             with named_values(layout.names()):
                 value = model.loss(
-                    layout.in_use(params), part, self.config.model, self._drops(part),
-                    policy.compute,
+                    layout.in_use(params, gathered=True), part, self.config.model,
+                    self._drops(part), policy.compute,
                 )  # fmt: skip
             return value * part["scale"] if policy.scales else value
 
@@ -125,20 +126,29 @@ class PipelineStep:
         return dropout.drops(self.config.model, key)
 
     def _pending(self, path: str, shape: tuple[int, ...]) -> P:
-        """Where a gradient lies: sums over data wait for the last micro-batch, unless the weight
-        itself is cut along it."""
-        if self.layout.fsdp:
-            return self.layout.at_rest(path, shape)
-        spec = self.layout.used(path, len(shape))
-        return P(*spec, unreduced={a for a in DATA if self.layout.size(a) > 1})
+        """Where a gradient lies: sums wait for the last micro-batch, but along axes that cut the
+        weight itself."""
+        spec = self.layout.at_rest(path, shape)
+        return P(*spec, unreduced={*DATA, "tp"} - spec.spec(len(shape)).axes)
+
+    def _used(self, path: str, shape: tuple[int, ...]) -> P:
+        """Where a weight lies during a step."""
+        return self.layout.used(path, len(shape))
 
     def _copied(self, stage: int) -> Callable | None:
-        """weights -> the copies that a step reads, made once; None where it reads the weights."""
-        if self.policy.storage == np.float32:
+        """weights -> what the passes of a step read, made once for all micro-batches: in the dtype
+        of the policy and, if cut at rest, gathered; None where they read the weights."""
+        layout, policy = self.layout, self.policy
+        if policy.storage == np.float32 and not layout.fsdp:
             return None
         shapes = self.own(self.shapes, stage)
-        lies = {n: self.layout.at_rest(n, s) for n, s in shapes.items()}
-        return spmd(lambda flat: copies(flat, self.policy), self.mesh, (lies,), lies)
+        rest = {n: layout.at_rest(n, s) for n, s in shapes.items()}
+        used = {n: self._used(n, s) for n, s in shapes.items()}
+
+        def read(flat: Flat) -> Flat:
+            return {n: constrained(w, used[n]) for n, w in copies(flat, policy).items()}
+
+        return spmd(read, self.mesh, (rest,), used)
 
     def _finish(self, stage: int) -> Callable:
         """(sums, losses, scales) -> (mean gradients, sum of their squares, mean losses)."""
@@ -153,9 +163,11 @@ class PipelineStep:
             square = sum(jnp.sum(g * g) for g in grads.values())
             return grads, square, [x * share for x in losses]
 
-        losses = [P()] if stage == self.count - 1 else []
-        scales = [P()] if self.policy.scales else []
-        ins, outs = (self.own(self._sums, stage), losses, scales), (rest, P(), losses)
+        lies, *sums = self.gradients.lie
+        names = tree.leaves(model.unflatten({n: n for n in self.shapes}))
+        summed = self.own(dict(zip(names, sums, strict=True)), stage)
+        losses, scales = [P()] * (stage == self.count - 1), [P()] * self.policy.scales
+        ins, outs = (summed, [lies] * len(losses), scales), (rest, P(), losses)
         return spmd(finish, self.mesh, ins, outs, donate_argnums=(0,))
 
     def _update(self, stage: int) -> Callable:
@@ -226,7 +238,7 @@ class PipelineStep:
             elif self.gradients.is_here(s):
                 read.update(copy(own))
             else:
-                read.update(self._elsewhere(own, self.layout.at_rest, s, self.policy.storage))
+                read.update(self._elsewhere(own, self._used, s, self.policy.storage))
         return model.unflatten({path: read[path] for path in flat})
 
     def _here(self) -> list[int]:

@@ -83,12 +83,13 @@ class Layout:
         of = getattr(self, which)
         return unflatten({path: of(path, s) for path, s in parameter_shapes(config).items()})
 
-    def in_use(self, params: Any) -> Any:
-        """Parameters as the model reads them: gathered if they are cut at rest.
+    def in_use(self, params: Any, gathered: bool = False) -> Any:
+        """Parameters as the model reads them: gathered if they are cut at rest, unless they come
+        `gathered`.
 
         Their gradients go the other way: as sums in parts, to where the weights lie.
         """
-        if self.fsdp:
+        if self.fsdp and not gathered:
             params = self._placed(params, self.at_rest)
         elif self.size("tp") == 1:
             return params

@@ -17,6 +17,7 @@ from ir.build import build, emit, inline
 from ir.dtypes import DType, dtype, f32
 from ir.graph import Aval, Graph, Var
 from ir.passes.grad import grad_graph
+from ir.passes.messages import arranged_graph
 from ir.passes.shard import Options, shard
 from ir.passes.stages import assign, cut
 from ir.prims.elementwise import cast
@@ -35,7 +36,8 @@ class Pipelined:
     """`loss(params, batch)`, a scalar, and its gradients in `params`, compiled for the stages.
 
     `owners` has the stage of each leaf of `params`. On a stage's `mesh`, params lie as `specs[0]`,
-    a batch as `specs[1]`, and gradients come as `specs[2]`, which may leave sums to be carried out.
+    a batch as `specs[1]`, and gradients come as `specs[2]`, which may leave sums to be carried out,
+    as the loss does: `lie` says what is left of each, the loss first.
     With `split`, backward passes come as "I" and "W". `loss` reads weights as `compute`, whatever
     they are stored as; gradients are those of what it reads, and float32. Raises StageError where
     stages do not follow one another.
@@ -64,12 +66,14 @@ class Pipelined:
         stored = [dtype(w.dtype) for w in tree.leaves(params)]
         joint = _stored_as(joint, first, stored)
         likes = params, batch, params
-        lie = [specs_of(spec, like) for spec, like in zip(specs, likes, strict=True)]
-        ins = fitted([*[Spec(())] * first, *lie[0], *lie[1]], joint.in_avals)
-        outs = fitted([Spec(()), *lie[2]], joint.out_avals)
+        told = [specs_of(spec, like) for spec, like in zip(specs, likes, strict=True)]
+        ins = fitted([*[Spec(())] * first, *told[0], *told[1]], joint.in_avals)
+        outs = fitted([Spec((), frozenset(mesh.names)), *told[2]], joint.out_avals)
         self.sharded = shard(joint, mesh, ins, outs, options)
+        self.lie = self.sharded.out_specs
         common = [*range(first), *range(first + count, len(joint.ins))]
-        self.stages = cut(self.sharded.graph, 1, owners, split, common)
+        # Arranged part by part: a message of two stages would be none of either.
+        self.stages = cut(self.sharded.graph, 1, owners, split, common).each(arranged_graph)
         self.owners = dict(enumerate(owners, first))
         self.trace_s = time.perf_counter() - start
         self.runner = runner(self.sharded, self.stages, range(first + count, len(joint.ins)))

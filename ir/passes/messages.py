@@ -273,16 +273,23 @@ def _again(gather: Eqn, reader: Eqn) -> list[Eqn]:
 PASSES = {"regather": regathered, "bucket": bucketed, "overlap": overlapped}
 
 
-@uncollected
-def arranged(sharded: ShardedGraph, passes: Sequence[str] = ("bucket", "overlap")) -> ShardedGraph:
+USUAL = ("bucket", "overlap")
+
+
+def arranged(sharded: ShardedGraph, passes: Sequence[str] = USUAL) -> ShardedGraph:
     """`sharded` after some of PASSES, in their order. Raises KeyError for others."""
-    graph = sharded.graph
-    for name in [n for n in PASSES if n in passes]:
-        graph = PASSES[name](graph)
+    return replace(sharded, graph=arranged_graph(sharded.graph, passes))
+
+
+@uncollected
+def arranged_graph(graph: Graph, passes: Sequence[str] = USUAL) -> Graph:
+    """The same of one graph, such as a part of a pipeline."""
     if unknown := set(passes) - set(PASSES):
         raise KeyError(f"no pass {sorted(unknown)[0]!r}; there are {', '.join(PASSES)}")
-    return replace(sharded, graph=graph)
+    for name in [n for n in PASSES if n in passes]:
+        graph = PASSES[name](graph)
+    return graph
 
 
-__all__ = ["BUCKET", "PASSES", "Message", "arranged", "bucketed", "hidden", "messages",
-           "overlapped", "payload", "regathered", "sent", "traffic"]  # fmt: skip
+__all__ = ["BUCKET", "PASSES", "Message", "arranged", "arranged_graph", "bucketed", "hidden",
+           "messages", "overlapped", "payload", "regathered", "sent", "traffic"]  # fmt: skip

@@ -10,7 +10,7 @@ pass that neighbours hand on.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..build import build, describe_src, inline
@@ -93,6 +93,11 @@ class Stages:
     parts: dict[tuple[str, int], Part]
     count: int
     home: tuple[int, ...]
+
+    def each(self, change: Callable[[Graph], Graph]) -> Stages:
+        """The same with the program of each part changed to one of equal results."""
+        parts = {key: replace(p, graph=change(p.graph)) for key, p in self.parts.items()}
+        return replace(self, parts=parts)
 
 
 def cut(

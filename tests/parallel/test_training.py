@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 import pytest
 
+from ir.passes.messages import sent
 from picotron import model, optim
 from picotron.config import Config, DistributedConfig, ModelConfig, TrainingConfig
 from picotron.errors import ConfigError
@@ -105,6 +106,42 @@ def test_every_axis_at_once():
     boundary = ROWS * 8 * 16 * 4 // 4  # of a device: dp and cp cut it
     assert step.traffic()["pp"] == {"send": [4, 4 * boundary]}
     assert step.gradients.runner.record.live == [2, 1]
+
+
+# What a device tells others in each part of a micro-batch.
+MESSAGES = {
+    "alone": {
+        "F0": {"tp": {"psum": 3}},  # the embedding, attention, the products of a layer
+        "B0": {"tp": {"psum": 2}},
+        "F1": {"tp": {"psum": 3, "pmax": 1}},  # both sums of the loss in one message
+        "B1": {"tp": {"psum": 3}},
+    },
+    "in parts": {  # no sum is left to tp: those of norms wait for the last micro-batch
+        "F0": {"tp": {"reduce_scatter": 3, "all_gather": 2}},
+        "B0": {"tp": {"reduce_scatter": 2, "all_gather": 3}, "dp": {"reduce_scatter": 10}},
+        "F1": {"tp": {"reduce_scatter": 2, "all_gather": 3, "pmax": 1, "psum": 1}},
+        "B1": {"tp": {"reduce_scatter": 3, "all_gather": 2}, "dp": {"reduce_scatter": 11}},
+    },
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_messages_of_each_stage(name):
+    """Parts of a pipeline send what a mesh without stages would; weights that are cut at rest are
+    gathered once for all micro-batches, and the sums of gradients follow the last."""
+    cut = dict.fromkeys(("sp", "fsdp"), name == "in parts")
+    step = compare(config(micros=2, dp_size=2, pp_size=2, tp_size=2, **cut))
+    parts = step.gradients.stages.parts.values()
+    assert {f"{p.kind}{p.stage}": counted(sent(p.graph)) for p in parts} == MESSAGES[name]
+    for finish in step.finish:  # all gradients in one, and the squares of their norm
+        assert counted(finish.traffic()) == {"dp": {"psum": 1}, "tp": {"psum": 1}}
+    gathers = [made and counted(made.traffic()) for made in step.copies]
+    wanted = [{"dp": {"all_gather": n}} for n in (10, 11)] if step.layout.fsdp else [None, None]
+    assert gathers == wanted
+
+
+def counted(traffic) -> dict[str, dict[str, int]]:
+    return {axes: {kind: n for kind, (n, _) in of.items()} for axes, of in traffic.items()}
 
 
 def test_zero_bubble():
