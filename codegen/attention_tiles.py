@@ -124,6 +124,10 @@ class LaneConfig(_Sides):
     form = "lanes"
 
     @property
+    def name(self) -> str:
+        return f"{self.rows} rows a lane by {self.cols}"
+
+    @property
     def block(self) -> tuple[int, int]:
         """Rows and columns of a workgroup and iteration."""
         return self.rows * self.lanes, self.cols
@@ -180,6 +184,10 @@ class AttentionConfig(_Sides):
     subgroup: int
 
     form = "tile"
+
+    @property
+    def name(self) -> str:
+        return f"{self.br}x{self.bc} by {self.tr}x{self.tc}"
 
     @property
     def block(self) -> tuple[int, int]:
@@ -284,10 +292,18 @@ def bundled_bytes(configs: Sequence[AttentionConfig]) -> int:
     return 16 * sum(sizes.values())
 
 
+def side_by_side_fits(configs: Sequence[AttentionConfig], profile: Profile) -> bool:
+    """Whether kernels of these configurations can share a module: workgroups of one size."""
+    alike = len({c.threads for c in configs}) == 1
+    return alike and bundled_bytes(configs) <= profile.workgroup_bytes
+
+
 AnyAttention = LaneConfig | AttentionConfig
 
+Block = tuple[int, int, int, int]
+
 # (br, bc, tr, tc), largest first: the register tile shrinks with what workgroup memory allows.
-BLOCKS = (
+BLOCKS: tuple[Block, ...] = (
     (64, 64, 4, 4),
     (64, 32, 4, 4),
     (32, 32, 4, 2),  # twice the threads of 4 x 4, a fifth to a third faster on an H100
@@ -299,15 +315,44 @@ BLOCKS = (
     (8, 4, 1, 1),
     (4, 4, 1, 1),
 )
+# Never the best where they were measured, but near it: a table may name them.
+RARE_BLOCKS: tuple[Block, ...] = ((64, 32, 4, 2), (32, 64, 4, 4), (32, 64, 2, 4), (64, 64, 8, 4))
 FILLED = 0.75  # of the compute units: with fewer workgroups, smaller ones are faster
 # rows x head_dim that a lane holds before a CPU driver's compile time passes about half a second.
 LANE_HOLDS = {"fwd": 128, "dq": 64, "dkv": 64}
 
 
 def attention_config(record: Attention, profile: Profile, kernel: str) -> AnyAttention:
-    """Configuration for `kernel` in ("fwd", "dq", "dkv"); ValueError if head_dim fits no block."""
-    if profile.kind == "cpu" and profile.subgroup:
-        return _lanes(record, profile, kernel)
+    """Configuration for `kernel` in ("fwd", "dq", "dkv"): what the profile's table names, else the
+    usual one; ValueError if head_dim fits no block."""
+    rule = _lanes if _by_lanes(profile) else _usual_block
+    usual = rule(record, profile, kernel)
+    key = attention_key(record, kernel)
+    return profile.choices.pick(key, lambda: attention_options(record, profile, kernel), usual)
+
+
+def attention_key(record: Attention, kernel: str) -> str:
+    """What a table calls the choice for this kernel."""
+    heads = f"{record.batch}x{record.heads} heads of {record.head_dim} ({record.kv_heads} of keys)"
+    mask = "causal" if record.causal else "full"
+    return f"attention {kernel} {heads}, {record.q_len}x{record.kv_len} {mask}"
+
+
+def attention_options(record: Attention, profile: Profile, kernel: str) -> dict[str, AnyAttention]:
+    """Every configuration that fits, by name."""
+    found: Iterator[AnyAttention]
+    if _by_lanes(profile):
+        found = _lane_options(record, profile, kernel)
+    else:
+        found = _blocks(record, profile, kernel, (*BLOCKS, *RARE_BLOCKS))
+    return {config.name: config for config in found}
+
+
+def _by_lanes(profile: Profile) -> bool:
+    return profile.kind == "cpu" and profile.subgroup > 0
+
+
+def _usual_block(record: Attention, profile: Profile, kernel: str) -> AttentionConfig:
     fitting = list(_blocks(record, profile, kernel))
     if not fitting:
         raise ValueError(
@@ -334,13 +379,25 @@ def _lanes(record: Attention, profile: Profile, kernel: str) -> LaneConfig:
     return config
 
 
+def _lane_options(record: Attention, profile: Profile, kernel: str) -> Iterator[LaneConfig]:
+    """What compiles in reasonable time, twice of what the rule holds at most."""
+    for rows in (1, 2, 4):
+        for cols in (1, 2, 4):
+            config = LaneConfig(rows, cols, record.head_dim, kernel, profile.subgroup)
+            held = rows == 1 or rows * record.head_dim <= 2 * LANE_HOLDS[kernel]
+            if held and cols * record.head_dim <= 512 and _loops(record, config, profile):
+                yield config
+
+
 def _loops(record: Attention, config: AnyAttention, profile: Profile) -> bool:
     limit = profile.loop_limit
     return not limit or attention_loop_iterations(record, config) <= limit
 
 
-def _blocks(record: Attention, profile: Profile, kernel: str) -> Iterator[AttentionConfig]:
-    for br, bc, tr, tc in BLOCKS:
+def _blocks(
+    record: Attention, profile: Profile, kernel: str, blocks: Sequence[Block] = BLOCKS
+) -> Iterator[AttentionConfig]:
+    for br, bc, tr, tc in blocks:
         together = 2 * bc // tc  # threads of two rows
         subgroup = 0 if profile.subgroup % together else profile.subgroup
         config = AttentionConfig(br, bc, tr, tc, record.head_dim, kernel, subgroup)

@@ -16,7 +16,7 @@ from .dataflow import IN_PLACE, Dataflow, Group
 from .matvec import is_matvec
 from .profile import Profile
 from .records import Attention, Matmul
-from .tiles import attention_config, bundled_bytes, joint_configs
+from .tiles import attention_config, joint_configs, side_by_side_fits
 
 WINDOW = 12  # dispatches that a group may move: what it needs is not kept for longer
 MOST = 12  # groups of one bundle: a kernel is compiled as a whole
@@ -139,8 +139,7 @@ def _shaped_alike(flow: Dataflow, family: str, groups: list[Group]) -> bool:
     kernels = [eqn.prim.name.removeprefix("attention_") for eqn in roots]
     pairs = zip(map(Attention.of, roots), kernels, strict=True)
     configs = [attention_config(record, profile, kernel) for record, kernel in pairs]
-    alike = len({c.threads for c in configs}) == 1
-    return alike and bundled_bytes(configs) <= profile.workgroup_bytes
+    return side_by_side_fits(configs, profile)
 
 
 def _matmul(group: Group) -> Matmul:

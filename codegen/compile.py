@@ -113,13 +113,21 @@ def compile_graph(
     kernel does not fit the profile's limits.
     """
     donate = tuple(donate)
-    if memory_budget:
-        with _limits():
-            graph = within_budget(
-                graph, memory_budget, lambda g: compile_graph(g, profile, donate, name).peak_bytes
-            )
-    c = run_passes(Compilation(name, profile, graph, tuple(donate)), verify)
-    return c.program
+    graph = fitted(graph, profile, donate, memory_budget)
+    return run_passes(Compilation(name, profile, graph, donate), verify).program
+
+
+def fitted(graph: Graph, profile: Profile, donate: Donations, memory_budget: int) -> Graph:
+    """The graph, computing again what it must to fit a budget in bytes; 0: there is none.
+
+    Raises CompileError if it cannot.
+    """
+    if not memory_budget:
+        return graph
+    with _limits():
+        return within_budget(
+            graph, memory_budget, lambda g: compile_graph(g, profile, donate).peak_bytes
+        )
 
 
 @contextmanager

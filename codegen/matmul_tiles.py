@@ -32,6 +32,10 @@ class BroadcastConfig:
     shared_bytes = 0
 
     @property
+    def name(self) -> str:
+        return "{}x{}x{}".format(*self.tile)
+
+    @property
     def tile(self) -> tuple[int, int, int]:
         """Rows, columns and k that a workgroup covers in one iteration."""
         return self.rows, self.lanes * 4, self.step
@@ -117,6 +121,10 @@ class TileConfig:
     template = "matmul_tile"
 
     @property
+    def name(self) -> str:
+        return f"{self.bm}x{self.bn}x{self.bk} by {self.tm}x{self.tn}"
+
+    @property
     def tile(self) -> tuple[int, int, int]:
         """Rows, columns and k that a workgroup covers in one iteration (both buffers)."""
         return self.bm, self.bn, 2 * self.bk
@@ -177,30 +185,73 @@ BROADCASTS = ((32, 24.0), (16, 20.0), (8, 15.4), (4, 9.6), (1, 3.0))
 
 
 def matmul_config(record: Matmul, profile: Profile) -> MatmulConfig:
-    """The fastest configuration by the measured rates; ValueError if k is beyond all of them."""
-    cpu = profile.kind == "cpu" and profile.subgroup
-    candidates = list(_broadcasts(record, profile) if cpu else _tiles(record, profile))
+    """What the profile's table names, else the fastest configuration by the measured rates;
+    ValueError if k is beyond all of them."""
+    rated = _broadcasts if _by_broadcast(profile) else _tiles
+    candidates = list(rated(record, profile))
     if not candidates:
         raise ValueError(
             f"Matmul {record.m}x{record.n} over k={record.k} fits no tile within the workgroup "
             f"memory ({profile.workgroup_bytes} bytes), the invocations and the loop iterations of "
             f"profile '{profile.name}'; split k into several products and add them."
         )
-    return min(candidates, key=lambda pair: pair[1])[0]
+    usual = min(candidates, key=lambda pair: pair[1])[0]
+    return profile.choices.pick(matmul_key(record), lambda: matmul_options(record, profile), usual)
+
+
+def matmul_key(record: Matmul) -> str:
+    """What a table calls the choice for this product."""
+    layout = ("n" if record.a_axis == "k" else "t") + ("n" if record.b_axis == "n" else "t")
+    batch = f"{record.batch} of " if record.batch > 1 else ""
+    return f"matmul {batch}{record.m}x{record.n}x{record.k} {layout}"
+
+
+def matmul_options(record: Matmul, profile: Profile) -> dict[str, MatmulConfig]:
+    """Every configuration that fits, by name."""
+    if not _by_broadcast(profile):
+        return {config.name: config for config, *_ in _fitting(record, profile)}
+    found = [config for config, _ in _broadcasts(record, profile)]
+    found += [replace(c, step=2 * c.step) for c in found if 2 * c.rows * c.step <= UNROLL]
+    return {config.name: config for config in found}
+
+
+def _by_broadcast(profile: Profile) -> bool:
+    return profile.kind == "cpu" and profile.subgroup > 0
 
 
 def joint_configs(records: Sequence[Matmul], profile: Profile) -> list[TileConfig] | None:
-    """Configurations of products that share a dispatch: workgroups of one size, so that all of
-    them together take the least time. None where no size serves every product."""
-    best: tuple[float, list[TileConfig]] | None = None
+    """Configurations of products that share a dispatch: workgroups of one size, the one that the
+    profile's table names, else so that all of them together take the least time. None where no
+    size serves every product."""
+    options = _joint(records, profile)
+    if not options:
+        return None
+    usual = min(options.values(), key=lambda pair: pair[0])
+    return profile.choices.pick(joint_key(records), lambda: options, usual)[1]
+
+
+def joint_key(records: Sequence[Matmul]) -> str:
+    """What a table calls the choice for products that share a dispatch."""
+    return " and ".join(map(matmul_key, records))
+
+
+def joint_options(records: Sequence[Matmul], profile: Profile) -> list[str]:
+    """Names of the sizes of workgroups that serve every product."""
+    return list(_joint(records, profile))
+
+
+def _joint(
+    records: Sequence[Matmul], profile: Profile
+) -> dict[str, tuple[float, list[TileConfig]]]:
+    """(seconds, configurations) by size of the workgroups."""
+    found = {}
     for threads in sorted({config.threads for config, *_ in TILES}):
         chosen = [_of_size(record, profile, threads) for record in records]
-        if None in chosen:
-            continue
-        seconds = sum(whole for _, whole, _ in chosen) + TAIL * max(tile for *_, tile in chosen)
-        if best is None or seconds < best[0]:
-            best = seconds, [config for config, _, _ in chosen]
-    return best and best[1]
+        if None not in chosen:
+            last = TAIL * max(tile for *_, tile in chosen)
+            seconds = sum(whole for _, whole, _ in chosen) + last
+            found[f"{threads} invocations"] = seconds, [config for config, _, _ in chosen]
+    return found
 
 
 def _of_size(

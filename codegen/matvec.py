@@ -45,6 +45,14 @@ class MatvecConfig:
     template = "matvec"
 
     @property
+    def name(self) -> str:
+        return f"{self.lanes} lanes for each of {self.quads}, {self.unroll} steps"
+
+    def memory(self, rows: int) -> int:
+        """Bytes of workgroup memory, at most."""
+        return 4 * rows * self.chunk + self.partial_bytes(rows) + SUMS
+
+    @property
     def threads(self) -> int:
         return self.quads * self.lanes
 
@@ -158,7 +166,38 @@ def _sizes(spec: str, x: Aval, y: Aval) -> dict[str, int]:
 def matvec_config(
     rows: int, columns: Sequence[int], k: int, batch: int, along_k: bool, profile: Profile
 ) -> MatvecConfig:
-    """Layout of products of one A [rows, k] with matrices of so many `columns`."""
+    """Layout of products of one A [rows, k] with matrices of so many `columns`: what the profile's
+    table names, else the usual one."""
+    quads, lanes = _usual(columns, k, batch, along_k, profile)
+    usual = _staged(quads, lanes, IN_FLIGHT[along_k], rows, k, along_k, profile)
+    key = matvec_key(rows, columns, k, batch, along_k)
+    return profile.choices.pick(key, lambda: matvec_options(rows, k, along_k, profile), usual)
+
+
+def matvec_key(rows: int, columns: Sequence[int], k: int, batch: int, along_k: bool) -> str:
+    """What a table calls the choice for these products."""
+    widths, layout = "+".join(map(str, columns)), "t" if along_k else "n"
+    return f"matvec {f'{batch} of ' if batch > 1 else ''}{rows}x{widths}x{k} n{layout}"
+
+
+def matvec_options(rows: int, k: int, along_k: bool, profile: Profile) -> dict[str, MatvecConfig]:
+    """Every layout that fits, by name."""
+    found = {}
+    for threads in (64, 128, 256):
+        for small in (8, 16, 32) if along_k else (8, 4, 2):
+            lanes, quads = (small, threads // small) if along_k else (threads // small, small)
+            fits = threads <= profile.invocations and not 0 < profile.subgroup < min(small, threads)
+            for in_flight in (4, 6, 8, 12) if fits else ():
+                config = _staged(quads, lanes, in_flight, rows, k, along_k, profile)
+                if config.memory(rows) <= profile.workgroup_bytes:
+                    found[config.name] = config
+    return found
+
+
+def _usual(
+    columns: Sequence[int], k: int, batch: int, along_k: bool, profile: Profile
+) -> tuple[int, int]:
+    """(quads, lanes): small workgroups where large ones would not fill the device."""
     subgroup = profile.subgroup
     quads_in_all = batch * sum(ceil_div(n, 4) for n in columns)
     threads = min(THREADS, profile.invocations)
@@ -167,12 +206,20 @@ def matvec_config(
         quads = max(1, threads // lanes)
         while quads > max(1, subgroup // lanes) and quads_in_all < quads * profile.units:
             quads //= 2
-    else:
-        options = (8, 4, 2) if subgroup else (8,)
-        quads = next((q for q in options if quads_in_all >= q * profile.units), options[-1])
-        lanes = threads // quads
-        while lanes * quads > max(32, subgroup) and lanes * 8 > k:
-            lanes //= 2
+        return quads, lanes
+    options = (8, 4, 2) if subgroup else (8,)
+    quads = next((q for q in options if quads_in_all >= q * profile.units), options[-1])
+    lanes = threads // quads
+    while lanes * quads > max(32, subgroup) and lanes * 8 > k:
+        lanes //= 2
+    return quads, lanes
+
+
+def _staged(
+    quads: int, lanes: int, in_flight: int, rows: int, k: int, along_k: bool, profile: Profile
+) -> MatvecConfig:
+    """The layout with as much of A staged at a time as there is room for."""
+    subgroup = profile.subgroup
     if subgroup > quads * lanes or (subgroup and not along_k and subgroup < quads):
         subgroup = 0
     bare = MatvecConfig(quads, lanes, subgroup, along_k, 0, 1)
@@ -180,7 +227,7 @@ def matvec_config(
     step = bare.depth
     most = max(step, room // (4 * rows) // step * step)
     steps = ceil_div(ceil_div(k, ceil_div(k, most)), step)
-    unroll = _unroll(steps, min(IN_FLIGHT[along_k], most // step))
+    unroll = _unroll(steps, min(in_flight, most // step))
     rounds = min(ceil_div(steps, unroll), most // step // unroll)
     chunk = rounds * unroll * step
     return replace(bare, chunk=chunk, unroll=unroll)

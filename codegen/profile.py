@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .choices import BY_RULE, Choices
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -25,6 +27,7 @@ class Profile:
     float_atomics: bool = False
     loop_limit: int = 0  # dynamic iterations per invocation the driver survives; 0: no limit
     units: int = 64  # compute units to fill with workgroups
+    choices: Choices = BY_RULE  # tile configurations that were measured on it
 
 
 WEBGPU_DEFAULT = Profile("webgpu-default")

@@ -31,6 +31,7 @@ VERBS = {
     "export": "export:Export",
     "bench": "bench:Bench",
     "profile": "profile:Profile",
+    "tune": "tune:Tune",
     "plan": "plan:Plan",
     "viz": "viz:Viz",
     "doctor": "doctor:Doctor",

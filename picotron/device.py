@@ -5,7 +5,9 @@ Invariant: importing this module touches no device; the runtime is reached on th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from picotron.errors import ConfigError
@@ -119,6 +121,32 @@ def program_of(graph: Any, profile: str) -> Program:
     if profile not in PROFILES:
         raise ConfigError(f"there is no profile {profile!r}; use one of {', '.join(PROFILES)}")
     return program_of(graph, PROFILES[profile], (), "train_step")
+
+
+def tuning_path(out: Path | None) -> Path:
+    """Where measured tile configurations of the adapter in use go; raises ConfigError."""
+    import runtime
+    from runtime.tuned import table_path
+
+    path = out or table_path(runtime.default_device().info)
+    if path is None:
+        raise ConfigError("PICOTRON_CACHE=off leaves no place for a table; name one with --out")
+    return path
+
+
+def keep_tuning(entries: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Write what was measured, over what a table of the same adapter and driver has; raises
+    ConfigError."""
+    import runtime
+    from runtime.tuned import Table, read, write
+
+    device = runtime.default_device()
+    table = Table(device.info.name, device.info.driver, device.profile.units)
+    known = read(path, table)
+    try:
+        write(path, replace(table, entries={**(known.entries if known else {}), **entries}))
+    except OSError as error:
+        raise ConfigError(f"cannot write the table {path}: {error.strerror}") from error
 
 
 def device_errors() -> tuple[type[BaseException], ...]:

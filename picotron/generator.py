@@ -211,12 +211,19 @@ class Generator:
 
     def profile(self, rows: list[list[int]], sampling: Sampling = Sampling(0.0)) -> list[Any]:  # noqa: B008
         """Times of the kernels that write one chunk of tokens after prompts of one window."""
+        args, fixed = self._chunk(rows, sampling)
+        return self._write.profile(*args, **fixed)
+
+    def bound(self, rows: list[list[int]], sampling: Sampling = Sampling(0.0)) -> tuple:  # noqa: B008
+        """What writes such a chunk, as `tracer.jit`'s `bound` gives it."""
+        args, fixed = self._chunk(rows, sampling)
+        return self._write.bound(*args, **fixed)
+
+    def _chunk(self, rows: list[list[int]], sampling: Sampling) -> tuple[tuple, dict[str, Any]]:
         filters, chosen = sampling.filters, self._choice(rows, sampling, 0)
         state, _, first = self._begin(rows, rows, self.chunk, 0, filters, chosen)
-        return self._write.profile(
-            self.params, state, first, chosen, config=self.config, count=self.chunk,
-            filters=filters,
-        )  # fmt: skip
+        fixed = {"config": self.config, "count": self.chunk, "filters": filters}
+        return (self.params, state, first, chosen), fixed
 
     def stats(self) -> dict[str, int | float]:
         """Of the program that writes a chunk: kernels a token, and what it took to make."""

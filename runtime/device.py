@@ -22,6 +22,7 @@ from .buffer import Buffer, BufferPool, PendingRead, StagingRing
 from .driver import TRUSTED, RawCommands, RawEncoder, unchecked_module, wgpu
 from .errors import KernelCompileError, NoAdapterError, translate
 from .settings import settings
+from .tuned import tuned
 
 FEATURES = ("shader-f16", "subgroup", "subgroup-barrier", "timestamp-query")
 FEATURES += ("shader-float32-atomic",)
@@ -66,7 +67,7 @@ class Device:
         self.staging = StagingRing(self.raw)
         self._pipelines: dict[tuple[str, tuple[str, ...]], Pipeline] = {}
         self._layouts: dict[tuple[str, ...], wgpu.GPUBindGroupLayout] = {}
-        self.profile = profile_of(info, self._probe_subgroup())
+        self.profile = tuned(profile_of(info, self._probe_subgroup()), info)
 
     def __repr__(self) -> str:
         return f"Device({self.info})"

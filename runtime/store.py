@@ -106,8 +106,13 @@ def _digest(data: bytes) -> bytes:
 @cache
 def default_store() -> Store | None:
     """The store of this user, or where PICOTRON_CACHE says; None if that is `off`."""
+    folder = cache_folder()
+    return None if folder is None else Store(folder / "programs")
+
+
+def cache_folder() -> Path | None:
+    """Where this user's results of earlier processes lie; None if PICOTRON_CACHE is `off`."""
     chosen = settings().cache
     if chosen == "off":
         return None
-    folder = Path(chosen) if chosen else platformdirs.user_cache_path("picotron")
-    return Store(folder / "programs")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("picotron")

@@ -168,8 +168,11 @@ def test_attention_of_long_heads_from_one_query(profile, kernel):
     check_attention(k, tiles.attention_config(k, profile, kernel))
 
 
+BLOCKS = (*attention_tiles.BLOCKS, *attention_tiles.RARE_BLOCKS)
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("block", attention_tiles.BLOCKS, ids=str)
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_every_attention_block(block, kernel):
     k = Attention(1, 2, 1, 70, 70, 8, True, 0.35)
     subgroup = 0 if 8 % (2 * block[1] // block[3]) else 8

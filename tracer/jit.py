@@ -53,6 +53,7 @@ class DeviceExecutable:
         from runtime.programs import program_of
 
         self.device = default_device()
+        self.graph, self._donate, self._budget = graph, donate, budget
         self.program = program_of(graph, self.device.profile, donate, name, budget)
         self._inner = Executable(self.device, self.program)
         self.run, self.profile = self._inner.run, self._inner.profile
@@ -71,6 +72,13 @@ class DeviceExecutable:
     def upload(self, aval: Aval, host: np.ndarray) -> Any:
         """A Buffer holding a host array."""
         return self.device.upload(as_stored(aval, host))
+
+    def tune(self, hosts: Sequence[np.ndarray], limit_s: float, say: Callable) -> Any:
+        """Measure the choices of this program's kernels; see `runtime.tuner.tune`."""
+        from runtime.tuner import tune
+
+        stored = [as_stored(a, x) for a, x in zip(self.graph.in_avals, hosts, strict=True)]
+        return tune(self.device, self.graph, self._donate, stored, limit_s, say, self._budget)
 
 
 def _make_executable(
@@ -390,15 +398,16 @@ class Jitted:
 
     def profile(self, *args: Any, **kwargs: Any) -> list:
         """Device time of each kernel for one run on copies of the arguments."""
+        executable, hosts = self.bound(*args, **kwargs)
+        pairs = zip(executable.graph.in_avals, hosts, strict=True)
+        return executable.profile([executable.upload(aval, host) for aval, host in pairs])
+
+    def bound(self, *args: Any, **kwargs: Any) -> tuple[Any, list[np.ndarray]]:
+        """The executable that serves these arguments, and copies of its inputs on the host."""
         leaves, in_tree, statics = self._roles.split(args, kwargs)
         call = self._entry(leaves, in_tree, statics).call
-        executable = call.executable
-        given = [*call.constants, *leaves]
-        inputs = []
-        for leaf, aval in zip(given, call.plan.graph.in_avals, strict=True):
-            host = np.asarray(leaf, aval.dtype.np)
-            inputs.append(executable.upload(aval, host.copy()))
-        return executable.profile(inputs)
+        pairs = zip([*call.constants, *leaves], call.plan.graph.in_avals, strict=True)
+        return call.executable, [np.array(x, aval.dtype.np) for x, aval in pairs]
 
 
 def _forget(call: Compiled) -> None:

@@ -6,6 +6,7 @@ from ir.dtypes import f32
 from ir.graph import Eqn, Value
 
 from .. import expr as ex
+from ..choices import Decision
 from ..expr import Expr, sym
 from ..frame import Frame
 from ..lower import Lowering
@@ -16,7 +17,9 @@ from ..render import render
 from ..tiles import (
     attention_config,
     attention_grid,
+    attention_key,
     attention_loop_iterations,
+    attention_options,
     attention_shared_bytes,
     attention_workgroup,
 )
@@ -66,7 +69,9 @@ def build_attention(frame: Frame, profile: Profile) -> Kernel:
         attention_shared_bytes(record, config),
         attention_loop_iterations(record, config),
     )
-    return Kernel(code, attention_grid(record, config))
+    options = tuple(attention_options(record, profile, what))
+    decision = Decision((attention_key(record, what),), options, config.name)
+    return Kernel(code, attention_grid(record, config), decision=decision)
 
 
 class _Hooks:

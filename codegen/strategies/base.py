@@ -9,6 +9,7 @@ from ir.dtypes import DType, f16, f32
 from ir.graph import Aval, Eqn, Var
 
 from .. import expr as ex
+from ..choices import Decision
 from ..expr import Expr
 from ..frame import Frame
 from ..grid import ceil_div, flat_id, fold, spare
@@ -25,11 +26,13 @@ class Kernel:
     """A rendered kernel and the workgroups to dispatch.
 
     `order` are the tensors that it binds, as positions in the region's; () for all in order.
+    `decision` is what its tile configuration was chosen from; None where there is no choice.
     """
 
     code: KernelCode
     grid: tuple[int, int, int]
     order: tuple[int, ...] = ()
+    decision: Decision | None = None
 
     def bound(self, tensors: Sequence[Var]) -> Sequence[Var]:
         """The region's tensors in binding order."""

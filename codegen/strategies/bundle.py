@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..choices import Decision, choosing
 from ..compose import joint_grid, parse, side_by_side
 from ..frame import Frame, make_frame
 from ..fuse import Region
 from ..profile import Profile
 from ..program import Binding, KernelCode
-from ..tiles import joint_configs
+from ..records import Attention
+from ..tiles import attention_config, joint_configs, joint_key, joint_options, side_by_side_fits
 from .attention import build_attention
 from .base import Kernel
 from .column import build_column
@@ -38,7 +40,34 @@ def build_bundle(frame: Frame, profile: Profile) -> Kernel:
         max(c.loop_iterations for c in codes),
     )  # fmt: skip
     place = {name: n for n, name in enumerate(frame.names)}
-    return Kernel(code, grid, tuple(place[_tensor(name)] for _, name, _ in bound))
+    order = tuple(place[_tensor(name)] for _, name, _ in bound)
+    return Kernel(code, grid, order, _decision(parts, kernels, profile))
+
+
+def _decision(
+    parts: Sequence[Frame], kernels: Sequence[Kernel], profile: Profile
+) -> Decision | None:
+    """Products share a size of workgroups, and attention's kernels a form, so that they still fit
+    into one module; light kernels have no choice."""
+    kind = parts[0].region.kind
+    if kind == "dot":
+        records = [matmul_of(p) for p in parts]
+        threads = f"{kernels[0].code.workgroup[0]} invocations"
+        return Decision((joint_key(records),), tuple(joint_options(records, profile)), threads)
+    own = [k.decision for k in kernels]
+    if kind != "attention":
+        return None
+    keys = tuple(dict.fromkeys(key for d in own for key in d.keys))
+    options = (o for o in own[0].options if all(o in d.options for d in own[1:]))
+    fitting = tuple(o for o in options if _fits(parts, choosing(profile, dict.fromkeys(keys, o))))
+    return Decision(keys, fitting, " and ".join(dict.fromkeys(d.chosen for d in own)))
+
+
+def _fits(parts: Sequence[Frame], profile: Profile) -> bool:
+    roots = [p.region.root for p in parts]
+    kernels = [eqn.prim.name.removeprefix("attention_") for eqn in roots]
+    pairs = zip(map(Attention.of, roots), kernels, strict=True)
+    return side_by_side_fits([attention_config(r, profile, k) for r, k in pairs], profile)
 
 
 def _tensor(name: str) -> str:

@@ -15,6 +15,7 @@ from ir.graph import Eqn, Value
 from ir.prims.contract import parse, roles
 
 from .. import expr as ex
+from ..choices import Decision
 from ..expr import Expr, loads, stride, sym
 from ..frame import Frame
 from ..grid import ceil_div
@@ -29,7 +30,9 @@ from ..tiles import (
     MatmulConfig,
     matmul_config,
     matmul_grid,
+    matmul_key,
     matmul_loop_iterations,
+    matmul_options,
     matmul_padded,
     matmul_shared_bytes,
     matmul_workgroup,
@@ -92,6 +95,7 @@ def build_dot(frame: Frame, profile: Profile, config: MatmulConfig | None = None
 
         return build_matvec(frame, profile)
     record = matmul_of(frame)
+    decision = None if config else _decision(record, profile)
     config = config or matmul_config(record, profile)
     operands = Operands(frame, axes_of(frame.region.root), matmul_padded(record, config))
     hooks = _Hooks(operands, record)
@@ -112,7 +116,12 @@ def build_dot(frame: Frame, profile: Profile, config: MatmulConfig | None = None
         frame.name, config.template, wgsl, matmul_workgroup(record, config), frame.bindings(),
         matmul_shared_bytes(record, config), matmul_loop_iterations(record, config),
     )  # fmt: skip
-    return Kernel(code, matmul_grid(record, config))
+    return Kernel(code, matmul_grid(record, config), decision=decision)
+
+
+def _decision(record: Matmul, profile: Profile) -> Decision:
+    options = tuple(matmul_options(record, profile))
+    return Decision((matmul_key(record),), options, matmul_config(record, profile).name)
 
 
 class Operands:

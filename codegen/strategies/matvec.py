@@ -13,11 +13,12 @@ from ir.dtypes import f32
 from ir.graph import Eqn, Graph, Var
 
 from .. import expr as ex
+from ..choices import Decision
 from ..expr import Expr, sym
 from ..frame import Frame
 from ..grid import Grid, ceil_div, fold
 from ..lower import Lowering
-from ..matvec import MatvecConfig, matvec_config, roles_of
+from ..matvec import MatvecConfig, matvec_config, matvec_key, matvec_options, roles_of
 from ..profile import Profile
 from ..program import KernelCode
 from ..render import render
@@ -76,7 +77,9 @@ def build_matvec(frame: Frame, profile: Profile) -> Kernel:
         frame.name, "matvec", wgsl, (config.threads, 1, 1), frame.bindings(),
         _shared_bytes(whole, config, stats), _iterations(whole, config, stats),
     )  # fmt: skip
-    return Kernel(code, fold(whole.tiles))
+    options = tuple(matvec_options(rows, k, along_k, profile))
+    decision = Decision((matvec_key(rows, columns, k, batch, along_k),), options, config.name)
+    return Kernel(code, fold(whole.tiles), decision=decision)
 
 
 def _text(whole: Whole, columns: list[int], config: MatvecConfig) -> str:

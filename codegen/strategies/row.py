@@ -11,13 +11,16 @@ are the same for the whole row are computed between the walks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ir.dtypes import f32
 from ir.graph import Eqn, Graph, Lit, Value, Var
 
+from ..choices import Decision
 from ..expr import Expr, add, depends, mul, sym
 from ..frame import Frame, independent
+from ..fuse import Region
 from ..lower import Lowering
 from ..profile import Profile
 from ..render import render
@@ -66,6 +69,10 @@ class Layout:
     step: int  # elements per visit: 4 or 1
 
     @property
+    def name(self) -> str:
+        return f"{self.rows} by {self.lanes} invocations"
+
+    @property
     def serial(self) -> bool:
         return self.lanes == 1
 
@@ -91,7 +98,8 @@ def build_row(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
     `threads` are the invocations of a workgroup, if that is settled.
     """
     region = frame.region
-    layout = _layout(region.rows, region.width, profile)
+    layout = _chosen(region, profile)
+    decision = None if threads else _decision(region, profile, layout)
     layout = layout.of_size(threads, region.rows) if threads else layout
     again = profile.kind != "cpu" and region.width > layout.step * layout.lanes > layout.step
     body = _Body(frame, layout, online=again)
@@ -116,9 +124,41 @@ def build_row(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
     )
     visits = len(walks) * ceil_div(region.width // layout.step, layout.lanes)
     memory = 0 if layout.serial else 4 * layout.threads * len({a.dtype for a in sums})
-    return finish(
+    kernel = finish(
         frame, "row", wgsl, layout.threads, groups, loop_iterations=visits, workgroup_bytes=memory
     )
+    return replace(kernel, decision=decision)
+
+
+def _chosen(region: Region, profile: Profile) -> Layout:
+    """What the profile's table names, else what the rules say."""
+    usual = _layout(region.rows, region.width, profile)
+    options = partial(_options, region.rows, region.width, profile)
+    return profile.choices.pick(_key(region), options, usual)
+
+
+def _decision(region: Region, profile: Profile, layout: Layout) -> Decision:
+    options = tuple(_options(region.rows, region.width, profile))
+    return Decision((_key(region),), options, layout.name)
+
+
+def _key(region: Region) -> str:
+    """What a table calls the choice for such rows."""
+    sums = [e.prim.name for e in region.graph.eqns if e.prim.kind == "reduce"]
+    return f"rows {region.rows}x{region.width} of {len(region.tensors)}, {' '.join(sums)}"
+
+
+def _options(rows: int, width: int, profile: Profile) -> dict[str, Layout]:
+    """Every layout that a row may have in reasonable time, by name."""
+    step = 4 if width % 4 == 0 else 1
+    visits, cpu = width // step, profile.kind == "cpu"
+    short = 8 * visits <= (profile.loop_limit or 8 * visits) if cpu else width <= 8 * SHORT
+    found = [Layout(n, 1, step) for n in ((4, 8) if cpu else (32, 64)) if short and n <= rows]
+    for lanes in (8, 16, 32, 64, 128, 256):
+        whole = lanes <= min(profile.invocations, power_of_two(visits)) and visits <= 128 * lanes
+        packed = [n for n in (1, 2, 4) if rows % n == 0 and n * lanes <= 256]
+        found += [Layout(n * lanes, lanes, step) for n in packed[: 1 if cpu else 3] if whole]
+    return {layout.name: layout for layout in found}
 
 
 def _layout(rows: int, width: int, profile: Profile) -> Layout:
