@@ -98,6 +98,10 @@ class Executable:
             raise translate(error, breakdown(self.program)) from error
         return [buffers[at] for at in self._results]
 
+    def repeat(self) -> None:
+        """Encode and submit the commands of the last run again: the driver's part of a run."""
+        self._encode(self._spans)
+
     # Binding
 
     def _bind(self, inputs: Sequence[Buffer | np.ndarray]) -> list[Buffer]:

@@ -17,7 +17,7 @@ def test_figures_of_the_host(capsys, monkeypatch):
     times = {
         n: f["value"] for n, f in found.items() if n != "adapter" and f["unit"] in ("us", "ms")
     }
-    assert len(times) == 5 and all(v > 0 for v in times.values())
+    assert len(times) == 6 and all(v > 0 for v in times.values())
     left = {f["unit"]: f["value"] for n, f in found.items() if n.startswith("growth")}
     assert left["programs"] == left["device bytes"] == 0
     assert left["Python blocks"] < 100  # far fewer than calls

@@ -55,9 +55,9 @@ def test_jit_runs_on_the_mesh_of_its_shardings(four):
     y = f(X, W)
     assert y.sharding.spec == P("a", None)
     assert np.allclose(y, np.tanh(X @ W), atol=1e-6)
-    assert f._last.call.executable.traffic == {"b": {"psum": [1, 4 * 6 * 4]}}
+    assert f.executable.traffic == {"b": {"psum": [1, 4 * 6 * 4]}}
     if four is None:
-        kernel = f._last.call.executable.program
+        kernel = f.executable.program
         assert kernel.slots[kernel.in_slots[0]].nbytes == 4 * 2 * 4  # a device's part
 
 
@@ -70,6 +70,17 @@ def test_computation_follows_its_data():
     z = t.jit(lambda y: (y * 2, y))(y)
     assert z[0].sharding == y.sharding == z[1].sharding and np.allclose(z[0], 2 * X @ W, atol=1e-5)
     assert np.allclose(y + 1, X @ W + 1, atol=1e-5)  # one operation alone is done on one device
+
+
+def test_a_repeated_call_finds_its_program_by_where_arguments_lie(monkeypatch):
+    f = t.jit(lambda x: x * 2)
+    rows, columns = t.device_put(X, on("a", None)), t.device_put(X, on(None, "a"))
+    for x in (rows, columns, X, rows, columns, jnp.asarray(X)):
+        assert f(x).sharding == getattr(x, "sharding", jnp.asarray(X).sharding)
+    assert len(f._entries) == 3
+    f(rows), f(rows)
+    monkeypatch.setattr(f, "_entry", lambda *a: pytest.fail("the call went the long way"))
+    assert f(rows).sharding == rows.sharding
 
 
 def test_the_mesh_of_the_context_and_constraints():

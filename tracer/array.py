@@ -7,6 +7,7 @@ value never changes, and once donated it can only say that it is gone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -26,7 +27,7 @@ from .errors import (
     located,
     not_concrete,
 )
-from .laid import Laid
+from .laid import Laid, lies
 from .methods import Methods
 
 
@@ -36,10 +37,22 @@ class WeakAval(Aval):
     Signatures of traces have it; graphs do not, since every conversion is an equation by then.
     """
 
+    weak = True
+
     def __str__(self) -> str:
         return f"{super().__str__()} (weak)"
 
     __repr__ = __str__
+
+
+@dataclass(frozen=True)
+class LaidAval(Aval):
+    """The type of an array on a mesh with where it lies: a call that is repeated looks at both."""
+
+    sharding: Any
+    weak: bool
+
+    __str__ = __repr__ = Aval.__str__
 
 
 @cache
@@ -269,7 +282,7 @@ class Tracer(Typed):
 class Array(Laid, Typed):
     """A concrete array on the device, on the host, or both; copies are made when first needed."""
 
-    __slots__ = ("__weakref__", "_buffer", "_host", "_read", "_sharding", "aval", "signed")
+    __slots__ = ("__weakref__", "_buffer", "_host", "_read", "aval", "signed")
 
     def __init__(
         self,
@@ -278,7 +291,7 @@ class Array(Laid, Typed):
         host: np.ndarray | None = None,
         weak_type: bool = False,
     ) -> None:
-        self.aval = self.signed = aval  # the second as signatures have it, weak or not
+        self.aval = self.signed = aval  # the second says too whether it is weak and where it lies
         if weak_type:
             self.weak_type = True
         self._buffer = buffer
@@ -288,12 +301,19 @@ class Array(Laid, Typed):
     @property
     def weak_type(self) -> bool:
         """Whether it takes the dtype of what it meets."""
-        return self.signed is not self.aval
+        return self.signed is not self.aval and self.signed.weak
 
     @weak_type.setter
     def weak_type(self, weak: bool) -> None:
-        aval = self.aval
-        self.signed = interned(WeakAval(aval.shape, aval.dtype)) if weak else aval
+        self.settle(lies(self), weak)
+
+    def settle(self, sharding: Any, weak: bool) -> None:
+        """Note where on a mesh the array lies, None for no mesh, and whether it is weak."""
+        kind = self.aval.shape, self.aval.dtype
+        if sharding is not None:
+            self.signed = interned(LaidAval(*kind, sharding, weak))
+        else:
+            self.signed = interned(WeakAval(*kind)) if weak else self.aval
 
     @staticmethod
     def from_host(x: Any, kind: Any = None) -> Array:

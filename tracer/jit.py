@@ -27,7 +27,7 @@ from .donation import pair
 from .errors import Origin
 from .explain import log_compile, log_miss, why_traced
 from .flattening import Flattener, flattener
-from .laid import followed, on_mesh
+from .laid import followed
 from .limits import check_sizes
 from .lowered import Lowered
 from .placement import NOWHERE, Placement
@@ -57,6 +57,7 @@ class DeviceExecutable:
         self.program = program_of(graph, self.device.profile, donate, name, budget)
         self._inner = Executable(self.device, self.program)
         self.run, self.profile = self._inner.run, self._inner.profile
+        self.repeat = self._inner.repeat
         self._bools = [i for i, aval in enumerate(graph.in_avals) if aval.dtype is bool_]
         if self._bools:
             self.run = self._run_as_stored
@@ -215,7 +216,7 @@ class Entry:
     """One trace of a function. `flatten` is made when the entry serves a second time."""
 
     signature: Signature
-    avals: list[Aval]  # the signature's, as the list that a call compares with
+    signs: list[Aval]  # of the arguments, what the next call's are compared with
     graph: Graph
     call: Compiled
     trace_s: float
@@ -224,7 +225,7 @@ class Entry:
     served: bool = False
 
     def __post_init__(self) -> None:
-        self.settings = self.signature.watches_keys, self.signature.context
+        self.settings = self.signature.watches_keys, self.signature.context[:2]
 
     def leaves(self, args: tuple, kwargs: dict, of: Roles) -> list | None:
         """The leaves of a call that this trace serves, found without asking for more than that."""
@@ -234,10 +235,10 @@ class Entry:
             return None
         # Types are interned: equal lists compare by pointers, without hashing anything.
         try:
-            avals = [leaf.signed for leaf in leaves]
+            signs = [leaf.signed for leaf in leaves]
         except AttributeError:  # there are numbers or numpy arrays among them
-            avals = [x.signed if type(x) is Array else plain_aval(x) for x in leaves]
-        return leaves if avals == self.avals else None
+            signs = [x.signed if type(x) is Array else plain_aval(x) for x in leaves]
+        return leaves if signs == self.signs else None
 
     def serve(self) -> None:
         """Called when a call was found to be of this signature the long way."""
@@ -247,7 +248,7 @@ class Entry:
 
 def _context(leaves: list) -> tuple:
     """What a trace depends on beside its arguments' types: the mesh, names, where arguments lie."""
-    return (*ambient(), *followed(leaves)) if on_mesh.some else ambient()
+    return (*ambient(), *followed(leaves))
 
 
 class Jitted:
@@ -278,7 +279,6 @@ class Jitted:
             return self._fun(*args, **kwargs)
         last = self._last
         known = last is not None and last.flatten is not None
-        known = known and not on_mesh.some  # the fast way does not look where arguments lie
         if known and (state.debug_key_reuse, ambient()) == last.settings:
             leaves = last.leaves(args, kwargs, self._roles)
             if leaves is not None:
@@ -293,10 +293,10 @@ class Jitted:
         known = self._entries.get(signature)
         if known:
             known.serve()
-        self._last = known or self._add(signature)
+        self._last = known or self._add(signature, leaves)
         return self._last
 
-    def _add(self, signature: Signature) -> Entry:
+    def _add(self, signature: Signature, leaves: list) -> Entry:
         self._why = why_traced(self._roles, self._known(), signature)
         log_miss(self._roles, self._why)
         start = time.perf_counter()
@@ -304,8 +304,9 @@ class Jitted:
         traced_at = time.perf_counter()
         call = self._compile(signature, traced)
         spent = time.perf_counter() - traced_at
-        avals = list(signature.avals)
-        entry = Entry(signature, avals, traced.graph, call, traced_at - start, spent)
+        pairs = zip(leaves, signature.avals, strict=True)
+        signs = [x.signed if type(x) is Array else aval for x, aval in pairs]
+        entry = Entry(signature, signs, traced.graph, call, traced_at - start, spent)
         self._entries[signature] = entry
         return entry
 
@@ -367,6 +368,13 @@ class Jitted:
         """What a device runs of a traced call."""
         return traced.graph
 
+    @property
+    def executable(self) -> Any:
+        """The latest executable. Raises RuntimeError before the first call."""
+        if self._last is None:
+            raise RuntimeError(f"{self._name} has not been compiled yet: call it first")
+        return self._last.call.executable
+
     def explain(self) -> str:
         """Why the latest trace was made: which argument changed, one line each."""
         return self._why
@@ -384,10 +392,8 @@ class Jitted:
         kernels_per_step, distinct_kernels, peak_bytes (device bytes of all buffers), trace_s and
         compile_s (seconds). Raises RuntimeError before the first call.
         """
-        if self._last is None:
-            raise RuntimeError(f"{self._name} has not been compiled yet: call it first")
-        entry, program = self._last, self._last.call.executable.program
-        times = {"trace_s": entry.trace_s, "compile_s": entry.compile_s}
+        program = self.executable.program
+        times = {"trace_s": self._last.trace_s, "compile_s": self._last.compile_s}
         kernels, dispatches = _counts(program)
         return {
             "kernels_per_step": dispatches,

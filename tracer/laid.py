@@ -30,16 +30,14 @@ class Shard:
                 f"data={self.data})")  # fmt: skip
 
 
-class _OnMesh:
-    some = False
-
-
-on_mesh = _OnMesh()  # whether there ever was an array on a mesh: calls need not look before
+def lies(x: Any) -> Any:
+    """The sharding of an array on a mesh; None for all else."""
+    return getattr(getattr(x, "signed", None), "sharding", None)
 
 
 def followed(leaves: Sequence[Any]) -> tuple:
     """How arguments lie, if any of them is on a mesh: for the signature of a trace."""
-    found = tuple(getattr(leaf, "_sharding", None) for leaf in leaves)
+    found = tuple(map(lies, leaves))
     return (found,) if any(s is not None for s in found) else ()
 
 
@@ -53,7 +51,7 @@ class Laid:
         """A NamedSharding of an array on a mesh; otherwise that of the one device."""
         from .sharding import SingleDeviceSharding
 
-        placed = getattr(self, "_sharding", None)
+        placed = lies(self)
         return placed if placed is not None else SingleDeviceSharding(self._first_device())
 
     @staticmethod
@@ -109,4 +107,4 @@ class Laid:
         return Array(interned(Aval(shape, self.aval.dtype)), buffer)
 
 
-__all__ = ["Laid", "Shard", "followed", "on_mesh"]
+__all__ = ["Laid", "Shard", "followed", "lies"]

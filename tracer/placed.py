@@ -19,7 +19,7 @@ from .array import Array
 from .calls import Signature
 from .compiled import Compiled, plan_results
 from .config import Device
-from .laid import on_mesh
+from .laid import lies
 from .sharding import Mesh, NamedSharding, P
 from .staging import Traced, lifted
 
@@ -36,7 +36,7 @@ def runs_on(mesh: Mesh | None) -> bool:
 
 def place(x: Array, sharding: NamedSharding) -> Array:
     """`x` where `sharding` says; itself if it is there."""
-    if not runs_on(sharding.mesh) or getattr(x, "_sharding", None) == sharding:
+    if not runs_on(sharding.mesh) or lies(x) == sharding:
         return x
     x.check_alive()
     if settings.backend() == "oracle":
@@ -51,7 +51,7 @@ def place(x: Array, sharding: NamedSharding) -> Array:
 
 def settled(x: Array, sharding: NamedSharding) -> Array:
     """`x`, of which it is true that it lies so."""
-    x._sharding, on_mesh.some = sharding, True
+    x.settle(sharding, x.weak_type)
     return x
 
 
