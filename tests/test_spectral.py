@@ -127,6 +127,17 @@ def test_the_derivatives_of_values_are_the_directions():
         same(one, u[:, :1] @ vh[:1], rtol=1e-4, atol=1e-5)
 
 
+def test_a_pseudo_inverse_of_less_rank_has_its_derivative():
+    """Singular vectors of equal values, as of zeros, have none."""
+    a, b, weights = floats(5, 2), floats(2, 4, seed=1), floats(4, 5, seed=2)
+    got = grad(lambda a: jnp.sum(weights * jnp.linalg.pinv(a @ b)))(a)
+    for at in ((0, 0), (3, 1)):
+        step = np.zeros_like(a, np.float64)
+        step[at] = 1e-6
+        up, down = (np.linalg.pinv((a + d) @ b.astype(np.float64)) for d in (step, -step))
+        same(got[at], ((up - down) * weights).sum() / 2e-6, rtol=1e-3, atol=1e-4)
+
+
 def test_equal_values_have_finite_derivatives():
     for of in (jnp.linalg.svdvals, jnp.linalg.eigvalsh):
         found = grad(lambda a, of=of: jnp.sum(of(a) ** 2))(np.eye(3, dtype=np.float32))

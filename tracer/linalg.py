@@ -20,8 +20,9 @@ from .creation import eye
 from .errors import located
 from .factorizations import cholesky, det, inv, qr, slogdet, solve, tensorinv, tensorsolve
 from .operands import as_float, astype
+from .pseudoinverse import lstsq, matrix_rank, pinv
 from .shaping import matrix_transpose
-from .spectral import eigh, eigvalsh, lstsq, matrix_rank, pinv, svd, svdvals
+from .spectral import eigh, eigvalsh, svd, svdvals
 from .staging import operand
 
 # --- products and diagonals -------------------------------------------------------------------

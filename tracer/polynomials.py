@@ -24,7 +24,7 @@ from .editing import trim_zeros
 from .errors import located
 from .factorizations import inv
 from .operands import as_float, astype, same_dtype
-from .spectral import lstsq
+from .pseudoinverse import lstsq
 from .staging import filled, operand
 
 

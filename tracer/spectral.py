@@ -1,4 +1,4 @@
-"""Singular values, eigenvalues of symmetric matrices, and what follows from them.
+"""Singular values, and eigenvalues of symmetric matrices.
 
 Invariant: the iteration is Jacobi's. Columns stand in two halves, each column of the one turns with
 its partner in the other, and one fixed exchange of places between steps makes all pairs meet once
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ir.dtypes import f32, i32
+from ir.dtypes import f32
 
 from . import elementwise as ew
 from . import reductions as red
@@ -28,7 +28,7 @@ from .errors import located
 from .factorizations import qr
 from .indexing import take, take_along_axis
 from .matrices import diagonal
-from .operands import as_float, astype, same_dtype
+from .operands import as_float, astype
 from .shaping import matrix_transpose
 from .sorting import argsort
 from .whole import one_program
@@ -167,7 +167,7 @@ def _inverse(x: Any) -> Any:
     return ew.where(none, 0.0, ew.divide(1.0, ew.where(none, 1.0, x)))
 
 
-def _scaled(x: Any, columns: Any) -> Any:
+def scaled(x: Any, columns: Any) -> Any:
     return ew.multiply(x, shaping.expand_dims(columns, -2))
 
 
@@ -240,7 +240,7 @@ def _svd(x: Any) -> tuple[Any, Any, Any]:
     # Columns of almost no length have lost their direction: this gives them one.
     u, r = qr(turned)
     sizes = diagonal(r, 0, -2, -1)
-    u = _scaled(u, ew.where(ew.less(sizes, 0), -1.0, 1.0))
+    u = scaled(u, ew.where(ew.less(sizes, 0), -1.0, 1.0))
     return matmul(q, u), ew.abs(sizes), v
 
 
@@ -251,10 +251,10 @@ def _svd_rule(primals: tuple, tangents: tuple) -> tuple:
     turned = matmul(matmul(matrix_transpose(u), dx), v)
     factors = _inverse(_differences(ew.square(s)))
     rows, back = shaping.expand_dims(s, -1), matrix_transpose(turned)
-    du = ew.multiply(factors, ew.add(_scaled(turned, s), ew.multiply(rows, back)))
-    dv = ew.multiply(factors, ew.add(ew.multiply(rows, turned), _scaled(back, s)))
+    du = ew.multiply(factors, ew.add(scaled(turned, s), ew.multiply(rows, back)))
+    dv = ew.multiply(factors, ew.add(ew.multiply(rows, turned), scaled(back, s)))
     outside = ew.subtract(matmul(dx, v), matmul(u, turned))
-    du = ew.add(matmul(u, du), _scaled(outside, _inverse(s)))
+    du = ew.add(matmul(u, du), scaled(outside, _inverse(s)))
     return (u, s, v), (du, diagonal(turned, 0, -2, -1), matmul(v, dv))
 
 
@@ -315,80 +315,11 @@ def svdvals(x: Any, /) -> Any:
     return svd(x, compute_uv=False)
 
 
-# --- what follows -----------------------------------------------------------------------------
-
-
-def _threshold(s: Any, shape: tuple[int, ...], rtol: Any) -> Any:
-    """Below what a singular value counts as zero: `rtol` (default: rounding) of the largest."""
-    if rtol is None:
-        rtol = max(shape[-2:]) * float(np.finfo(np.float32).eps)
-    largest = red.max(s, -1, keepdims=True, initial=0.0)
-    scale = shaping.expand_dims(rtol, -1) if shaping.ndim(rtol) else rtol
-    return ew.multiply(largest, scale)
-
-
-def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any = None) -> Any:
-    """How many singular values exceed `rtol` of the largest (default: max(m, n) * eps), int32.
-
-    `tol` is the former name of `rtol`.
-    """
-    x = as_float(M)
-    if aval_of(x).ndim < 2:
-        nonzero = red.any(ew.not_equal(x, 0))
-        return astype(nonzero, i32)
-    s = svdvals(x)
-    least = _threshold(s, aval_of(x).shape, tol if rtol is None else rtol)
-    return red.sum(astype(ew.greater(s, least), i32), -1)
-
-
-def pinv(a: Any, rtol: Any = None, hermitian: bool = False, *, rcond: Any = None) -> Any:
-    """The Moore-Penrose inverse; singular values of at most `rtol` of the largest count as zero.
-
-    The default of `rtol` is 10 * max(m, n) * eps; `rcond` is its former name.
-    """
-    x = as_float(a)
-    rtol = rcond if rtol is None else rtol
-    if rtol is None:
-        rtol = 10.0 * max(aval_of(x).shape[-2:]) * float(np.finfo(np.float32).eps)
-    u, s, vh = svd(x, full_matrices=False)
-    kept = ew.greater(s, _threshold(s, aval_of(x).shape, rtol))
-    inverse = ew.where(kept, ew.divide(1.0, ew.where(kept, s, 1.0)), 0.0)
-    return matmul(_scaled(matrix_transpose(vh), inverse), matrix_transpose(u))
-
-
-def lstsq(a: Any, b: Any, rcond: float | None = None, *, numpy_resid: bool = False) -> tuple:
-    """(x that minimizes |a @ x - b|, squared residuals, rank of a, singular values of a).
-
-    b is [m] or [m, k]. Singular values below `rcond` (default: max(m, n) * eps) of the largest
-    count as zero. With `numpy_resid` the residuals are empty where numpy's are.
-    """
-    a, b = same_dtype("lstsq", as_float(a), as_float(b))
-    shape, given = aval_of(a).shape, aval_of(b).shape
-    if len(shape) != 2:
-        raise located(TypeError, f"{len(shape)}-dimensional array given. Array must be 2-D")
-    if len(given) not in (1, 2) or given[0] != shape[0]:
-        raise located(ValueError, f"lstsq of a {shape} got a right-hand side of {given}")
-    right = shaping.expand_dims(b, -1) if len(given) == 1 else b
-    u, s, vh = svd(a, full_matrices=False)
-    kept = ew.greater(s, _threshold(s, shape, None if rcond is None or rcond < 0 else rcond))
-    inverse = ew.where(kept, ew.divide(1.0, ew.where(kept, s, 1.0)), 0.0)
-    projected = _scaled(matmul(matrix_transpose(right), u), inverse)
-    x = matmul(matrix_transpose(vh), matrix_transpose(projected))
-    residuals = red.sum(ew.square(ew.subtract(right, matmul(a, x))), 0)
-    if numpy_resid and shape[0] <= shape[1]:
-        residuals = shaping.slice_axis(residuals, 0, 0, 0)
-    rank = red.sum(astype(kept, i32))
-    return shaping.squeeze(x, -1) if len(given) == 1 else x, residuals, rank, s
-
-
 __all__ = [
     "EighResult",
     "SVDResult",
     "eigh",
     "eigvalsh",
-    "lstsq",
-    "matrix_rank",
-    "pinv",
     "svd",
     "svdvals",
 ]

@@ -365,6 +365,37 @@ def qr(j, x, mode="reduced", some=True):
     return tuple(j.numpy.linalg.qr(x, mode if some else "complete"))
 
 
+@op("linalg.svdvals")
+def svdvals(j, x, driver=None):
+    return j.numpy.linalg.svdvals(x)
+
+
+def _of_triangle(j, x, name):
+    """The symmetric matrix of which torch reads a triangle, but differentiates the whole."""
+    low = x if name == "L" else j.numpy.matrix_transpose(x)
+    whole = j.numpy.tril(low) + j.numpy.matrix_transpose(j.numpy.tril(low, -1))
+    return x + j.lax.stop_gradient(whole - x)
+
+
+@op("linalg.eigvalsh")
+def eigvalsh(j, x, UPLO="L"):
+    return j.numpy.linalg.eigvalsh(_of_triangle(j, x, UPLO))
+
+
+@op("linalg.pinv")
+def pinv(j, x, other=None, rtol=None, hermitian=False, atol=None):
+    if atol is not None or hermitian:  # torch's samples of the latter are not symmetric
+        raise Unmapped("two tolerances, and matrices taken for symmetric")
+    if other is not None:  # the samples of singular matrices are products
+        x = x @ j.numpy.matrix_transpose(other)
+    return j.numpy.linalg.pinv(x, rtol=rtol)
+
+
+@op("linalg.cond")
+def cond(j, x, p=None):
+    return j.numpy.linalg.cond(x, p)
+
+
 @op("linalg.tensorinv")
 def tensorinv(j, x, ind=2):
     return j.numpy.linalg.tensorinv(x, ind)
