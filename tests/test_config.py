@@ -184,3 +184,49 @@ def test_a_leak_is_found_where_it_happens():
     assert f"leaky at {__file__}" in text and "kept.append(x * 2)" in text
     with tracer.checking_leaks():
         assert float(jit(lambda x: lax.scan(lambda c, _: (c * x, None), x, None, 3)[0])(2.0)) == 16
+
+
+# --- promotion ------------------------------------------------------------------------------------
+
+
+def test_ranks_and_dtypes_may_be_held_apart():
+    x = jnp.ones((2, 3))
+    with tracer.numpy_rank_promotion("raise"):
+        with pytest.raises(ValueError, match=r"for add on shapes \(2, 3\) \(3,\) and with the con"):
+            x + jnp.ones(3)
+        assert (x + 1).shape == (x + jnp.ones((1, 3))).shape == (2, 3)
+    with tracer.numpy_rank_promotion("warn"), pytest.warns(UserWarning, match="test_config.py"):
+        x + jnp.ones(3)
+    with tracer.numpy_dtype_promotion("strict"):
+        with pytest.raises(ValueError, match="no available implicit dtype promotion path"):
+            x * jnp.ones((2, 3), int)
+        with pytest.raises(tracer.errors.TypePromotionError, match="'float32', 'int32'"):
+            jnp.ones(3, int) + 1.5
+        assert (x * 2).dtype == np.float32 and (jnp.ones(3, int) + 1).dtype == np.int32
+
+
+def test_options_say_what_they_may_be():
+    with pytest.raises(ValueError, match="is one of 'allow', 'warn', 'raise', not 'never'"):
+        tracer.config.update("jax_numpy_rank_promotion", "never")
+    with tracer.default_matmul_precision("bfloat16"):
+        exact = jnp.ones((1, 1)) * 1.0001 @ jnp.ones((1, 1))
+    assert abs(float(exact[0, 0]) - 1.0001) < 1e-6
+
+
+def test_a_train_step_keeps_to_the_strictest_rules():
+    from picotron import reference
+
+    step, arguments = reference.train_step()
+    with tracer.numpy_dtype_promotion("strict"), tracer.numpy_rank_promotion("raise"):
+        tracer.graph_of(step)(*arguments)
+
+
+def test_regions_are_what_their_bodies_say():
+    double = lax.composite(lambda x, *, by: x * by, "test.scale", 2)
+    assert float(double(3.0, by=2.0)) == 6
+    assert lax.platform_dependent(1, default=lambda x: x + 1, oracle=lambda x: x + 2) == 3
+    with pytest.raises(ValueError, match=r"no branch for oracle.*and no default: cuda"):
+        lax.platform_dependent(1, cuda=lambda x: x)
+    assert tracer.typeof(jnp.ones((2, 3))).shape == (2, 3) and tracer.typeof(1.0).weak_type
+    with pytest.raises(TypeError, match=r"Argument 'a' of type .* is not a valid JAX type"):
+        tracer.typeof("a")

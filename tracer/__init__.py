@@ -30,6 +30,7 @@ from .api import (
     make_jaxpr,
     named_call,
     named_scope,
+    typeof,
 )
 from .array import Array, Tracer
 from .batching import vmap
@@ -66,9 +67,12 @@ from .settings import (
     debug_infs,
     debug_key_reuse,
     debug_nans,
+    default_matmul_precision,
     disable_jit,
     explain_cache_misses,
     log_compiles,
+    numpy_dtype_promotion,
+    numpy_rank_promotion,
     use_backend,
 )
 from .sharding import NamedSharding, P, make_mesh, reshard, set_mesh
@@ -102,6 +106,7 @@ __all__ = [
     "debug_nans",
     "default_backend",
     "default_device",
+    "default_matmul_precision",
     "device_count",
     "device_get",
     "device_put",
@@ -136,6 +141,8 @@ __all__ = [
     "named_scope",
     "nn",
     "numpy",
+    "numpy_dtype_promotion",
+    "numpy_rank_promotion",
     "ops",
     "print_environment_info",
     "process_count",
@@ -151,6 +158,7 @@ __all__ = [
     "test_util",
     "tree",
     "tree_util",
+    "typeof",
     "use_backend",
     "value_and_grad",
     "vjp",

@@ -16,12 +16,12 @@ from ir.build import current, suspended
 from ir.graph import Graph
 
 from . import tree
-from .array import Array, Tracer
+from .array import Array, Tracer, WeakAval
 from .callbacks import effects_barrier
-from .calls import ShapeDtypeStruct, checked_avals, hints
+from .calls import ShapeDtypeStruct, checked_avals, hints, leaf_aval
 from .collectives import bound
 from .config import checked_device
-from .errors import Origin
+from .errors import Origin, located
 from .jit import wait
 from .roles import Nums, roles
 from .sharding import NamedSharding, PartitionSpec, with_sharding_constraint
@@ -168,6 +168,18 @@ def device_put(x: Any, device: Any = None, *, src: Any = None) -> Any:
 
 def _put(leaf: Any) -> Any:
     return leaf if isinstance(leaf, (Array, Tracer)) else Array.from_host(leaf)
+
+
+def typeof(x: Any) -> Any:
+    """The type of an array-like: its `shape`, `dtype` and `weak_type`. Raises TypeError."""
+    try:
+        aval = leaf_aval(x)
+    except TypeError:
+        kind = type(x)
+        raise located(
+            TypeError, f"Argument {x!r} of type {kind} is not a valid JAX type: it is no array"
+        ) from None
+    return ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=isinstance(aval, WeakAval))
 
 
 def block_until_ready(x: Any) -> Any:

@@ -124,9 +124,20 @@ def pmean(x: Any, axis_name: Names, *, axis_index_groups: Any = None) -> Any:
 
 
 def all_gather(
-    x: Any, axis_name: Names, *, axis_index_groups: Any = None, axis: int = 0, tiled: bool = False
+    x: Any,
+    axis_name: Names,
+    *,
+    axis_index_groups: Any = None,
+    axis: int = 0,
+    tiled: bool = False,
+    to: str = "varying",
 ) -> Any:
-    """The leaves of all members: stacked at `axis`, or joined along it if `tiled`."""
+    """The leaves of all members: stacked at `axis`, or joined along it if `tiled`.
+
+    Each member has the same result, `to` "varying" or "invariant".
+    """
+    if to not in ("varying", "invariant", "reduced"):
+        raise located(ValueError, f"all_gather goes to 'varying' or 'invariant', not {to!r}")
     where = _where(axis_name, "all_gather", axis_index_groups)
 
     def leaf(value: Any) -> Any:
@@ -135,6 +146,17 @@ def all_gather(
         return bind("all_gather", value, **where, axis=at, tiled=bool(tiled))
 
     return tree.map(leaf, x)
+
+
+def pcast(x: Any, axis_name: Names, *, to: str) -> Any:
+    """`x` as it is: whether members hold the same is no part of a value's type here.
+
+    Raises ValueError for other `to` than JAX's, NameError for axes that are not bound.
+    """
+    if to not in ("varying", "reduced", "unreduced"):
+        raise located(ValueError, f"pcast goes to 'varying', 'reduced' or 'unreduced', not {to!r}")
+    _where(axis_name, "pcast", None)
+    return x
 
 
 def psum_scatter(
@@ -234,6 +256,7 @@ __all__ = [
     "axis_index",
     "axis_size",
     "bound",
+    "pcast",
     "pmax",
     "pmean",
     "pmin",

@@ -19,6 +19,10 @@ class ConcretizationTypeError(TypeError):
     """A concrete value was asked of an array that is only traced."""
 
 
+class TypePromotionError(ValueError):
+    """Dtypes met of which the rules in force make no common one."""
+
+
 class TracerBoolConversionError(ConcretizationTypeError):
     """A traced array was used as a condition."""
 
@@ -141,5 +145,6 @@ __all__ = [
     "TracerArrayConversionError",
     "TracerBoolConversionError",
     "TracerIntegerConversionError",
+    "TypePromotionError",
     "UnexpectedTracerError",
 ]

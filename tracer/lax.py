@@ -19,6 +19,7 @@ from .collectives import (
     all_to_all,
     axis_index,
     axis_size,
+    pcast,
     pmax,
     pmean,
     pmin,
@@ -194,6 +195,8 @@ from .layout import (
 )
 from .loops import fori_loop, while_loop
 from .pooling import reduce_window, reduce_window_shape_tuple
+from .regions import composite, platform_dependent
+from .shaping import broadcast_to
 from .sorting import sort_key_val, top_k
 from .sorting import sort_operands as sort
 from .staging import bind, operand
@@ -211,6 +214,11 @@ def optimization_barrier(operand: Any) -> Any:
     return tree.unflatten(structure, bind("optimization_barrier", *held) if held else [])
 
 
+def broadcast_like(arr: Any, like_arr: Any) -> Any:
+    """`arr` broadcast to the shape of another array."""
+    return broadcast_to(operand(arr), aval_of(operand(like_arr)).shape)
+
+
 def with_sharding_constraint(x: Any, shardings: Any) -> Any:
     """A pytree whose arrays lie on a mesh as it is said; see `tracer.sharding`."""
     from .sharding import with_sharding_constraint
@@ -223,20 +231,21 @@ __all__ = """
     GatherDimensionNumbers GatherScatterMode Precision RoundingMethod ScatterDimensionNumbers
     abs acos acosh add all_gather all_to_all argmax argmin asin asinh associative_scan atan
     atan2 atanh axis_index axis_size batch_matmul bessel_i0e bessel_i1e bitcast_convert_type
-    bitwise_and bitwise_not bitwise_or bitwise_xor broadcast broadcast_in_dim broadcast_shapes
-    broadcast_to_rank broadcasted_iota cbrt ceil clamp clz collapse concatenate cond conv
-    conv_dimension_numbers conv_general_dilated conv_general_dilated_patches
-    conv_general_permutations conv_transpose conv_with_general_padding convert_element_type cos
-    cosh cumlogsumexp cummax cummin cumprod cumsum digamma div dot dot_general dtype
-    dynamic_index_in_dim dynamic_slice dynamic_slice_in_dim dynamic_update_index_in_dim
-    dynamic_update_slice dynamic_update_slice_in_dim empty eq erf erf_inv erfc exp exp2
-    expand_dims expm1 floor fori_loop full full_like gather ge gt index_in_dim index_take
-    integer_pow iota is_finite le lgamma log log1p logistic lt map max min mul mulhi ne neg
-    nextafter optimization_barrier pad padtype_to_pads pmax pmean pmin polygamma
-    population_count pow ppermute pshuffle psum psum_scatter pswapaxes reciprocal reduce
-    reduce_and reduce_max reduce_min reduce_or reduce_precision reduce_prod reduce_sum
-    reduce_window reduce_window_shape_tuple reduce_xor rem reshape rev round rsqrt scan scatter
-    scatter_add scatter_max scatter_min scatter_mul scatter_sub select select_n shift_left
+    bitwise_and bitwise_not bitwise_or bitwise_xor broadcast broadcast_in_dim broadcast_like
+    broadcast_shapes broadcast_to_rank broadcasted_iota cbrt ceil clamp clz collapse composite
+    concatenate cond conv conv_dimension_numbers conv_general_dilated
+    conv_general_dilated_patches conv_general_permutations conv_transpose
+    conv_with_general_padding convert_element_type cos cosh cumlogsumexp cummax cummin cumprod
+    cumsum digamma div dot dot_general dtype dynamic_index_in_dim dynamic_slice
+    dynamic_slice_in_dim dynamic_update_index_in_dim dynamic_update_slice
+    dynamic_update_slice_in_dim empty eq erf erf_inv erfc exp exp2 expand_dims expm1 floor
+    fori_loop full full_like gather ge gt index_in_dim index_take integer_pow iota is_finite le
+    lgamma log log1p logistic lt map max min mul mulhi ne neg nextafter optimization_barrier pad
+    padtype_to_pads pcast platform_dependent pmax pmean pmin polygamma population_count pow
+    ppermute pshuffle psum psum_scatter pswapaxes reciprocal reduce reduce_and reduce_max
+    reduce_min reduce_or reduce_precision reduce_prod reduce_sum reduce_window
+    reduce_window_shape_tuple reduce_xor rem reshape rev round rsqrt scan scatter scatter_add
+    scatter_max scatter_min scatter_mul scatter_sub select select_n shift_left
     shift_right_arithmetic shift_right_logical sign sin sinh slice slice_in_dim sort
     sort_key_val split sqrt square squeeze stack stop_gradient sub switch tan tanh tile top_k
     transpose unstack while_loop with_sharding_constraint zeta

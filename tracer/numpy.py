@@ -200,7 +200,14 @@ from .layout import (
     vstack,
 )
 from .matrices import cross, diag, diagflat, diagonal, inner, kron, trace, tri
-from .placing import put, put_along_axis, ravel_multi_index, unravel_index
+from .placing import (
+    fill_diagonal,
+    place,
+    put,
+    put_along_axis,
+    ravel_multi_index,
+    unravel_index,
+)
 from .polynomials import (
     bartlett,
     blackman,
@@ -217,6 +224,7 @@ from .polynomials import (
     polysub,
     vander,
 )
+from .quantiles import median, nanmedian, nanpercentile, nanquantile, percentile, quantile
 from .realvalued import (
     angle,
     conj,
@@ -273,13 +281,7 @@ from .sorting import (
     argpartition,
     argsort,
     lexsort,
-    median,
-    nanmedian,
-    nanpercentile,
-    nanquantile,
     partition,
-    percentile,
-    quantile,
     sort,
 )
 from .special import (
@@ -369,36 +371,37 @@ __all__ = """
     abs absolute acos acosh add all allclose amax amin angle any append apply_along_axis
     apply_over_axes arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin
     argpartition argsort argwhere around array array_equal array_equiv array_repr array_split
-    array_str asarray asin asinh astype atan atan2 atanh atleast_1d atleast_2d atleast_3d average
-    bartlett bfloat16 bincount bitwise_and bitwise_count bitwise_invert bitwise_left_shift
-    bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman block bool bool_
-    broadcast_arrays broadcast_shapes broadcast_to c_ can_cast cbrt ceil choose clip column_stack
-    compress concat concatenate conj conjugate convolve copy copysign corrcoef correlate cos cosh
-    count_nonzero cov cross cumprod cumsum cumulative_prod cumulative_sum deg2rad degrees delete
-    diag diag_indices diag_indices_from diagflat diagonal diff digitize divide divmod dot dsplit
-    dstack dtype e ediff1d einsum einsum_path empty empty_like equal euler_gamma exp exp2
-    expand_dims expm1 extract eye fabs finfo fix flatnonzero flip fliplr flipud float16 float32
-    float64 float_power floating floor floor_divide fmax fmin fmod frexp from_dlpack frombuffer
-    fromfile fromfunction fromiter frompyfunc fromstring full full_like gcd geomspace
-    get_printoptions gradient greater greater_equal hamming hanning heaviside histogram histogram2d
-    histogram_bin_edges histogramdd hsplit hstack hypot i0 identity iinfo imag index_exp indices
-    inexact inf inner insert int32 int64 int_ integer interp intersect1d invert isclose iscomplex
-    iscomplexobj isdtype isfinite isin isinf isnan isneginf isposinf isreal isrealobj isscalar
-    issubdtype iterable ix_ kaiser kron lcm ldexp left_shift less less_equal lexsort linalg
-    linspace load log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or
-    logical_xor logspace mask_indices matmul matrix_transpose matvec max maximum mean median
-    meshgrid mgrid min minimum mod modf moveaxis multiply nan nan_to_num nanargmax nanargmin
-    nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd
-    nansum nanvar ndarray ndim negative newaxis nextafter nonzero not_equal number ogrid ones
-    ones_like outer pad partition percentile permute_dims pi piecewise poly polyadd polyder polydiv
-    polyfit polyint polymul polysub polyval positive pow power printoptions prod promote_types ptp
-    put put_along_axis quantile r_ rad2deg radians ravel ravel_multi_index real reciprocal remainder
-    repeat reshape resize result_type right_shift rint roll rollaxis rot90 round s_ save savez
-    searchsorted select set_printoptions setdiff1d setxor1d shape sign signbit signedinteger sin
-    sinc single sinh size sort spacing split sqrt square squeeze stack std subtract sum swapaxes
-    take take_along_axis tan tanh tensordot tile trace transpose trapezoid tri tril tril_indices
-    tril_indices_from trim_zeros triu triu_indices triu_indices_from true_divide trunc ufunc uint
-    uint32 uint64 union1d unique unique_all unique_counts unique_inverse unique_values unravel_index
-    unsignedinteger unstack unwrap vander var vdot vecdot vecmat vectorize vsplit vstack where zeros
-    zeros_like
+    array_str asarray asin asinh astype atan atan2 atanh atleast_1d atleast_2d atleast_3d
+    average bartlett bfloat16 bincount bitwise_and bitwise_count bitwise_invert
+    bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman block
+    bool bool_ broadcast_arrays broadcast_shapes broadcast_to c_ can_cast cbrt ceil choose clip
+    column_stack compress concat concatenate conj conjugate convolve copy copysign corrcoef
+    correlate cos cosh count_nonzero cov cross cumprod cumsum cumulative_prod cumulative_sum
+    deg2rad degrees delete diag diag_indices diag_indices_from diagflat diagonal diff digitize
+    divide divmod dot dsplit dstack dtype e ediff1d einsum einsum_path empty empty_like equal
+    euler_gamma exp exp2 expand_dims expm1 extract eye fabs fill_diagonal finfo fix flatnonzero
+    flip fliplr flipud float16 float32 float64 float_power floating floor floor_divide fmax fmin
+    fmod frexp from_dlpack frombuffer fromfile fromfunction fromiter frompyfunc fromstring full
+    full_like gcd geomspace get_printoptions gradient greater greater_equal hamming hanning
+    heaviside histogram histogram2d histogram_bin_edges histogramdd hsplit hstack hypot i0
+    identity iinfo imag index_exp indices inexact inf inner insert int32 int64 int_ integer
+    interp intersect1d invert isclose iscomplex iscomplexobj isdtype isfinite isin isinf isnan
+    isneginf isposinf isreal isrealobj isscalar issubdtype iterable ix_ kaiser kron lcm ldexp
+    left_shift less less_equal lexsort linalg linspace load log log10 log1p log2 logaddexp
+    logaddexp2 logical_and logical_not logical_or logical_xor logspace mask_indices matmul
+    matrix_transpose matvec max maximum mean median meshgrid mgrid min minimum mod modf moveaxis
+    multiply nan nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian
+    nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar ndarray ndim negative newaxis
+    nextafter nonzero not_equal number ogrid ones ones_like outer pad partition percentile
+    permute_dims pi piecewise place poly polyadd polyder polydiv polyfit polyint polymul polysub
+    polyval positive pow power printoptions prod promote_types ptp put put_along_axis quantile
+    r_ rad2deg radians ravel ravel_multi_index real reciprocal remainder repeat reshape resize
+    result_type right_shift rint roll rollaxis rot90 round s_ save savez searchsorted select
+    set_printoptions setdiff1d setxor1d shape sign signbit signedinteger sin sinc single sinh
+    size sort spacing split sqrt square squeeze stack std subtract sum swapaxes take
+    take_along_axis tan tanh tensordot tile trace transpose trapezoid tri tril tril_indices
+    tril_indices_from trim_zeros triu triu_indices triu_indices_from true_divide trunc ufunc
+    uint uint32 uint64 union1d unique unique_all unique_counts unique_inverse unique_values
+    unravel_index unsignedinteger unstack unwrap vander var vdot vecdot vecmat vectorize vsplit
+    vstack where zeros zeros_like
 """.split()

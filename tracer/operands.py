@@ -7,17 +7,19 @@ Invariant: operands of different dtypes are converted to the one that JAX's rule
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ir.build import current
+from ir.build import current, user_src
 from ir.dtypes import DType, bool_, f32, highest, i32
 from ir.graph import Lit
 
+from . import settings
 from .array import Array, Tracer, aval_of, is_weak
-from .errors import located
+from .errors import TypePromotionError, located
 from .promotion import join, requested
 from .staging import SCALARS, bind, filled, marked, operand, scalar, spread, visible
 
@@ -61,14 +63,34 @@ def promote_floats(name: str, *xs: Any) -> list:
 def same_dtype(name: str, *xs: Any) -> list:
     """The operands with the one dtype that holds all of them."""
     ready = [x if isinstance(x, SCALARS) else operand(x, name, i) for i, x in enumerate(xs)]
-    return _converted(name, ready, *join((aval_of(x).dtype, is_weak(x)) for x in ready))
+    kinds = [(aval_of(x).dtype, is_weak(x)) for x in ready]
+    _check_kinds(kinds)
+    return _converted(name, ready, *join(kinds))
 
 
 def same_floats(name: str, *xs: Any) -> list:
     """`same_dtype`, with float32 in place of integers and bools."""
     ready = [x if isinstance(x, SCALARS) else operand(x, name, i) for i, x in enumerate(xs)]
-    kind, weak = join((aval_of(x).dtype, is_weak(x)) for x in ready)
+    kinds = [(aval_of(x).dtype, is_weak(x)) for x in ready]
+    _check_kinds(kinds)
+    kind, weak = join(kinds)
     return _converted(name, ready, kind if kind.is_float else f32, weak)
+
+
+def _check_kinds(kinds: Sequence[tuple[DType, bool]]) -> None:
+    """Obey `numpy_dtype_promotion`; weak values may meet arrays whose dtype holds them."""
+    if settings.now().numpy_dtype_promotion == "standard":
+        return
+    strong = {kind for kind, weak in kinds if not weak}
+    kept = join(kinds)[0] in strong
+    if len(strong) > 1 or (strong and not kept):
+        names = sorted({kind.np.name for kind, _ in kinds})
+        raise located(
+            TypePromotionError,
+            f"Input dtypes {tuple(names)} have no available implicit dtype promotion path when "
+            "jax_numpy_dtype_promotion=strict. Try explicitly casting inputs to the desired output "
+            "type, or set jax_numpy_dtype_promotion=standard.",
+        )
 
 
 def _converted(name: str, xs: list, kind: DType, weak: bool) -> list:
@@ -106,6 +128,7 @@ def broadcast(name: str, *xs: Any) -> list:
     shapes = [aval_of(x).shape for x in xs]
     if shapes.count(shapes[0]) == len(shapes):
         return list(xs)
+    _check_ranks(name, shapes)
     try:
         one_is_scalar = len(shapes) == 2 and () in shapes
         shape = max(shapes) if one_is_scalar else np.broadcast_shapes(*shapes)
@@ -116,6 +139,20 @@ def broadcast(name: str, *xs: Any) -> list:
             "Axes must be equal or 1, counted from the last",
         ) from None
     return [spread(x, shape) for x in xs]
+
+
+def _check_ranks(name: str, shapes: Sequence[tuple[int, ...]]) -> None:
+    """Obey `numpy_rank_promotion`; scalars may always meet arrays."""
+    rule = settings.now().numpy_rank_promotion
+    if rule == "allow" or len({len(s) for s in shapes if s}) < 2:
+        return
+    text = (
+        f"Operands could not be broadcast together for {name} on shapes "
+        f"{' '.join(map(str, shapes))} and with the config option jax_numpy_rank_promotion="
+    )
+    if rule == "raise":
+        raise located(ValueError, f"{text}'raise'; give them one rank, as by x[None, :]")
+    warnings.warn(f"{text}'warn': {user_src() or 'here'}", stacklevel=2)
 
 
 def common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

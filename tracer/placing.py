@@ -18,8 +18,9 @@ from . import shaping
 from .array import aval_of, host_value
 from .creation import as_shape
 from .errors import located
-from .indexing import beside, positions, scatter_mode
+from .indexing import beside, positions, scatter_mode, take
 from .operands import astype
+from .reductions import cumsum
 from .staging import operand
 from .writing import Places, combined
 
@@ -50,11 +51,62 @@ def put(a: Any, ind: Any, v: Any, mode: str | None = None, *, inplace: bool = Tr
         ids = ew.mod(ids, aval_of(x).size)
     elif mode == "clip":
         ids = ew.clip(ids, 0, aval_of(x).size - 1)
-    times = -(-aval_of(ids).size // aval_of(values).size)
-    rows = shaping.broadcast_to(values, (times, aval_of(values).size))
-    values = shaping.slice_axis(shaping.ravel(rows), 0, 0, aval_of(ids).size)
+    values = _repeated(values, aval_of(ids).size)
     done = Places(shaping.ravel(x), ids).set(values, mode="clip")
     return shaping.reshape(done, aval_of(x).shape)
+
+
+def _repeated(values: Any, count: int) -> Any:
+    """The first `count` of a row's elements, which start anew as often as needed."""
+    size = aval_of(values).size
+    rows = shaping.broadcast_to(values, (-(-count // size), size))
+    return shaping.slice_axis(shaping.ravel(rows), 0, 0, count)
+
+
+def place(arr: Any, mask: Any, vals: Any, *, inplace: bool = True) -> Any:
+    """`arr` with `vals`, one after another and then anew, where `mask` holds. Needs inplace=False.
+
+    Raises ValueError for a mask of another size, and for no values.
+    """
+    _refuse_in_place("place", inplace)
+    x, chosen = operand(arr, "place"), shaping.ravel(ew.not_equal(operand(mask, "place"), 0))
+    values, size = shaping.ravel(operand(vals, "place")), aval_of(x).size
+    if aval_of(chosen).size != size:
+        raise located(
+            ValueError, f"place: arr and mask must be the same size, got {size} and "
+            f"{aval_of(chosen).size} elements",
+        )  # fmt: skip
+    if not aval_of(values).size:
+        raise located(ValueError, "Cannot place values from an empty array")
+    if not size:
+        return x
+    ordinal = ew.subtract(cumsum(astype(chosen, i32)), 1)
+    found = take(values, ew.mod(ordinal, aval_of(values).size), mode="clip")
+    done = ew.where(chosen, astype(found, aval_of(x).dtype), shaping.ravel(x))
+    return shaping.reshape(done, aval_of(x).shape)
+
+
+def fill_diagonal(a: Any, val: Any, wrap: bool = False, *, inplace: bool = True) -> Any:
+    """`a` with `val`, as often as needed, where all indices are equal. Needs inplace=False.
+
+    Arrays of three axes and more have equal sides. Raises ValueError for others, and for `wrap`,
+    which would go on below the square part of a tall matrix.
+    """
+    _refuse_in_place("fill_diagonal", inplace)
+    x, values = operand(a, "fill_diagonal"), shaping.ravel(operand(val, "fill_diagonal"))
+    shape = aval_of(x).shape
+    if wrap:
+        raise located(ValueError, "fill_diagonal takes wrap=False alone")
+    if len(shape) < 2:
+        raise located(ValueError, f"array must be at least 2-d, got {shape}")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise located(ValueError, f"All dimensions of input must be of equal length, got {shape}")
+    if not min(shape) or not aval_of(values).size:
+        return x
+    step = sum(prod(shape[d + 1 :]) for d in range(len(shape)))
+    ids = np.arange(min(shape), dtype=np.int32) * step
+    done = Places(shaping.ravel(x), ids).set(_repeated(values, len(ids)))
+    return shaping.reshape(done, shape)
 
 
 def put_along_axis(
@@ -148,4 +200,11 @@ def ravel_multi_index(
     return flat if dtype is None else astype(flat, dtype)
 
 
-__all__ = ["put", "put_along_axis", "ravel_multi_index", "unravel_index"]
+__all__ = [
+    "fill_diagonal",
+    "place",
+    "put",
+    "put_along_axis",
+    "ravel_multi_index",
+    "unravel_index",
+]

@@ -15,6 +15,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 BACKENDS = ("device", "oracle")
+# What options that are no switches may be.
+CHOICES = {
+    "numpy_rank_promotion": ("allow", "warn", "raise"),
+    "numpy_dtype_promotion": ("standard", "strict"),
+    "default_matmul_precision": (
+        None, "default", "high", "highest", "bfloat16", "tensorfloat32", "float32", "bfloat16_3x",
+    ),
+}  # fmt: skip
 _chosen: str | None = None
 
 
@@ -32,6 +40,9 @@ class Settings:
     filter_tracebacks: bool = True
     default_device: Any = None
     num_cpu_devices: int = 1
+    numpy_rank_promotion: str = "allow"
+    numpy_dtype_promotion: str = "standard"
+    default_matmul_precision: str | None = None
 
 
 def parse_switch(name: str, value: Any) -> bool:
@@ -95,6 +106,9 @@ class Option:
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"num_cpu_devices is a positive number, not {value!r}")
             return value
+        if self.name in CHOICES and value not in CHOICES[self.name]:
+            known = ", ".join(map(repr, CHOICES[self.name]))
+            raise ValueError(f"{self.name} is one of {known}, not {value!r}")
         return parse_switch(self.name, value) if self._switch else value
 
     @contextmanager
@@ -119,6 +133,15 @@ filter_tracebacks = Option("filter_tracebacks", "Leave this library's frames out
 jit_disabled = Option("disable_jit", "Run jitted functions and loops as the Python they are.")
 device = Option("default_device", "The device of new arrays; there is one.")
 virtual = Option("num_cpu_devices", "How many devices of a mesh the one adapter stands for.")
+numpy_rank_promotion = Option(
+    "numpy_rank_promotion", "Broadcasting arrays of different ranks: allow, warn or raise."
+)
+numpy_dtype_promotion = Option(
+    "numpy_dtype_promotion", "standard, or strict: arrays of different dtypes do not meet."
+)
+default_matmul_precision = Option(
+    "default_matmul_precision", "Any level: products of float32 are always of full precision."
+)
 OPTIONS = {option.name: option for option in list(globals().values()) if isinstance(option, Option)}
 
 

@@ -10,18 +10,15 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-import numpy as np
-
 from ir.dtypes import i32
 
 from . import elementwise as ew
 from . import shaping
-from .array import aval_of, user_type
+from .array import aval_of
 from .bits import sort_key
 from .errors import located
 from .indexing import along as take_along_axis
-from .operands import as_float, astype
-from .reductions import sum as reduce_sum
+from .operands import astype
 from .staging import bind, operand
 from .whole import one_program
 
@@ -44,7 +41,7 @@ def _line(x: Any, axis: int | None, name: str) -> tuple[Any, int]:
     return shaping.moveaxis(x, at, -1), at
 
 
-def _order(x: Any, descending: bool) -> Any:
+def order_of(x: Any, descending: bool) -> Any:
     keys = sort_key(x)
     return ordering(ew.invert(keys) if descending else keys)
 
@@ -68,7 +65,7 @@ def sort(
     """
     _without_kind("sort", kind)
     rows, at = _line(x, axis, "sort")
-    return shaping.moveaxis(reordered(rows, _order(rows, descending)), -1, at)
+    return shaping.moveaxis(reordered(rows, order_of(rows, descending)), -1, at)
 
 
 @one_program
@@ -83,7 +80,7 @@ def argsort(
     """Positions that sort `x` along `axis` (None: flattened); ties keep their order."""
     _without_kind("argsort", kind)
     rows, at = _line(x, axis, "argsort")
-    return astype(shaping.moveaxis(_order(rows, descending), -1, at), dtype)
+    return astype(shaping.moveaxis(order_of(rows, descending), -1, at), dtype)
 
 
 def _without_kind(name: str, kind: None) -> None:
@@ -100,7 +97,7 @@ def partition(a: Any, kth: int, axis: int = -1) -> Any:
     """`a` with element `kth` along `axis` where sorting would put it, none larger before it and
     none smaller behind. The first part rises and the second falls, as in JAX."""
     rows, at, k = _parted(a, kth, axis, "partition")
-    ordered = reordered(rows, _order(rows, False))
+    ordered = reordered(rows, order_of(rows, False))
     parts = [ordered[..., : k + 1], shaping.flip(ordered[..., k + 1 :], -1)]
     return shaping.moveaxis(shaping.concatenate(parts, -1), -1, at)
 
@@ -109,7 +106,7 @@ def partition(a: Any, kth: int, axis: int = -1) -> Any:
 def argpartition(a: Any, kth: int, axis: int = -1) -> Any:
     """int32 positions of a partition, see `partition`; those of the second part rise."""
     rows, at, k = _parted(a, kth, axis, "argpartition")
-    order = _order(rows, False)
+    order = order_of(rows, False)
     later = order[..., k + 1 :]
     later = reordered(later, ordering(later))
     return shaping.moveaxis(shaping.concatenate([order[..., : k + 1], later], -1), -1, at)
@@ -126,9 +123,9 @@ def lexsort(keys: Any, axis: int = -1) -> Any:
     if not len(keys):
         raise located(TypeError, "lexsort needs at least one key")
     rows = [_line(k, axis, "lexsort") for k in keys]
-    order = _order(rows[0][0], False)
+    order = order_of(rows[0][0], False)
     for row, _ in rows[1:]:
-        order = take_along_axis(order, _order(take_along_axis(row, order, -1), False), -1)
+        order = take_along_axis(order, order_of(take_along_axis(row, order, -1), False), -1)
     return shaping.moveaxis(order, -1, rows[0][1])
 
 
@@ -142,7 +139,7 @@ def top_k(x: Any, k: int, axis: int = -1) -> tuple[Any, Any]:
     n = aval_of(rows).shape[-1]
     if not 0 <= k <= n:
         raise located(ValueError, f"top_k needs 0 <= k <= {n}, the size of axis {at}, got k={k}")
-    order = shaping.slice_axis(_order(rows, True), aval_of(rows).ndim - 1, 0, k)
+    order = shaping.slice_axis(order_of(rows, True), aval_of(rows).ndim - 1, 0, k)
     return tuple(shaping.moveaxis(v, -1, at) for v in (reordered(rows, order), order))
 
 
@@ -167,113 +164,11 @@ def sort_key_val(keys: Any, values: Any, dimension: int = -1, is_stable: bool = 
     return sort_operands((keys, values), dimension)
 
 
-# --- order statistics -------------------------------------------------------------------------
-
-_METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
-
-
-@one_program
-def quantile(
-    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
-) -> Any:
-    """Values below which the fractions `q` lie along `axis`; NaN if there is a NaN among them.
-
-    The axes of `q` come first in the result. Raises ValueError for unknown methods.
-    """
-    return _quantile(x, q, axis, method, keepdims, skip_nan=False)
-
-
-@one_program
-def nanquantile(
-    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
-) -> Any:
-    """`quantile` of the elements that are not NaN; NaN if there is none."""
-    return _quantile(x, q, axis, method, keepdims, skip_nan=True)
-
-
-def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: bool) -> Any:
-    if method not in _METHODS:
-        raise located(ValueError, f"quantile has the methods {', '.join(_METHODS)}, got {method!r}")
-    x = as_float(x)
-    q = astype(operand(q), aval_of(x).dtype)
-    axes = shaping.canonical_axes(axis, aval_of(x).ndim)
-    old = aval_of(x).shape
-    kept = [d for d in range(len(old)) if d not in axes]
-    rows = shaping.reshape(
-        shaping.transpose(x, [*kept, *axes]),
-        (*(old[d] for d in kept), int(np.prod([old[d] for d in axes]))),
-    )
-    if not aval_of(rows).shape[-1]:
-        raise located(ValueError, f"quantile of {user_type(aval_of(x))} over an empty axis")
-    out = _interpolated(rows, q, method, skip_nan)
-    ones = tuple(1 if d in axes else n for d, n in enumerate(old))
-    return shaping.reshape(out, (*aval_of(q).shape, *ones)) if keepdims else out
-
-
-def _interpolated(rows: Any, q: Any, method: str, skip_nan: bool) -> Any:
-    """Between the two elements of the sorted rows that enclose each q."""
-    rank, n = aval_of(rows).ndim, aval_of(rows).shape[-1]
-    kind = aval_of(rows).dtype
-    missing = reduce_sum(astype(ew.isnan(rows), i32), rank - 1)
-    ordered = reordered(rows, _order(rows, False))
-    count = ew.subtract(n, missing) if skip_nan else missing * 0 + n
-    flat = shaping.reshape(q, (-1,) + (1,) * (rank - 1))
-    place = flat * astype(ew.maximum(count - 1, 0), kind)
-    places = (astype(ew.clip(p, 0, n - 1), i32) for p in _enclosing(place, method))
-    ends = (reordered(ordered, shaping.moveaxis(p, 0, -1), False) for p in places)
-    below, above = (shaping.moveaxis(x, -1, 0) for x in ends)
-    weight = 0.5 if method == "midpoint" else place - ew.floor(place)
-    out = below
-    if method in ("linear", "midpoint"):
-        # Equal ends are taken as they are: between infinities nothing could be interpolated.
-        out = ew.where(ew.equal(below, above), below, below + (above - below) * weight)
-    spoilt = ew.equal(count, 0) if skip_nan else ew.greater(missing, 0)
-    out = ew.where(spoilt, np.nan, out)
-    return shaping.reshape(out, (*aval_of(q).shape, *aval_of(rows).shape[:-1]))
-
-
-def _enclosing(place: Any, method: str) -> tuple[Any, Any]:
-    if method == "nearest":
-        place = ew.round(place)
-    low, high = ew.floor(place), ew.ceil(place)
-    return {"lower": (low, low), "higher": (high, high)}.get(method, (low, high))
-
-
-def percentile(
-    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
-) -> Any:
-    """`quantile` of q / 100."""
-    return quantile(x, ew.divide(q, 100.0), axis, method, keepdims)
-
-
-def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The middle element along `axis`, or the mean of the two; NaN if there is a NaN."""
-    return quantile(x, 0.5, axis, "midpoint", keepdims)
-
-
-def nanmedian(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """`median` of the elements that are not NaN."""
-    return nanquantile(x, 0.5, axis, "midpoint", keepdims)
-
-
-def nanpercentile(
-    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
-) -> Any:
-    """`nanquantile` of q / 100."""
-    return nanquantile(x, ew.divide(q, 100.0), axis, method, keepdims)
-
-
 __all__ = [
     "argpartition",
     "argsort",
     "lexsort",
-    "median",
-    "nanmedian",
-    "nanpercentile",
-    "nanquantile",
     "partition",
-    "percentile",
-    "quantile",
     "sort",
     "sort_key_val",
     "sort_operands",

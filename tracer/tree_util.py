@@ -12,6 +12,7 @@ from typing import Any
 
 import optree
 
+from .errors import located
 from .keypaths import (
     DictKey,
     FlattenedIndexKey,
@@ -36,6 +37,21 @@ from .tree import reduce_associative as tree_reduce_associative
 from .tree import structure as tree_structure
 from .tree import transpose as tree_transpose
 from .tree import unflatten as tree_unflatten
+
+# --- one level ----------------------------------------------------------------------------------
+
+
+def flatten_one_level(tree: Any) -> tuple[list, Any]:
+    """(the children of a node, what else it is made of). Raises ValueError for a leaf."""
+    try:
+        children, metadata, *_ = optree.tree_flatten_one_level(
+            tree, none_is_leaf=False, namespace=NAMESPACE
+        )
+    except ValueError:
+        raise located(ValueError, f"can't tree-flatten type: {type(tree)}") from None
+    metadata = tuple(metadata) if isinstance(tree, dict) else metadata
+    return list(children), metadata
+
 
 # --- registration ---------------------------------------------------------------------------------
 
@@ -225,6 +241,7 @@ __all__ = [
     "PyTreeDef",
     "SequenceKey",
     "all_leaves",
+    "flatten_one_level",
     "keystr",
     "register_dataclass",
     "register_pytree_node",
