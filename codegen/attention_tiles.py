@@ -84,15 +84,27 @@ class _Sides:
         last = f"max({last}, {-ahead}u) - {-ahead}u" if ahead < 0 else last
         return "0u", f"min({last}, {columns}u)"
 
-    def mask(self, record: Attention, row: str, column: str) -> str:
-        """WGSL condition under which a score counts, "" if it always does."""
+    def seen(self, record: Attention, row: str, column: str) -> list[str]:
+        """WGSL conditions on the places of a row and a column under which their score counts."""
         length = self.lengths(record)[1]
-        tail = f"{column} < {length}u" if length % self.block[1] else ""
+        tail = [f"{column} < {length}u"] if length % self.block[1] else []
         if not record.causal:
             return tail
         if self.kernel != "dkv":  # a stored query sees no key beyond the last one
-            return _sees(record, row, column)
-        return " && ".join(filter(None, (_sees(record, column, row), tail)))
+            return [_sees(record, row, column)]
+        return [_sees(record, column, row), *tail]
+
+    @property
+    def segments(self) -> tuple[str, str]:
+        """Names of the segments of rows and of columns."""
+        names = "query_segment", "key_segment"
+        return names[::-1] if self.kernel == "dkv" else names
+
+    def passes_over(self, record: Attention) -> tuple[bool, bool]:
+        """Whether there may be columns of the span before and behind all segments of the rows."""
+        early = self.kernel == "dkv" and record.causal
+        late = self.kernel != "dkv" and record.causal
+        return record.ordered and not early, record.ordered and not late
 
 
 def _f32(value: float) -> str:
@@ -156,10 +168,10 @@ class LaneConfig(_Sides):
         d, column = split_lane(load * self.lanes, self.lanes, self.d4)
         return column, times4(d)
 
-    def query(self, record: Attention) -> str:
-        """WGSL of the query whose statistics a lane fetches (kernel "dkv")."""
-        column = "i + lane" if self.cols >= self.lanes else f"i + lane % {self.cols}u"
-        return self.column(record, column if self.cols > 1 else "i")
+    def own(self, record: Attention, at: str) -> str:
+        """WGSL of the column whose one value a lane fetches, of those from `at` on."""
+        column = f"{at} + lane" if self.cols >= self.lanes else f"{at} + lane % {self.cols}u"
+        return self.column(record, column if self.cols > 1 else at)
 
     def value(self, name: str, column: int, d: int) -> str:
         """WGSL of the vec4 at (column, 4 * d), from the lane that fetched it into `name`<load>."""
@@ -424,7 +436,8 @@ def attention_shared_bytes(record: Attention, config: AnyAttention) -> int:
 def attention_loop_iterations(record: Attention, config: AnyAttention) -> int:
     """Dynamic loop iterations of one invocation, at most: inner loops of a block included."""
     heads, length = (record.group, record.q_len) if config.kernel == "dkv" else (1, record.kv_len)
-    blocks = heads * (ceil_div(length, config.block[1]) + 1)
+    # those that are passed over first are the same for all heads
+    blocks = (heads + record.ordered) * (ceil_div(length, config.block[1]) + 1)
     if config.form == "lanes":
         return blocks
     inner = config.d4 // config.unroll + config.bc // 4 // config.quads

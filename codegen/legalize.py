@@ -65,8 +65,8 @@ def _may_not_end(graph: Graph) -> bool:
 
 
 def has_kernel(eqn: Eqn, profile: Profile) -> bool:
-    """Attention keeps its kernel where its head fits vec4 loads and nothing is empty; what brings
-    a kernel of its own decides for itself."""
+    """Attention keeps its kernel where its head fits vec4 loads, its tensors the bindings, and
+    nothing is empty; what brings a kernel of its own decides for itself."""
     if eqn.prim.kind == "composite" and handwritten(eqn, profile) is not None:
         return True
     if eqn.prim.name == "cached_attention":
@@ -76,7 +76,8 @@ def has_kernel(eqn: Eqn, profile: Profile) -> bool:
     q, k = eqn.ins[0].aval, eqn.ins[1].aval
     blind = eqn.params["causal"] and q.shape[1] > k.shape[1]  # some queries see no key at all
     fits = q.dtype is f32 and not blind and q.shape[3] % 4 == 0 and q.shape[3] <= 128
-    return fits and q.size > 0 and k.size > 0
+    bound = len(set(eqn.ins)) + len(eqn.outs)
+    return fits and bound <= profile.storage_buffers and q.size > 0 and k.size > 0
 
 
 def _rewrite(graph: Graph, profile: Profile) -> Graph:

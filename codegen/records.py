@@ -45,7 +45,9 @@ class Attention:
     """Scaled dot-product attention over q [B, Sq, NH, D] and k, v [B, Sk, NKV, D].
 
     Query head h reads kv head h // group. With `causal`, key j is visible to query i exactly when
-    j <= i + kv_len - q_len. A query that sees no key yields zeros, and no gradient.
+    j <= i + kv_len - q_len. With `segments`, queries and keys have numbers and see each other only
+    where these are equal; if they are `ordered`, numbers never fall along a sequence. A query that
+    sees no key yields zeros, and no gradient.
     """
 
     batch: int
@@ -56,6 +58,8 @@ class Attention:
     head_dim: int
     causal: bool
     scale: float
+    segments: bool = False
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         _positive(self, ("batch", "heads", "kv_heads", "q_len", "kv_len", "head_dim"))
@@ -75,7 +79,8 @@ class Attention:
         """Sizes of an attention equation, forward or backward."""
         b, s, n, d = eqn.ins[0].aval.shape
         _, t, kv, _ = eqn.ins[1].aval.shape
-        return Attention(b, n, kv, s, t, d, eqn.params["causal"], eqn.params["scale"])
+        segments = bool(eqn.prim.ids(eqn.ins))
+        return Attention(b, n, kv, s, t, d, **{"segments": segments, **eqn.params})
 
     @property
     def group(self) -> int:
@@ -84,7 +89,7 @@ class Attention:
 
     @property
     def pairs(self) -> int:
-        """Visible (query, key) pairs of one head."""
+        """Visible (query, key) pairs of one head, if all are of one segment."""
         if not self.causal:
             return self.q_len * self.kv_len
         first = self.kv_len - self.q_len + 1  # keys visible to query 0, if positive

@@ -31,7 +31,8 @@ class Drops:
     attention_rate: float = 0.0
     key: Any = None
     segments: Any = None
-    """int32 [B, S]: which document each position belongs to, where they are kept apart."""
+    """int32 [B, S], never falling along a row: which document each position belongs to, where
+    they are kept apart."""
 
     def of_layer(self, index: int) -> Drops:
         """The same rates with a key of the layer's own."""
@@ -46,8 +47,10 @@ class Drops:
     def attend(self, query: Any, key: Any, value: Any) -> Any:
         """Causal attention on [B, S, heads, D]; its weights exist only where some are dropped."""
         if self.key is None or not self.attention_rate:
-            mask = None if self.segments is None else self._alike()[:, None]
-            return nn.dot_product_attention(query, key, value, mask=mask, is_causal=True)
+            return nn.dot_product_attention(
+                query, key, value, is_causal=True, query_segment_ids=self.segments,
+                segments_are_sorted=True,
+            )  # fmt: skip
         batch, length, heads, size = query.shape
         groups = key.shape[2]
         key, value = (checkpoint_name(x, "keys") for x in (key, value))
@@ -55,15 +58,12 @@ class Drops:
         scores = jnp.einsum("bskgd,btkd->bkgst", query, key) * size**-0.5
         seen = jnp.tril(jnp.ones((length, length), jnp.bool_))
         if self.segments is not None:
-            seen = seen & self._alike()[:, None, None]
+            alike = self.segments[:, :, None] == self.segments[:, None, :]
+            seen = seen & alike[:, None, None]
         weights = nn.softmax(jnp.where(seen, scores, jnp.finfo(scores.dtype).min))
         weights = self._drop(weights, self.attention_rate, "weights")
         mixed = jnp.einsum("bkgst,btkd->bskgd", weights, value)
         return mixed.reshape(batch, length, heads, size)
-
-    def _alike(self) -> Any:
-        """bool [B, S, S]: whether two positions are of one document."""
-        return self.segments[:, :, None] == self.segments[:, None, :]
 
     def _drop(self, x: Any, rate: float, place: str) -> Any:
         if self.key is None or not rate:

@@ -38,8 +38,9 @@ def forward(
 ) -> Any:
     """Logits [B, S, V] of the next token at every position of int32 tokens [B, S].
 
-    Attention stays within equal `segments` int32 [B, S], if they are given; rotary positions are
-    relative, so that each starts anew without more. `dtype` is that of activations and logits.
+    Attention stays within equal `segments` int32 [B, S], if they are given, which never fall along
+    a row; rotary positions are relative, so that each starts anew without more. `dtype` is that
+    of activations and logits.
     """
     drops = drops if segments is None else replace(drops, segments=segments)
     return head(params, hidden_states(params, tokens, config, drops, dtype), config)

@@ -410,7 +410,14 @@ def _attention(name: str) -> Callable[[Rng], Iterator[Sample]]:
             avals = tuple(Aval(shape, f32) for shape in shapes)
             # A log-sum-exp lies above the scores: weights then stay near or below 1.
             domains = (plain,) * 4 + (positive, plain) if len(avals) == 6 else ()
-            yield Sample(name, avals, {"causal": causal, "scale": d**-0.5}, domains)
+            params = {"causal": causal, "scale": d**-0.5}
+            yield Sample(name, avals, params, domains)
+            if not (b == 2 or s == 17):
+                continue
+            ids = Aval((b, s), i32), Aval((b, t), i32)
+            for ordered, numbers in ((False, within(0, 3)), (True, ascending(0, 4))):
+                drawn = (*(domains or (plain,) * 3), numbers, numbers)
+                yield Sample(name, (*avals, *ids), {**params, "ordered": ordered}, drawn)
 
     return make
 

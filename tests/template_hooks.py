@@ -81,19 +81,27 @@ OUTPUTS = {"fwd": ("o", "lse"), "dq": ("dq",), "dkv": ("dk", "dv")}
 
 
 class AttentionHooks:
-    """q, o, do, dq [B, Sq, NH, D]; k, v, dk, dv [B, Sk, NKV, D]; lse, delta [B, NH, Sq]."""
+    """q, o, do, dq [B, Sq, NH, D]; k, v, dk, dv [B, Sk, NKV, D]; lse, delta [B, NH, Sq].
+
+    Segments are [B, Sq] and [B, Sk].
+    """
 
     def __init__(self, k: Attention, kernel: str) -> None:
         self.k, self.kernel = k, kernel
 
     def bindings(self) -> str:
         outputs = OUTPUTS[self.kernel]
-        names = INPUTS[self.kernel] + outputs
-        kinds = ("f32" if name in ("lse", "delta") else "vec4<f32>" for name in names)
+        names = self.inputs() + outputs
+        scalars = dict(lse="f32", delta="f32", query_segment="i32", key_segment="i32")
+        kinds = (scalars.get(name, "vec4<f32>") for name in names)
         return "\n".join(
             _declare(f"x_{name}", i, kind, name in outputs)
             for i, (name, kind) in enumerate(zip(names, kinds, strict=True))
         )
+
+    def inputs(self) -> tuple[str, ...]:
+        segments = ("query_segment", "key_segment") if self.k.segments else ()
+        return INPUTS[self.kernel] + segments
 
     def _at(self, name: str, b: str, s: str, head: str, d: str) -> str:
         keys = name in ("k", "v", "dk", "dv")
@@ -110,6 +118,12 @@ class AttentionHooks:
 
     def delta(self, b: str, head: str, s: str) -> str:
         return self._statistic("delta", b, head, s)
+
+    def query_segment(self, b: str, s: str) -> str:
+        return f"x_query_segment[({b}) * {self.k.q_len}u + ({s})]"
+
+    def key_segment(self, b: str, s: str) -> str:
+        return f"x_key_segment[({b}) * {self.k.kv_len}u + ({s})]"
 
     def store_lse(self, b: str, head: str, s: str, val: str) -> str:
         return f"{self.lse(b, head, s)} = {val};"
@@ -134,7 +148,8 @@ def run(code: str, grid: tuple, inputs: list[np.ndarray], shapes: list[tuple]) -
     """Dispatches `code` once; outputs start as 7.0, so an element left unwritten shows."""
     dev, usage = device(), wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC
     arrays = [*inputs, *(np.full(shape, 7.0, np.float32) for shape in shapes)]
-    data = [np.resize(a, max(4, math.ceil(a.size / 4) * 4)).astype(np.float32) for a in arrays]
+    data = [np.resize(a, max(4, math.ceil(a.size / 4) * 4)) for a in arrays]
+    data = [a if a.dtype == np.int32 else a.astype(np.float32) for a in data]
     buffers = [dev.create_buffer_with_data(data=a, usage=usage) for a in data]
     pipeline = dev.create_compute_pipeline(
         layout="auto",

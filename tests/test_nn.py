@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -116,6 +118,9 @@ BIAS = floats(1, N, T, S)
 ROW, COLUMN = np.arange(T)[:, None], np.arange(S)
 LENGTHS = np.array([3, 5], np.int32), np.array([4, 7], np.int32)
 EVERY = np.ones((1, 1, T, S), bool)
+SEGMENTS = np.array([[0, 0, 1, 1, 1], [3] * 5]), np.array([[0, 1, 1, 1, 1, 2, 2], [3] * 7])
+ALIKE = SEGMENTS[0][:, None, :, None] == SEGMENTS[1][:, None, None]
+OF_SEGMENTS = {"query_segment_ids": SEGMENTS[0], "key_value_segment_ids": SEGMENTS[1]}
 
 
 def attended(q, k, v, seen=None, bias=0.0, scale=None):
@@ -144,6 +149,9 @@ OPTIONS = {
         {"key_value_seq_lengths": LENGTHS[1]},
         {"seen": LENGTHS[1][:, None, None, None] > COLUMN},
     ),
+    "segments": (OF_SEGMENTS | {"segments_are_sorted": True}, {"seen": ALIKE}),
+    "causal segments": (OF_SEGMENTS | {"is_causal": True}, {"seen": ALIKE & (COLUMN <= ROW)}),
+    "segments and a bias": (OF_SEGMENTS | {"bias": BIAS}, {"seen": ALIKE, "bias": BIAS}),
 }  # fmt: skip
 
 
@@ -159,7 +167,8 @@ def test_attention(name):
         out, residual = fun(Q, KEY, VALUE)
         close(out, want, rtol=1e-4, atol=1e-5)
         close(residual, sums, rtol=1e-4, atol=1e-5)
-    alone = {k: v[0] if k in ("mask", "bias") else v for k, v in asked.items()}
+    firsts = ("mask", "bias", *OF_SEGMENTS)
+    alone = {k: v[0] if k in firsts else v for k, v in asked.items()}
     if "key_value_seq_lengths" not in asked:
         out = nn.dot_product_attention(Q[0], KEY[0], VALUE[0], **alone)
         close(out, want[0], rtol=1e-4, atol=1e-5)
@@ -178,7 +187,7 @@ def test_queries_behind_their_length_are_zero():
     close(nn.dot_product_attention(Q, KEY, VALUE, **lengths), want, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["causal", "causal mask", "bias", "window"])
+@pytest.mark.parametrize("name", ["causal", "causal mask", "bias", "window", "causal segments"])
 def test_gradients_of_attention(name):
     asked, meant = OPTIONS[name]
     ct, step = floats(B, T, N, H, seed=5), 1e-5
@@ -201,6 +210,27 @@ def test_gradients_of_attention(name):
 def test_causal_attention_stays_one_equation():
     graph = graph_of(lambda q: nn.dot_product_attention(q, q, q, is_causal=True))(Q)
     assert [e.prim.name for e in graph.eqns] == ["attention"]
+    ids = SEGMENTS[0].astype(np.int32)
+    within = partial(nn.dot_product_attention, is_causal=True)
+    graph = graph_of(lambda q, ids: within(q, q, q, query_segment_ids=ids))(Q, ids)
+    assert [e.prim.name for e in graph.eqns] == ["attention"]
+
+
+@pytest.mark.parametrize("more", [{}, {"bias": BIAS}])
+def test_a_query_without_a_key_of_its_segment_gives_zeros(more):
+    alone = np.array([[7, 0, 1, 1, 9], [3] * 5])
+    asked = OF_SEGMENTS | {"query_segment_ids": alone} | more
+    out = np.asarray(nn.dot_product_attention(Q, KEY, VALUE, **asked))
+    unseen = np.isin(alone, [7, 9])
+    assert not out[unseen].any() and out[~unseen].any(-1).all()
+
+
+def test_segments_of_more_queries_than_keys():
+    q, ids = floats(B, 9, N, H), np.repeat([[0, 1, 2]], [3, 2, 4], axis=1).repeat(B, 0)
+    keys = ids[:, :S]
+    seen = (np.arange(9)[:, None] >= COLUMN) & (ids[:, None, :, None] == keys[:, None, None])
+    asked = {"query_segment_ids": ids, "key_value_segment_ids": keys, "is_causal": True}
+    close(nn.dot_product_attention(q, KEY, VALUE, **asked), attended(q, KEY, VALUE, seen)[0], 1e-4)
 
 
 def test_half_precision_attention_sums_in_single():
@@ -217,6 +247,15 @@ REFUSED = {
         Q, KEY, VALUE.astype(np.float16)
     ),
     "mask dtype should be bool": lambda: nn.dot_product_attention(Q, KEY, VALUE, mask=BIAS),
+    "query_segment_ids shape should be": lambda: nn.dot_product_attention(
+        Q, KEY, VALUE, query_segment_ids=SEGMENTS[1], key_value_segment_ids=SEGMENTS[1]
+    ),
+    "key_value_segment_ids should be integers": lambda: nn.dot_product_attention(
+        Q, KEY, VALUE, query_segment_ids=SEGMENTS[0], key_value_segment_ids=SEGMENTS[1] * 1.0
+    ),
+    "key_value_segment_ids need query_segment_ids": lambda: nn.dot_product_attention(
+        Q, KEY, VALUE, key_value_segment_ids=SEGMENTS[1]
+    ),
     "Unsupported implementation": lambda: nn.dot_product_attention(
         Q, KEY, VALUE, implementation="mine"
     ),

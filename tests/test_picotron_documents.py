@@ -7,11 +7,14 @@ import threading
 import numpy as np
 import pytest
 
+from codegen.compile import compile_graph
+from codegen.profile import LAVAPIPE
 from picotron import dataset, documents, tokens
-from picotron.config import Config, DatasetConfig, TrainingConfig
+from picotron.config import Config, DatasetConfig, ModelConfig, TrainingConfig
 from picotron.documents import source_of
 from picotron.errors import DataError
 from picotron.prefetch import Prefetched
+from picotron.prepare import lowered_step
 from picotron.tokenizer import END, ByteTokenizer, CharTokenizer
 
 
@@ -151,6 +154,27 @@ def test_validation_may_have_a_text_of_its_own(tmp_path):
 
 
 # -- documents and batches ---------------------------------------------------------------------
+
+
+def test_memory_of_a_step_does_not_grow_with_the_square_of_a_row():
+    """The same tokens in rows eight times as long: a mask [B, S, S] would be eight times as large.
+
+    What is left of the growth are the tables of rotary positions, 64 bytes a position.
+    """
+
+    def peak(length: int, mask: bool) -> int:
+        shape = ModelConfig(
+            vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=1,
+            num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=1024,
+        )  # fmt: skip
+        training = TrainingConfig(seq_length=length, micro_batch_size=2048 // length)
+        wanted = Config(model=shape, training=training, dataset=DatasetConfig(document_mask=mask))
+        graph = lowered_step(wanted).graph
+        return compile_graph(graph, LAVAPIPE).peak_bytes
+
+    short, long = peak(128, True), peak(1024, True)
+    assert long - short <= 2 * 64 * (1024 - 128)
+    assert long - peak(1024, False) <= 2 * 4 * 2048 + 4096  # no more than the numbers themselves
 
 
 def test_documents_end_and_segments_count_them(tmp_path):

@@ -15,7 +15,7 @@ from codegen.grid import GROUPS_PER_DIM
 from codegen.profile import H100, LAVAPIPE, WEBGPU_DEFAULT, Profile
 from codegen.records import Attention, Matmul
 from codegen.render import is_taken, render
-from tests.template_hooks import INPUTS, OUTPUTS, AttentionHooks, MatmulHooks, run, tint
+from tests.template_hooks import OUTPUTS, AttentionHooks, MatmulHooks, run, tint
 
 # The gpu templates on the software adapter: its subgroup of 8 serves their shuffles.
 GPU = Profile("software-gpu", workgroup_bytes=32 << 10, invocations=1024, subgroup=8, units=1)
@@ -98,6 +98,9 @@ def reference(k: Attention, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     seen = np.ones((k.q_len, k.kv_len), bool)
     if k.causal:
         seen = np.tril(seen, k.kv_len - k.q_len)
+    if k.segments:
+        alike = x["query_segment"][:, None, :, None] == x["key_segment"][:, None, None]
+        seen = seen & alike
     s = np.where(seen, q @ key.swapaxes(2, 3) * k.scale, -np.inf)
     top = np.maximum(s.max(-1, keepdims=True), -1e30)
     e = np.exp(s - top)
@@ -133,8 +136,13 @@ def check_attention(k: Attention, config) -> None:
     keys = (k.batch, k.kv_len, k.kv_heads, k.head_dim)
     shapes = {"q": queries, "k": keys, "v": keys, "do": queries}
     x = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    for name, length in (("query_segment", k.q_len), ("key_segment", k.kv_len)):
+        x[name] = np.sort(rng.integers(0, 4, (k.batch, length)).astype(np.int32))
+        if not k.ordered:
+            x[name] = rng.permuted(x[name], axis=1)
     expected = reference(k, x)
-    inputs = [x[n] if n in x else expected[n] for n in INPUTS[config.kernel]]
+    hooks = AttentionHooks(k, config.kernel)
+    inputs = [x[n] if n in x else expected[n] for n in hooks.inputs()]
     names = OUTPUTS[config.kernel]
     outputs = [expected[n].shape for n in names]
     got = run(attention_code(k, config), tiles.attention_grid(k, config), inputs, outputs)
@@ -151,6 +159,9 @@ CASES = (
     Attention(1, 4, 1, 40, 24, 12, False, 0.25),
     Attention(1, 2, 1, 64, 64, 32, True, 0.2),
     Attention(1, 2, 2, 1, 1, 8, False, 1.0),
+    Attention(2, 4, 2, 70, 70, 16, True, 0.25, segments=True, ordered=True),
+    Attention(2, 2, 1, 45, 70, 16, False, 0.25, segments=True, ordered=True),
+    Attention(1, 4, 2, 37, 45, 12, True, 0.25, segments=True),
 )
 
 
@@ -183,7 +194,7 @@ def test_every_attention_block(block, kernel):
 @pytest.mark.parametrize("block", [(16, 8, 2, 2), (8, 16, 1, 4), (24, 12, 3, 3)], ids=str)
 @pytest.mark.parametrize("head_dim", [32, 20, 96])
 def test_weights_go_round_a_subgroup(head_dim, block, kernel):
-    k = Attention(1, 2, 1, 37, 45, head_dim, True, 0.35)
+    k = Attention(1, 2, 1, 37, 45, head_dim, True, 0.35, head_dim == 20, head_dim == 20)
     check_attention(k, tiles.AttentionConfig(*block, k.head_dim, kernel, 8))
 
 

@@ -28,12 +28,10 @@ from .base import LANE, Kernel
 from .cached import build_cached
 from .functions import function, loader, with_lets
 
-# operands and results by primitive: four head elements at (batch, s, head, d), or one row value
-_READS = {
-    "attention": ("q", "k", "v"),
-    "attention_dq": ("q", "k", "v", "do", "lse", "delta"),
-    "attention_dkv": ("q", "k", "v", "do", "lse", "delta"),
-}
+# operands and results by primitive: four head elements at (batch, s, head, d), one value a row at
+# (batch, head, s), or the number of a segment at (batch, s)
+_READS = ("q", "k", "v", "do", "lse", "delta")
+_SEGMENTS = ("query_segment", "key_segment")
 _WRITES = {"attention": ("o", "lse"), "attention_dq": ("dq",), "attention_dkv": ("dk", "dv")}
 _TEMPLATES = {"attention": "fwd", "attention_dq": "dq", "attention_dkv": "dkv"}
 _ROWS = ("lse", "delta")
@@ -49,6 +47,7 @@ def build_attention(frame: Frame, profile: Profile) -> Kernel:
     config = attention_config(record, profile, what)
     hooks = _Hooks(frame, eqn)
     mask = "causal" if record.causal else "full"
+    mask += ", within segments" if record.segments else ""
     text = f"{mask}, {record.batch} x {record.heads} heads of {record.head_dim}"
     text = f"{text} ({record.kv_heads} of keys), {record.q_len} queries x {record.kv_len} keys"
     wgsl = render(
@@ -80,7 +79,8 @@ class _Hooks:
     def __init__(self, frame: Frame, eqn: Eqn) -> None:
         self.frame = frame
         self.low = Lowering(frame.region.graph, frame.sources, {})
-        reads = dict(zip(_READS[eqn.prim.name], eqn.ins, strict=True))
+        names = *_READS[: eqn.prim.arrays], *_SEGMENTS
+        reads = dict(zip(names, eqn.ins, strict=False))
         values = {name: self._read(v, name) for name, v in reads.items()}
         self.vec = choose_vec(values.values(), LANE, len(frame.vars), frame.elements)
         writes = dict(zip(_WRITES[eqn.prim.name], eqn.outs, strict=True))
@@ -94,6 +94,8 @@ class _Hooks:
     def _coords(self, v: Value, name: str) -> tuple[Expr, ...]:
         shape = v.aval.shape
         batch = sym("batch", 0, shape[0] - 1)
+        if name in _SEGMENTS:
+            return batch, sym("s", 0, shape[1] - 1)
         if name in _ROWS:
             return batch, sym("head", 0, shape[1] - 1), sym("s", 0, shape[2] - 1)
         d = ex.mul(sym("d4", 0, shape[3] // 4 - 1), 4)
@@ -101,15 +103,16 @@ class _Hooks:
 
     def _read(self, v: Value, name: str) -> Expr:
         coords = self._coords(v, name)
+        if name in _SEGMENTS:
+            return self.low.value(v, coords)
         if name not in _ROWS:
             coords = (*coords[:3], ex.add(coords[3], LANE))
         return ex.cast(self.low.value(v, coords), f32)
 
     def _loader(self, name: str, value: Expr) -> str:
-        if name in _ROWS:
-            return loader(
-                self.frame, self.vec, f"load_{name}", ["batch", "head", "s"], [], value, None
-            )
+        if name in _ROWS or name in _SEGMENTS:
+            params = ["batch", "head", "s"] if name in _ROWS else ["batch", "s"]
+            return loader(self.frame, self.vec, f"load_{name}", params, [], value, None)
         params = ["batch", "s", "head", "d"]
         return loader(
             self.frame, self.vec, f"load_{name}", params, ["let d4 = d / 4u;"], value, LANE
@@ -139,6 +142,6 @@ class _Hooks:
             if target not in self.kept:
                 return lambda *args: ""
             return lambda *args: f"store_{target}({', '.join(args)});"
-        if name.removesuffix("4") in ("q", "k", "v", "do", *_ROWS):
+        if name.removesuffix("4") in (*_READS, *_SEGMENTS):
             return lambda *args: f"load_{name.removesuffix('4')}({', '.join(args)})"
         raise AttributeError(name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..expr import Expr
 from ..frame import Frame
-from ..wgsl import Writer
+from ..wgsl import Writer, storage_type
 
 
 def function(name: str, params: Sequence[str], result: str, body: Sequence[str]) -> str:
@@ -39,7 +39,7 @@ def loader(
     value: Expr,
     lane: Expr | None,
 ) -> str:
-    """A function that returns a vec4<f32> (given a lane) or an f32."""
+    """A function that returns a vec4<f32> (given a lane), or one value of its own dtype."""
     return branched(frame, vec, name, params, "", [Branch(0, value, tuple(lets))], lane)
 
 
@@ -53,7 +53,7 @@ def branched(
     lane: Expr | None,
 ) -> str:
     """The same with one value below each end of the parameter `by`."""
-    result = "vec4<f32>" if lane else "f32"
+    result = "vec4<f32>" if lane else storage_type(branches[0].value.dtype)
     body: list[str] = []
     for branch in branches[:-1]:
         inner = [f"  {line}" for line in _returned(frame, vec, branch, lane)]

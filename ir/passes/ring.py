@@ -4,7 +4,8 @@ Invariant: results equal those of attention over all keys. Partial results are m
 log-sum-exp, in float32 (Liu, Zaharia and Abbeel, 2023, Ring Attention). Heads that share keys are
 repeated after the journey, in the kernel. On a zigzag axis every hop costs each device the same:
 its late queries meet the early half of the part, and either its early queries do too or its late
-ones meet the late half as well (Zhu, 2024, ring-flash-attention).
+ones meet the late half as well (Zhu, 2024, ring-flash-attention). The segments of keys travel with
+them; a part that shares none with a query adds nothing to it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from ..build import emit, lit, lit_like
 from ..dtypes import i32
 from ..graph import Eqn, Value
 from ..prim import PRIMITIVES
+from ..prims.attention import attention, attention_dkv, attention_dq
 from ..prims.call import optimization_barrier
 from ..prims.elementwise import exp, le, log, max, select
-from ..prims.fused import attention, attention_dkv, attention_dq
 from ..prims.views import broadcast_to, concat, transpose_to
 from ..sharding import Axes, Spec
 from .layout import Held
@@ -35,9 +36,9 @@ def ringed(walk: Walk, eqn: Eqn, helds: Sequence[Held], axes: Axes) -> list[Held
     """`attention` or a backward partner of it, of which `axes` cuts queries and keys."""
     batch, heads = helds[0].spec.dims[0], helds[0].spec.dims[2]
     near, rows = (batch, axes, heads, ()), (batch, heads, axes)
-    layouts = (near, near, near, near, rows, rows)
+    layouts = *(near, near, near, near, rows, rows)[: eqn.prim.arrays], near[:2], near[:2]
     given = [walk.move(h, d).value for h, d in zip(helds, layouts, strict=False)]
-    if len(given) > 3:  # the backward pass sends them round again instead of keeping all
+    if eqn.prim is not attention:  # the backward pass sends them round again instead of keeping all
         given[1:3] = _anew(walk, given[1], given[2])
     ring = _Ring(walk, eqn, axes)
     outs = {"attention": ring.forward, "attention_dq": ring.dq, "attention_dkv": ring.dkv}
@@ -65,31 +66,32 @@ class _Ring:
 
     # --- the three equations ---
 
-    def forward(self, q: Value, k: Value, v: Value) -> tuple[Value, Value]:
-        o, lse = emit(attention, q, k, v, **self.params)
+    def forward(self, q: Value, k: Value, v: Value, *ids: Value) -> tuple[Value, Value]:
+        o, lse = emit(attention, q, k, v, *ids, **self.params)
         outs = list(zip(self._halves(o, 1), self._halves(lse, 2), strict=True))
-        queries = self._halves(q, 1)
-        for hop, part in self._travelling(k, v):
+        queries = [self._halves(x, 1) for x in (q, *ids[:1])]
+        for hop, part in self._travelling(k, v, *ids[1:]):
             keys = [self._halves(x, 1) for x in part]
             for row, column, seen in self._blocks(hop):
-                picked = [_get(x, column) for x in keys]
-                found = self._whole(attention, _get(queries, row), *picked)
+                query, *own_ids = (_get(x, row) for x in queries)
+                key, value, *their_ids = (_get(x, column) for x in keys)
+                found = self._whole(attention, query, key, value, *own_ids, *their_ids)
                 for half, own in _places(row, len(outs)):
                     part = _masked(found[1], _both(seen, own), UNSEEN)
                     outs[half] = _merged(*outs[half], found[0], part)
         return self._joined([o for o, _ in outs], 1), self._joined([s for _, s in outs], 2)
 
-    def dq(self, q, k, v, do, lse, delta) -> tuple[Value]:
-        total = self._halves(emit(attention_dq, q, k, v, do, lse, delta, **self.params), 1)
-        for found, row, _ in self._backward(attention_dq, q, k, v, do, lse, delta):
+    def dq(self, *ins: Value) -> tuple[Value]:
+        total = self._halves(emit(attention_dq, *ins, **self.params), 1)
+        for found, row, _ in self._backward(attention_dq, *ins):
             _add(total, row, found)
         return (self._joined(total, 1),)
 
-    def dkv(self, q, k, v, do, lse, delta) -> tuple[Value, Value]:
-        pair = emit(attention_dkv, q, k, v, do, lse, delta, **self.params)
-        heads = k.aval.shape[2]
+    def dkv(self, *ins: Value) -> tuple[Value, Value]:
+        pair = emit(attention_dkv, *ins, **self.params)
+        heads = ins[1].aval.shape[2]
         total, last = emit(concat, *pair, axis=2), 0
-        for found, column, hop in self._backward(attention_dkv, q, k, v, do, lse, delta):
+        for found, column, hop in self._backward(attention_dkv, *ins):
             if hop > last:  # gradients travel with what they are of
                 total, last = self._hop(total), hop
             halves = self._halves(total, 1)
@@ -97,32 +99,33 @@ class _Ring:
             total = self._joined(halves, 1)
         return _parts(self._hop(total), heads)
 
-    def _backward(self, prim, q, k, v, do, lse, delta):
+    def _backward(self, prim, q, k, v, do, lse, delta, *ids):
         """(result, where it belongs, hop) of each block."""
-        rows = [self._halves(x, 1) for x in (q, do)]
+        rows = [self._halves(x, 1) for x in (q, do, *ids[:1])]
         saved = [self._halves(x, 2) for x in (lse, delta)]
-        for hop, part in self._travelling(k, v):
+        for hop, part in self._travelling(k, v, *ids[1:]):
             keys = [self._halves(x, 1) for x in part]
             for row, column, seen in self._blocks(hop):
-                query, out = (_get(x, row) for x in rows)
+                query, out, *own_ids = (_get(x, row) for x in rows)
                 sums, sides = (_get(x, row) for x in saved)
                 sums = _masked(sums, seen, -UNSEEN)  # exp(score - sums) is 0
-                picked = [_get(x, column) for x in keys]
-                found = self._whole(prim, query, *picked, out, sums, sides)
+                key, value, *their_ids = (_get(x, column) for x in keys)
+                ins = query, key, value, out, sums, sides, *own_ids, *their_ids
+                found = self._whole(prim, *ins)
                 yield found, row if prim is attention_dq else column, hop
 
     def _whole(self, prim, *ins):
-        """A block of which every query sees every key."""
+        """A block of which every query sees every key of its segment."""
         return emit(prim, *ins, **{**self.params, "causal": False})
 
     # --- who meets whom ---
 
-    def _travelling(self, k: Value, v: Value):
-        """(hop, keys and values) of the parts of the devices before, the nearest first."""
+    def _travelling(self, k: Value, v: Value, *ids: Value):
+        """(hop, keys, values, segments) of the parts of the devices before, the nearest first."""
         heads, both = k.aval.shape[2], emit(concat, k, v, axis=2)
         for hop in range(1, self.count):
-            both = self._hop(both)
-            yield hop, _parts(both, heads)
+            both, *ids = (self._hop(x) for x in (both, *ids))
+            yield hop, (*_parts(both, heads), *ids)
 
     def _hop(self, x: Value) -> Value:
         perm = tuple((i, (i + 1) % self.count) for i in range(self.count))

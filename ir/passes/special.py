@@ -144,14 +144,19 @@ def attended(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held] | None:
         return ringed(walk, eqn, helds, axes)
     axes = axes if walk.cuts(q.aval.shape[1], axes) else ()
     dims = q.spec.dims[0], axes, q.spec.dims[2], ()
-    near, far = dims, (dims[0], (), dims[2], ())
-    rows = (dims[0], dims[2], axes)
-    layouts = (near, far, far, near, rows, rows)
-    moved = [walk.move(h, d) for h, d in zip(helds, layouts, strict=False)]
+    moved = _laid(walk, eqn, helds, dims, (dims[0], (), dims[2], ()))
     outs = walk.graph(eqn.prim.expansion(tuple(v.aval for v in eqn.ins), eqn.params), moved)
     if eqn.prim.name == "attention_dkv":
         return [walk.move(h, like.spec.dims) for h, like in zip(outs, helds[1:], strict=False)]
     return outs
+
+
+def _laid(walk: Walk, eqn: Eqn, helds: list[Held], near: Dims, far: Dims) -> list[Held]:
+    """The operands with queries laid out as `near` [B, S, N, D] and keys as `far` [B, T, K, D]."""
+    rows = near[0], near[2], near[1]
+    arrays = (near, far, far, near, rows, rows)[: eqn.prim.arrays]
+    layouts = *arrays, near[:2], far[:2]
+    return [walk.move(h, d) for h, d in zip(helds, layouts, strict=False)]
 
 
 def _by_heads(walk: Walk, eqn: Eqn, helds: list[Held], axes: Axes) -> list[Held]:
@@ -163,9 +168,8 @@ def _by_heads(walk: Walk, eqn: Eqn, helds: list[Held], axes: Axes) -> list[Held]
             f"ulysses gives each of {walk.mesh.along(heads)} devices ({'*'.join(heads)}) some of "
             f"{k.aval.shape[2]} key heads, which they do not divide; use the ring, or no zigzag"
         )
-    dims, rows = (q.spec.dims[0], (), heads, ()), (q.spec.dims[0], heads, ())
-    layouts = (dims, dims, dims, dims, rows, rows)
-    moved = [walk.move(h, d) for h, d in zip(helds, layouts, strict=False)]
+    dims = q.spec.dims[0], (), heads, ()
+    moved = _laid(walk, eqn, helds, dims, dims)
     factors = eqn.prim.factors(*(v.aval for v in eqn.ins), **eqn.params)
     outs = walk.emitted(eqn, moved, factors, {"b": q.spec.dims[0], "n": heads})
     likes = {"attention_dkv": [k.spec.dims] * 2}.get(eqn.prim.name, [q.spec.dims])

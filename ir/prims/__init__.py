@@ -1,6 +1,7 @@
 """The closed primitive set: importing this package fills `ir.prim.PRIMITIVES`."""
 
 from . import (
+    attention,
     cached,
     call,
     collective,
@@ -23,6 +24,7 @@ from . import (
 )
 
 __all__ = [
+    "attention",
     "cached",
     "call",
     "collective",

@@ -2,7 +2,7 @@
 
 Invariant: `expand` is the definition; evaluation, differentiation and code generation fall back on
 it. A composite exists either because its derivative is cheaper written down than derived, or
-because `codegen` has a kernel for it (the attention family).
+because `codegen` has a kernel for it (the attention family, in modules of its own).
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..build import build, emit, inline, lit, lit_like
-from ..dtypes import i32, lowest
+from ..dtypes import i32
 from ..factors import Factors, alike
 from ..graph import Aval, Value
 from ..prim import Primitive, register
-from .contract import dot
-from .elementwise import cast, eq, exp, le, log, rsqrt, select
+from .elementwise import cast, eq, exp, log, rsqrt, select
 from .index import one_hot_rows
 from .lead import front, inward, lead, lead_all, merge, split
 from .reduce import reduce_max, spread, sum
@@ -102,7 +101,7 @@ def _mean(x: Value) -> Value:
     return _total(x, _last(x)) * (1.0 / x.aval.shape[-1])
 
 
-def _need_float(name: str, *avals: Aval) -> None:
+def need_float(name: str, *avals: Aval) -> None:
     if any(not a.dtype.is_float or a.dtype is not avals[0].dtype for a in avals):
         raise TypeError(
             f"{name} needs operands of one float dtype, got {', '.join(map(str, avals))}"
@@ -118,7 +117,7 @@ class softmax(Composite):
     name = "softmax"
 
     def typeof(self, x: Aval) -> Aval:
-        _need_float(self.name, x)
+        need_float(self.name, x)
         return x
 
     def expand(self, x):
@@ -139,7 +138,7 @@ class rms_norm(Composite):
     name = "rms_norm"
 
     def typeof(self, x: Aval, weight: Aval, *, eps: float) -> Aval:
-        _need_float(self.name, x, weight)
+        need_float(self.name, x, weight)
         if weight.shape != x.shape[-1:]:
             raise TypeError(f"rms_norm of {x} needs a weight of its last axis, got {weight}")
         return x
@@ -173,7 +172,7 @@ class layer_norm(Composite):
     name = "layer_norm"
 
     def typeof(self, x: Aval, weight: Aval, bias: Aval, *, eps: float) -> Aval:
-        _need_float(self.name, x, weight, bias)
+        need_float(self.name, x, weight, bias)
         if weight.shape != x.shape[-1:] or bias.shape != x.shape[-1:]:
             raise TypeError(
                 f"layer_norm of {x} needs weight and bias of its last axis, got {weight} and {bias}"
@@ -227,7 +226,7 @@ class rope(Composite):
     name = "rope"
 
     def typeof(self, x: Aval, cos: Aval, sin: Aval) -> Aval:
-        _need_float(self.name, x, cos, sin)
+        need_float(self.name, x, cos, sin)
         if (
             x.ndim != 4
             or x.shape[3] % 2
@@ -281,7 +280,7 @@ class cross_entropy(Composite):
     name = "cross_entropy"
 
     def typeof(self, logits: Aval, labels: Aval) -> Aval:
-        _need_float(self.name, logits)
+        need_float(self.name, logits)
         if not labels.dtype.is_integer or labels.shape != logits.shape[:-1]:
             raise TypeError(
                 f"cross_entropy of logits {logits} needs integer labels of shape "
@@ -315,167 +314,3 @@ class cross_entropy(Composite):
     def _hit(self, z, labels):
         place = emit(iota, shape=z.aval.shape, dtype=labels.aval.dtype, axis=z.aval.ndim - 1)
         return emit(eq, place, _rows(labels, z))
-
-
-# --- attention ----------------------------------------------------------------------------------
-
-
-class Attention(Composite):
-    """The family that has kernels: q, o [B, S, N, D]; k, v [B, T, K, D]; lse, delta [B, N, S].
-
-    Query head n reads key head n // (N / K). `causal`: key t is visible to query s iff
-    t <= s + (T - S). A query that sees no key yields zeros, a log-sum-exp below -1e29 and no
-    gradient. Dao et al., 2022 for the recomputation from the log-sum-exp.
-    """
-
-    has_kernel = True
-
-    def factors(self, *avals, causal, scale):
-        """Sequences and heads; queries too if they see all keys, whose gradients sum over them."""
-        s = None if causal else "s"
-        q, k, rows = ("b", s, "n", None), ("b", None, "n", None), ("b", "n", s)
-        ins = (q, k, k, q, rows, rows)[: len(avals)]
-        outs = {"attention": (q, rows), "attention_dq": (q,), "attention_dkv": (k, k)}
-        return Factors(ins, outs[self.name])
-
-    def batch(self, ins, mask, size, **params):
-        ins = lead_all(ins, mask, size)
-        members = ins[0].aval.shape[:2]
-        outs = emit(self, *map(merge, ins), **params)
-        return tuple(split(o, *members) for o in outs) if self.multi else split(outs, *members)
-
-    def check(self, q: Aval, k: Aval, v: Aval) -> None:
-        _need_float("attention", q, k, v)
-        fits = q.ndim == k.ndim == v.ndim == 4 and k.shape == v.shape
-        fits = fits and q.shape[0] == k.shape[0] and q.shape[3] == k.shape[3]
-        if not fits or k.shape[2] == 0 or q.shape[2] % k.shape[2]:
-            raise TypeError(
-                "attention needs q[B, S, N, D] and k, v[B, T, K, D] with N a multiple of K, "
-                f"got {q}, {k} and {v}"
-            )
-
-    def check_saved(self, q: Aval, k: Aval, v: Aval, do: Aval, lse: Aval, delta: Aval) -> None:
-        self.check(q, k, v)
-        b, s, n, _ = q.shape
-        rows = Aval((b, n, s), q.dtype)
-        if do != q or lse != rows or delta != rows:
-            raise TypeError(
-                f"{self.name} needs do of type {q} and lse, delta of type {rows}, "
-                f"got {do}, {lse} and {delta}"
-            )
-
-    def _grouped(self, q: Value, heads: int) -> Value:
-        b, s, n, d = q.aval.shape
-        return reshape_to(q, (b, s, heads, n // heads, d))
-
-    def _scores(self, q: Value, k: Value, causal: bool, scale: float) -> Value:
-        """[B, K, N/K, S, T] scaled, masked scores."""
-        grouped = self._grouped(q, k.aval.shape[2])
-        s = emit(dot, grouped, k, spec="bskgd,btkd->bkgst") * scale
-        return self._masked(s, lowest(s.aval.dtype)) if causal else s
-
-    def _masked(self, s: Value, blank: float) -> Value:
-        """`blank` where a query does not see the key."""
-        shape = s.aval.shape
-        row = emit(iota, shape=shape, dtype=i32, axis=3) + (shape[4] - shape[3])
-        column = emit(iota, shape=shape, dtype=i32, axis=4)
-        return emit(select, emit(le, column, row), s, lit_like(blank, s))
-
-    def _exp(self, s: Value, rows: Value, causal: bool) -> Value:
-        """exp(s - rows), and 0 in rows of which every score is masked."""
-        e = emit(exp, s - spread(rows, (4,), s.aval.shape))
-        return self._masked(e, 0) if causal and s.aval.shape[4] < s.aval.shape[3] else e
-
-    def _weights(self, q, k, lse, causal, scale) -> Value:
-        s = self._scores(q, k, causal, scale)
-        return self._exp(s, reshape_to(lse, s.aval.shape[:4]), causal)
-
-    def _dscores(self, q, k, v, do, lse, delta, causal, scale) -> tuple[Value, Value]:
-        p = self._weights(q, k, lse, causal, scale)
-        dp = emit(dot, self._grouped(do, k.aval.shape[2]), v, spec="bskgd,btkd->bkgst")
-        rows = spread(reshape_to(delta, p.aval.shape[:4]), (4,), p.aval.shape)
-        return p, p * (dp - rows)
-
-
-@register
-class attention(Attention):
-    """(o, lse): softmax(q k^T * scale) v and the log-sum-exp of the scores."""
-
-    name = "attention"
-    multi = True
-
-    def typeof(self, q, k, v, *, causal, scale):
-        self.check(q, k, v)
-        b, s, n, _ = q.shape
-        return q, Aval((b, n, s), q.dtype)
-
-    def expand(self, q, k, v, *, causal, scale):
-        s = self._scores(q, k, causal, scale)
-        top = emit(reduce_max, s, axes=(4,))
-        e = self._exp(s, top, causal)
-        total = _total(e, (4,))
-        if k.aval.shape[1] == 0 or (causal and k.aval.shape[1] < q.aval.shape[1]):
-            unseen = emit(eq, total, lit_like(0, total))
-            total = emit(select, unseen, lit_like(1, total), total)
-        o = emit(dot, e / spread(total, (4,), e.aval.shape), v, spec="bkgst,btkd->bskgd")
-        b, n, h, _ = q.aval.shape
-        return reshape_to(o, q.aval.shape), reshape_to(top + emit(log, total), (b, h, n))
-
-    def vjp(self, ct, out, q, k, v, *, causal, scale):
-        do, dlse = ct
-        do = lit_like(0, q) if do is None else do
-        b, s, n, _ = q.aval.shape
-        delta = emit(sum, do * out[0], axes=(3,))
-        delta = transpose_rows(delta)
-        delta = delta if dlse is None else delta - dlse
-        params = dict(causal=causal, scale=scale)
-        dq = emit(attention_dq, q, k, v, do, out[1], delta, **params)
-        return dq, *emit(attention_dkv, q, k, v, do, out[1], delta, **params)
-
-
-def transpose_rows(delta: Value) -> Value:
-    """[B, S, N] -> [B, N, S]."""
-    from .views import transpose
-
-    return emit(transpose, delta, perm=(0, 2, 1))
-
-
-@register
-class attention_dq(Attention):
-    """dq from the saved log-sum-exp and delta = rowsum(do * o)."""
-
-    name = "attention_dq"
-
-    def typeof(self, q, k, v, do, lse, delta, *, causal, scale):
-        self.check_saved(q, k, v, do, lse, delta)
-        return q
-
-    def expand(self, q, k, v, do, lse, delta, *, causal, scale):
-        _, ds = self._dscores(q, k, v, do, lse, delta, causal, scale)
-        return reshape_to(emit(dot, ds, k, spec="bkgst,btkd->bskgd") * scale, q.aval.shape)
-
-
-@register
-class attention_dkv(Attention):
-    """(dk, dv), summed over the query heads that share a key head."""
-
-    name = "attention_dkv"
-    multi = True
-
-    def typeof(self, q, k, v, do, lse, delta, *, causal, scale):
-        self.check_saved(q, k, v, do, lse, delta)
-        return k, v
-
-    def expand(self, q, k, v, do, lse, delta, *, causal, scale):
-        p, ds = self._dscores(q, k, v, do, lse, delta, causal, scale)
-        h = k.aval.shape[2]
-        dk = _group_sum(emit(dot, ds, self._grouped(q, h), spec="bkgst,bskgd->bktgd")) * scale
-        dv = _group_sum(emit(dot, p, self._grouped(do, h), spec="bkgst,bskgd->bktgd"))
-        return dk, dv
-
-
-def _group_sum(x: Value) -> Value:
-    """[B, K, T, G, D] -> [B, T, K, D]."""
-    from .views import transpose
-
-    return emit(transpose, _total(x, (3,)), perm=(0, 2, 1, 3))

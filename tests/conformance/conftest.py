@@ -18,6 +18,7 @@ NEEDS = {
     "test_array_api.py": ("array_api_strict",),
     "test_import_swap.py": ("jax",),
     "test_opinfo.py": ("torch", "expecttest"),
+    "test_segments.py": ("torch",),
     "test_transformers.py": ("torch", "transformers"),
     "test_transformers_generate.py": ("torch", "transformers"),
     "test_transformers_export.py": ("torch", "transformers"),

@@ -16,7 +16,7 @@ import runtime
 from codegen.compile import CompileError, compile_graph
 from codegen.legalize import legalize
 from codegen.profile import LAVAPIPE, WEBGPU_DEFAULT
-from ir import PRIMITIVES, Aval, emit, evaluate, f32
+from ir import PRIMITIVES, Aval, emit, evaluate, f32, i32
 from ir.passes.grad import vjp_graph
 
 from ..oracle.numeric import agree
@@ -140,6 +140,26 @@ def test_attention_longer_than_a_tile(shape, causal):
     for profile in (webgpu(), None):
         compare(graph, args, 30.0, profile)
         compare(vjp_graph(graph, (0, 1, 2)), [*args, *cts], 60.0, profile)
+
+
+@pytest.mark.parametrize(("causal", "ordered"), [(True, True), (False, False)])
+def test_attention_within_segments(causal, ordered):
+    """Rows whose segments end within a block, fill it or leave others out, and a query alone."""
+    q, kv, ids = Aval((2, 70, 2, 16), f32), Aval((2, 70, 1, 16), f32), Aval((2, 70), i32)
+    graph = ir.build(
+        lambda *xs: op("attention", *xs, causal=causal, scale=0.2, ordered=ordered),
+        q, kv, kv, ids, ids,
+    )  # fmt: skip
+    rng = np.random.default_rng(7)
+    args = [rng.standard_normal(a.shape).astype(np.float32) for a in (q, kv, kv)]
+    lengths = [1, 7, 32, 30], [40, 30]
+    rows = [np.repeat(np.arange(len(n)), n) for n in lengths]
+    queries = np.stack(rows if ordered else [rng.permutation(r) for r in rows]).astype(np.int32)
+    keys = queries if ordered else np.where(queries == 1, 9, queries)  # some see no key
+    cts = [rng.standard_normal(a.shape).astype(np.float32) for a in graph.out_avals]
+    for profile in (dataclasses.replace(webgpu(), storage_buffers=10), None):
+        compare(graph, [*args, queries, keys], 30.0, profile)
+        compare(vjp_graph(graph, (0, 1, 2)), [*args, queries, keys, *cts], 60.0, profile)
 
 
 @pytest.mark.parametrize("spec", ["ij,kj->ik", "ij,ik->jk", "ij,ij->i", "ij,ij->ij", "ij,jk->ik"])

@@ -173,6 +173,19 @@ def attention_gradient(q, k, v, cotangent):
     return value_and_grad(total, (0, 1, 2))(q, k, v)[1]
 
 
+def attention_within(q, k, v, ids):
+    return nn.dot_product_attention(
+        q, k, v, is_causal=True, query_segment_ids=ids, segments_are_sorted=True
+    )
+
+
+def attention_within_gradient(q, k, v, ids, cotangent):
+    def total(q, k, v):
+        return (attention_within(q, k, v, ids) * cotangent).sum()
+
+    return value_and_grad(total, (0, 1, 2))(q, k, v)[1]
+
+
 def placed(ids, rows):
     return jnp.zeros((64, 8)).at[ids].add(rows, unique_indices=True)
 
@@ -312,6 +325,14 @@ CASES = (
     Case("attention_backward_cpu", CPU, attention_gradient, (*HEADS, HEADS[0]), kernels=BACKWARD),
     Case("attention_web", WEB, attention, HEADS),
     Case("attention_backward_gpu", GPU, attention_gradient, (*HEADS, HEADS[0]), kernels=BESIDE),
+    Case("attention_segments_cpu", CPU, attention_within, (*HEADS, (2, 32, "int32"))),
+    Case(
+        "attention_segments_backward_gpu",
+        GPU,
+        attention_within_gradient,
+        (*HEADS, (2, 32, "int32"), HEADS[0]),
+        kernels=BESIDE,
+    ),
     Case("matmul_joined", WEB, input_gradient, ((2048, 48), (1024, 48), (2048, 20), (1024, 20))),
     Case("bundle_matmul", GPU, projections, ((64, 32), (32, 64), (32, 32), (32, 32))),
     Case("bundle_light", GPU, light, ((64, 32), (50,))),

@@ -295,18 +295,20 @@ def _visible(s: int, queries: int, keys: int, causal: bool) -> range:
     return range(max(0, min(keys, s + keys - queries + 1)) if causal else keys)
 
 
-def _pairs(q: Array, k: Array, causal: bool):
+def _pairs(q: Array, k: Array, causal: bool, ids: Sequence[Array]):
     """Every (batch, query, head, its key head) with the keys that it sees."""
     group = q.shape[2] // k.shape[2]
     for b, s, n in np.ndindex(*q.shape[:3]):
-        yield b, s, n, n // group, _visible(s, q.shape[1], k.shape[1], causal)
+        seen = _visible(s, q.shape[1], k.shape[1], causal)
+        alike = [t for t in seen if not ids or ids[0][b, s] == ids[1][b, t]]
+        yield b, s, n, n // group, alike
 
 
-def _attention(q, k, v, *, causal, scale) -> tuple[Array, Array]:
+def _attention(q, k, v, *ids, causal, scale, ordered=False) -> tuple[Array, Array]:
     """A query that sees no key gives zeros; its log-sum-exp is the lowest finite f32."""
     o = np.zeros_like(q)
     lse = np.full((q.shape[0], q.shape[2], q.shape[1]), np.finfo(np.float32).min, q.dtype)
-    for b, s, n, h, seen in _pairs(q, k, causal):
+    for b, s, n, h, seen in _pairs(q, k, causal, ids):
         if seen:
             weights = [math.exp(scale * math.fsum(q[b, s, n] * k[b, t, h])) for t in seen]
             total = math.fsum(weights)
@@ -327,25 +329,25 @@ def _cached_attention(q, k, v, first, stop, *, scale) -> Array:
     return o
 
 
-def _score_grads(q, k, v, do, lse, delta, causal, scale):
+def _score_grads(q, k, v, do, lse, delta, *ids, causal, scale, ordered=False):
     """(indices, weight p, d loss / d score) of every visible pair."""
-    for b, s, n, h, seen in _pairs(q, k, causal):
+    for b, s, n, h, seen in _pairs(q, k, causal, ids):
         for t in seen:
             p = math.exp(scale * math.fsum(q[b, s, n] * k[b, t, h]) - lse[b, n, s])
             yield (b, s, n, t, h), p, p * (math.fsum(do[b, s, n] * v[b, t, h]) - delta[b, n, s])
 
 
-def _attention_dq(q, k, v, do, lse, delta, *, causal, scale) -> Array:
+def _attention_dq(q, k, *rest, **params) -> Array:
     dq = np.zeros_like(q)
-    for (b, s, n, t, h), _, ds in _score_grads(q, k, v, do, lse, delta, causal, scale):
-        dq[b, s, n] += ds * k[b, t, h] * scale
+    for (b, s, n, t, h), _, ds in _score_grads(q, k, *rest, **params):
+        dq[b, s, n] += ds * k[b, t, h] * params["scale"]
     return dq
 
 
-def _attention_dkv(q, k, v, do, lse, delta, *, causal, scale) -> tuple[Array, Array]:
+def _attention_dkv(q, k, v, do, *rest, **params) -> tuple[Array, Array]:
     dk, dv = np.zeros_like(k), np.zeros_like(v)
-    for (b, s, n, t, h), p, ds in _score_grads(q, k, v, do, lse, delta, causal, scale):
-        dk[b, t, h] += ds * q[b, s, n] * scale
+    for (b, s, n, t, h), p, ds in _score_grads(q, k, v, do, *rest, **params):
+        dk[b, t, h] += ds * q[b, s, n] * params["scale"]
         dv[b, t, h] += p * do[b, s, n]
     return dk, dv
 

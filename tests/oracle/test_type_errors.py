@@ -143,6 +143,8 @@ def _attention_cases():
         for place, text in wrong.items():
             named = _with(operands, place, text)
             yield name, named, {"causal": True, "scale": 1.0}, "multiple of K"
+        segments = *operands, "i32[1, 3]", "i32[1, 4]"
+        yield name, segments, {"causal": True, "scale": 1.0}, r"i32\[1, 5\], got .*i32\[1, 4\]"
     for name in ("attention_dq", "attention_dkv"):
         for place, text in {3: "f32[1, 3, 4, 1]", 4: "f32[1, 3, 4]", 5: "f32[1, 4, 5]"}.items():
             named = _with(QKV + ROWS, place, text)

@@ -162,6 +162,32 @@ def test_a_longer_ring(zigzag):
     assert len(forward) == 3 and len(hops) == 3 + 3 + 4  # and the gradients go all the way round
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(
+    ("context", "zigzag"), [("gather", False), ("ring", False), ("ring", True), ("ulysses", False)]
+)
+def test_segments_that_lie_elsewhere(context, zigzag, causal):
+    """Documents across four devices that cut positions, in rows that two cut: values, gradients."""
+    mesh = MeshShape(("dp", "cp"), (2, 4), frozenset({"cp"} if zigzag else ()))
+    rng = np.random.default_rng(1)
+    q, k, v = (rng.standard_normal((2, 16, n, 4)).astype(np.float32) for n in (8, 4, 4))
+    ids = np.sort(rng.integers(0, 4, (2, 16))).astype(np.int32)
+
+    def fun(q, k, v, ids):
+        out = nn.dot_product_attention(
+            q, k, v, is_causal=causal, query_segment_ids=ids, segments_are_sorted=True
+        )
+        return jnp.sum(jnp.sin(out))
+
+    graph = jit(value_and_grad(fun, (0, 1, 2))).lower(q, k, v, ids).graph
+    specs = [Spec((("dp",), ("cp",), (), ()))] * 3
+    ins = [*specs, Spec((("dp",), ("cp",)))]
+    done = shard(graph, mesh, ins, [whole(0), *specs], Options(context))
+    check(done.graph)
+    wanted = evaluate(graph, q, k, v, ids, wide=True)
+    assert worst(evaluate_spmd(done, q, k, v, ids, wide=True), wanted) <= 1e-12
+
+
 # --- collectives, counted -------------------------------------------------------------------------
 
 WEIGHTS = len(model.parameter_shapes(CONFIG))

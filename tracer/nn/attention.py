@@ -1,18 +1,19 @@
 """Attention as users of JAX call it.
 
-Invariant: what only causality and shared heads ask for goes through the fused primitive; biases,
-masks, lengths and windows act on scores that are stored. Scores and sums are in float32.
+Invariant: what only causality, segments and shared heads ask for goes through the fused primitive;
+biases, masks, lengths and windows act on scores that are stored. Scores and sums are in float32.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ir.dtypes import bool_, f32, i32, lowest
 
-from .. import contraction, shaping
+from .. import contraction, reductions, shaping
 from .. import elementwise as ew
 from ..array import aval_of
 from ..creation import iota
@@ -29,6 +30,8 @@ def dot_product_attention(
     scale: float | None = None, is_causal: bool = False, query_seq_lengths: Any = None,
     key_value_seq_lengths: Any = None, local_window_size: int | tuple[int, int] | None = None,
     implementation: str | None = None, return_residual: bool = False,
+    query_segment_ids: Any = None, key_value_segment_ids: Any = None,
+    segments_are_sorted: bool = False,
 ) -> Any:  # fmt: skip
     """softmax(q k^T * scale + bias) v for q[B, T, N, H] and k, v[B, S, K, H]; B may be missing.
 
@@ -36,7 +39,13 @@ def dot_product_attention(
     broadcast to [B, N, T, S]. Causal: query t sees key s iff s <= t. The lengths [B] of each
     sequence hide what lies behind; `local_window_size` (left, right) hides keys further away.
     `scale` is 1/sqrt(H) by default. With `return_residual` also the log-sum-exp of the scores
-    [B, T, N], through which no gradient passes. Raises ValueError.
+    [B, T, N], through which no gradient passes.
+
+    Beyond JAX: with integers `query_segment_ids` [B, T] and `key_value_segment_ids` [B, S], by
+    default those of the queries, a query sees only keys of its own segment, and one without any
+    gives zeros; no mask is stored. `segments_are_sorted` promises that the ids never fall along a
+    sequence, as those of packed documents, and what lies wholly in other segments is left out.
+    Raises ValueError.
     """
     q, k, v = (_of_four(operand(t, "dot_product_attention")) for t in (query, key, value))
     extra = [None if t is None else _of_four(operand(t)) for t in (bias, mask)]
@@ -44,18 +53,17 @@ def dot_product_attention(
         None if n is None else operand(n) for n in (query_seq_lengths, key_value_seq_lengths)
     ]
     _check(q, k, v, *extra, *lengths)
+    segments = _segments(q, k, query_segment_ids, key_value_segment_ids, segments_are_sorted)
     if implementation not in (None, "xla", "cudnn"):
         raise located(ValueError, f"Unsupported implementation option: {implementation}")
     scale = 1 / math.sqrt(aval_of(q).shape[-1]) if scale is None else float(scale)
     plain = all(given is None for given in (*extra, *lengths, local_window_size))
     if plain:
-        out, sums = _fused(q, k, v, scale, bool(is_causal))
+        out, sums = _fused(q, k, v, scale, bool(is_causal), segments)
     else:
-        seen = _seen(q, k, extra[1], bool(is_causal), lengths, local_window_size)
+        seen = _seen(q, k, extra[1], bool(is_causal), lengths, local_window_size, segments.ids)
         out, scores = _explicit(q, k, v, scale, extra[0], seen)
-        if lengths[0] is not None:
-            rows = _below(lengths[0], aval_of(q).shape[1])
-            out = ew.where(shaping.expand_dims(rows, (2, 3)), out, 0.0)
+        out = _blanked(out, lengths[0], seen if segments.ids else None)
     shape = aval_of(operand(query)).shape
     out = shaping.reshape(out, shape)
     if not return_residual:
@@ -89,6 +97,41 @@ def _check(q: Any, k: Any, v: Any, bias: Any, mask: Any, *lengths: Any) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Segments:
+    """int32 ids of queries [B, T] and of keys [B, S], or none, and whether they are sorted."""
+
+    ids: tuple[Any, ...] = ()
+    ordered: bool = False
+
+    def of(self, queries: tuple[int, int], keys: tuple[int, int]) -> _Segments:
+        """Those of some of the queries and of the keys."""
+        pairs = zip(self.ids, (queries, keys), strict=False)
+        return _Segments(tuple(shaping.slice_axis(x, 1, *at) for x, at in pairs), self.ordered)
+
+    @property
+    def params(self) -> dict[str, bool]:
+        return {"ordered": self.ordered} if self.ids else {}
+
+
+def _segments(q: Any, k: Any, of_queries: Any, of_keys: Any, ordered: bool) -> _Segments:
+    if of_queries is None and of_keys is None:
+        return _Segments()
+    if of_queries is None:
+        raise located(ValueError, "key_value_segment_ids need query_segment_ids")
+    of_keys = of_queries if of_keys is None else of_keys
+    found = []
+    for name, given, like in (("query", of_queries, q), ("key_value", of_keys, k)):
+        ids = operand(given, "dot_product_attention")
+        ids = shaping.expand_dims(ids, 0) if aval_of(ids).ndim == 1 else ids
+        _fits(f"{name}_segment_ids", ids, aval_of(like).shape[:2], None)
+        if not aval_of(ids).dtype.is_integer:
+            kind = aval_of(ids).dtype.np.name
+            raise located(ValueError, f"{name}_segment_ids should be integers, but got {kind}")
+        found.append(astype(ids, i32))
+    return _Segments(tuple(found), bool(ordered))
+
+
 def _fits(name: str, x: Any, shape: Sequence[int], kind: Any) -> None:
     """Raises ValueError unless x has this shape, of which -1 may be anything, and dtype."""
     if x is None:
@@ -107,22 +150,28 @@ def _fits(name: str, x: Any, shape: Sequence[int], kind: Any) -> None:
 # --- fused ------------------------------------------------------------------------------------
 
 
-def _fused(q: Any, k: Any, v: Any, scale: float, causal: bool) -> tuple[Any, Any]:
+def _fused(
+    q: Any, k: Any, v: Any, scale: float, causal: bool, segments: _Segments
+) -> tuple[Any, Any]:
     """out[B, T, N, H] and sums[B, N, T] by the primitive, whose last query sees the last key."""
     t, s = aval_of(q).shape[1], aval_of(k).shape[1]
     if causal and t > s:  # queries behind the last key see every key
+        cuts = [(lo, hi) for lo, hi in ((0, s), (s, t)) if hi > lo]
+        queries = [shaping.slice_axis(q, 1, *cut) for cut in cuts]
         parts = [
-            _fused(shaping.slice_axis(q, 1, lo, hi), k, v, scale, square)
-            for lo, hi, square in ((0, s, True), (s, t, False))
-            if hi > lo
+            _fused(some, k, v, scale, cut[0] < s, segments.of(cut, (0, s)))
+            for some, cut in zip(queries, cuts, strict=True)
         ]
         outs, sums = zip(*parts, strict=True)
         return shaping.concatenate(outs, 1), shaping.concatenate(sums, 2)
     if causal and s > t:  # keys behind the last query are seen by none
         k, v = (shaping.slice_axis(x, 1, 0, t) for x in (k, v))
+        segments = segments.of((0, t), (0, t))
     kind = aval_of(q).dtype
     wide = (astype(x, f32) for x in (q, k, v))
-    out, sums = bind("attention", *wide, causal=causal, scale=scale)
+    out, sums = bind(
+        "attention", *wide, *segments.ids, causal=causal, scale=scale, **segments.params
+    )
     return astype(out, kind), sums
 
 
@@ -131,7 +180,7 @@ def _fused(q: Any, k: Any, v: Any, scale: float, causal: bool) -> tuple[Any, Any
 
 def _seen(
     q: Any, k: Any, mask: Any, causal: bool, lengths: Sequence[Any],
-    window: int | tuple[int, int] | None,
+    window: int | tuple[int, int] | None, ids: Sequence[Any],
 ) -> Any:  # fmt: skip
     """bool[B or 1, N or 1, T, S] of what every query sees, or None for everything."""
     t, s = aval_of(q).shape[1], aval_of(k).shape[1]
@@ -144,6 +193,12 @@ def _seen(
         left, right = (window, window) if isinstance(window, int) else window
         found.append(ew.less_equal(row, ew.add(column, int(left))))
         found.append(ew.greater_equal(row, ew.subtract(column, int(right))))
+    if ids:
+        of_queries, of_keys = (
+            shaping.expand_dims(ids[0], (1, 3)),
+            shaping.expand_dims(ids[1], (1, 2)),
+        )
+        found.append(ew.equal(of_queries, of_keys))
     for given, size, axes in zip(lengths, (t, s), ((1, 3), (1, 2)), strict=True):
         if given is not None:
             found.append(shaping.expand_dims(_below(given, size), axes))
@@ -151,6 +206,17 @@ def _seen(
     for one in found:
         every = one if every is None else ew.logical_and(every, one)
     return every
+
+
+def _blanked(out: Any, lengths: Any, seen: Any) -> Any:
+    """out[B, T, N, H] with zeros for queries behind their length, or that by `seen` see no key."""
+    if lengths is not None:
+        rows = _below(lengths, aval_of(out).shape[1])
+        out = ew.where(shaping.expand_dims(rows, (2, 3)), out, 0.0)
+    if seen is not None:
+        rows = shaping.expand_dims(shaping.swapaxes(reductions.any(seen, 3), 1, 2), 3)
+        out = ew.where(rows, out, 0.0)
+    return out
 
 
 def _below(lengths: Any, size: int) -> Any:

@@ -6,7 +6,7 @@
 //   e: i32[] = add slot 1
 //   result: f32[1, 1, 6, 64] = cached_attention[scale=0.125] query b d first e
 // moves 134 kB, computes 205 kflop
-// from golden/programs.py:230
+// from golden/programs.py:243
 @group(0) @binding(0) var<storage, read> kept: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> slot: array<i32>;
 @group(0) @binding(2) var<storage, read> query: array<vec4<f32>>;

@@ -3,18 +3,18 @@
 //   a: f32[64, 32] = mul x x
 //   result_0: f32[32] = sum[axes=(0,)] a
 // moves 8.32 kB, computes 4.1 kflop
-// from golden/programs.py:199
+// from golden/programs.py:212
 // part_2: map over 50, 1 element per invocation
 //   result_1: f32[50] = exp bias
 // moves 400 B, computes 50 flop
-// from golden/programs.py:199
+// from golden/programs.py:212
 // part_3: 64 rows of 32, one per invocation
 //   a: f32[64] = sum[axes=(1,)] x
 //   b: f32[64, 1] = reshape a
 //   c: f32[64, 32] = broadcast[dims=(0, 1)] b
 //   result_2: f32[64, 32] = mul x c
 // moves 16.4 kB, computes 4.1 kflop
-// from golden/programs.py:199
+// from golden/programs.py:212
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> result_0: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;

@@ -4,15 +4,15 @@
 //   b: f32[64, 64] = logistic a
 //   result_0: f32[64, 64] = mul a b
 // moves 32.8 kB, computes 270 kflop
-// from golden/programs.py:195
+// from golden/programs.py:208
 // part_2: 64 x 32, sums of 32, layout nn, tile 32 x 32, 32 deep
 //   result_1: f32[64, 32] = dot[spec='mk,kn->mn'] x key
 // moves 20.5 kB, computes 131 kflop
-// from golden/programs.py:195
+// from golden/programs.py:208
 // part_3: 64 x 32, sums of 32, layout nn, tile 32 x 32, 32 deep
 //   result_2: f32[64, 32] = dot[spec='mk,kn->mn'] x value
 // moves 20.5 kB, computes 131 kflop
-// from golden/programs.py:195
+// from golden/programs.py:208
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> query: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> result_0: array<vec4<f32>>;

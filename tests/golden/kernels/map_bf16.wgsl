@@ -4,7 +4,7 @@
 //   c: bf16[8, 64] = broadcast[dims=(1,)] scale
 //   result: bf16[8, 64] = mul b c
 // moves 2.18 kB, computes 1.54 kflop
-// from golden/programs.py:206
+// from golden/programs.py:219
 @group(0) @binding(0) var<storage, read> x: array<vec2<u32>>;
 @group(0) @binding(1) var<storage, read> scale: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read_write> result: array<vec2<u32>>;

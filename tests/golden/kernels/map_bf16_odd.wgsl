@@ -4,7 +4,7 @@
 //   c: bf16[3, 7] = broadcast[dims=()] scale
 //   result: bf16[3, 7] = mul b c
 // moves 86 B, computes 63 flop
-// from golden/programs.py:206
+// from golden/programs.py:219
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read> scale: array<u32>;
 @group(0) @binding(2) var<storage, read_write> result: array<u32>;

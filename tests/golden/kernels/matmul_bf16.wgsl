@@ -8,7 +8,7 @@
 //   g: bool[64, 64] = lt 0 f
 //   result: bf16[64, 64] = select g f 0
 // moves 20.6 kB, computes 416 kflop
-// from golden/programs.py:210
+// from golden/programs.py:223
 @group(0) @binding(0) var<storage, read> x: array<vec2<u32>>;
 @group(0) @binding(1) var<storage, read> weight: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read> bias: array<vec2<u32>>;

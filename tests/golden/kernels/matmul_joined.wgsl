@@ -5,7 +5,7 @@
 //   d: f32[68, 1024] = concat[axis=0] a b
 //   result: f32[2048, 1024] = dot[spec='mk,kn->mn'] c d
 // moves 9.22 MB, computes 285 Mflop
-// from golden/programs.py:191
+// from golden/programs.py:204
 @group(0) @binding(0) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> v: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;

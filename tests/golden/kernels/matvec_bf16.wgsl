@@ -6,7 +6,7 @@
 //   e: f32[1, 64] = dot[spec='mk,kn->mn'] c d
 //   result: f32[1, 64] = add before e
 // moves 13.6 kB, computes 18.8 kflop
-// from golden/programs.py:226
+// from golden/programs.py:239
 @group(0) @binding(0) var<storage, read> gate: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> up: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> weight: array<vec2<u32>>;

@@ -12,7 +12,7 @@
 //   result_1: f32[1, 32] = dot[spec='mk,kn->mn'] i key
 //   result_2: f32[1, 32] = dot[spec='mk,kn->mn'] i value
 // moves 33.8 kB, computes 16.6 kflop
-// from golden/programs.py:217, golden/programs.py:218
+// from golden/programs.py:230, golden/programs.py:231
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> scale: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> query: array<vec4<f32>>;

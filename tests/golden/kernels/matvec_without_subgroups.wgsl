@@ -2,7 +2,7 @@
 //   a: f32[64, 512] = transpose[perm=(1, 0)] embedding
 //   result: f32[1, 512] = dot[spec='mk,kn->mn'] x a
 // moves 133 kB, computes 65.5 kflop
-// from golden/programs.py:222
+// from golden/programs.py:235
 @group(0) @binding(0) var<storage, read> embedding: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;

@@ -4,7 +4,7 @@
 //   c: i32[30] = select a b ids
 //   result: f32[50, 24] = scatter[combine='add'] 0.0 c cotangent
 // moves 7.8 kB, computes 810 flop
-// from golden/programs.py:181
+// from golden/programs.py:194
 @group(0) @binding(0) var<storage, read> ids: array<i32>;
 @group(0) @binding(1) var<storage, read> cotangent: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;

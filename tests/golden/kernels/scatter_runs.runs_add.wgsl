@@ -6,7 +6,7 @@
 //   e: i32[9001] = slice[limit=(9002,), start=(1,), stride=(1,)] selected_b
 //   result: f32[9001, 4] = runs[combine='add', longest=5000] 0.0 d e c
 // moves 293 kB, computes 20 kflop
-// from golden/programs.py:181
+// from golden/programs.py:194
 @group(0) @binding(0) var<storage, read> selected: array<i32>;
 @group(0) @binding(1) var<storage, read> cotangent: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> selected_b: array<i32>;

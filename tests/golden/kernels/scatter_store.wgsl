@@ -4,7 +4,7 @@
 //   c: i32[40] = select a b ids
 //   result: f32[64, 8] = scatter[combine='add', unique=True] 0.0 c rows
 // moves 3.49 kB, computes 440 flop
-// from golden/programs.py:177
+// from golden/programs.py:190
 @group(0) @binding(0) var<storage, read> ids: array<i32>;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;
