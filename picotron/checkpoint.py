@@ -14,7 +14,8 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,40 +108,42 @@ def dotted(path: Any) -> str:
 
 def save(folder: Path, saved: Snapshot, limit: int = SHARD_BYTES) -> Path:
     """Write folder/step-NNNNNN and return it; raises CheckpointError and leaves no debris."""
-    target = folder / name_of(saved.rest.step)
-    aside = folder / f"{ASIDE}{target.name}"
+    discard(folder, saved.rest.step)
+    with written_aside(folder, saved.rest.step, alone=True) as aside:
+        groups = ((MODEL, saved.params), (STATE, saved.state))
+        arrays = {stem: tensors.write(aside, stem, group, limit) for stem, group in groups}
+        return finish(aside, saved, arrays, {})
+
+
+@contextmanager
+def written_aside(folder: Path, step: int, alone: bool = False) -> Iterator[Path]:
+    """Where the files of a checkpoint lie until it is complete. Raises CheckpointError for what
+    cannot be written; one who writes alone leaves no debris."""
+    aside = folder / f"{ASIDE}{name_of(step)}"
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        arrays = write_arrays(aside, saved, limit)
-        finish(aside, target, saved, arrays)
+        aside.mkdir(parents=True, exist_ok=True)
+        yield aside
     except (OSError, safetensors.SafetensorError) as error:
-        shutil.rmtree(aside, ignore_errors=True)
+        if alone:
+            discard(folder, step)
         kept = "earlier checkpoints are intact" if newest(folder) else "there is no earlier one"
         raise CheckpointError(
-            f"cannot save checkpoint {target}: {_reason(error)}; {kept}"
+            f"cannot save checkpoint {folder / name_of(step)}: {_reason(error)}; {kept}"
         ) from error
-    return target
 
 
-def write_arrays(
-    aside: Path, saved: Snapshot, limit: int, rank: int | None = None
-) -> dict[str, tensors.Index]:
-    """Write what this process has of all arrays; returns where they are.
+def discard(folder: Path, step: int) -> None:
+    """Remove what was written of a checkpoint that is not complete."""
+    shutil.rmtree(folder / f"{ASIDE}{name_of(step)}", ignore_errors=True)
 
-    Several processes name their files by `rank`, and one of them calls `finish` with their merged
-    answers once all have returned.
+
+def finish(
+    aside: Path, saved: Snapshot, arrays: Mapping[str, tensors.Index], known: Mapping[str, str]
+) -> Path:
+    """Write what is not an array, the manifest last, and let the folder appear under its name.
+
+    `known` are digests of files that others have written and hashed.
     """
-    suffix = "" if rank is None else f"-rank{rank:05d}"
-    groups = ((MODEL, saved.params), (STATE, saved.state))
-    return {
-        stem: tensors.write(aside, f"{stem}{suffix}", arrays, limit, whole=rank is None)
-        for stem, arrays in groups
-    }
-
-
-def finish(aside: Path, target: Path, saved: Snapshot, arrays: Mapping[str, tensors.Index]) -> None:
-    """Write what is not an array, the manifest last, and let the folder appear as `target`."""
     rest = saved.rest
     trainer = {
         "step": rest.step,
@@ -148,16 +151,18 @@ def finish(aside: Path, target: Path, saved: Snapshot, arrays: Mapping[str, tens
         "validation_loss": rest.validation_loss,
         "config": config_file.to_dict(rest.config),
     }
-    _write_json(
-        aside / CONFIG, hf_config.to_config(saved.model, hf_config.special_of(saved.tokenizer))
-    )
+    special = hf_config.special_of(saved.tokenizer)
+    _write_json(aside / CONFIG, hf_config.to_config(saved.model, special))
     _write_json(aside / TRAINER, trainer)
     saved.tokenizer.save(aside / TOKENIZER)
-    digests = {path.name: _digest(path) for path in sorted(aside.iterdir())}
+    names = sorted(path.name for path in aside.iterdir())
+    digests = {name: known.get(name) or digest(aside / name) for name in names}
     _write_json(aside / MANIFEST, {"sha256": digests, "arrays": arrays})
     for path in (*aside.iterdir(), aside):
-        _flush(path)
+        flush(path)
+    target = aside.with_name(name_of(rest.step))
     _replace(aside, target)
+    return target
 
 
 def _replace(aside: Path, target: Path) -> None:
@@ -167,7 +172,7 @@ def _replace(aside: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
     aside.rename(target)
-    _flush(target.parent)
+    flush(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -179,12 +184,13 @@ def _write_json(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Until the contents are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -370,7 +376,7 @@ def problems(path: Path) -> list[str]:
     return missing + [
         f"{path / name} is damaged: its contents changed since it was saved"
         for name in present
-        if _digest(path / name) != digests[name]
+        if digest(path / name) != digests[name]
     ]
 
 

@@ -27,8 +27,11 @@ class NotFinite(Exception):
     """A loss, gradient or weight of step `step` is no number; `Trainer` decides what follows."""
 
     def __init__(self, what: str, step: int) -> None:
-        super().__init__(what)
-        self.step = step
+        super().__init__(what, step)
+        self.what, self.step = what, step
+
+    def __str__(self) -> str:
+        return self.what
 
 
 def check_finite(step: int, loss: float, norm: float) -> None:

@@ -97,7 +97,8 @@ def _hint(flag: str, known: dict[str, Any]) -> str:
 
 
 def _words(hint: Any) -> str:
-    return " or ".join(spell(option) for option in _options(hint) if option is not types.NoneType)
+    options = (option for option in _options(hint) if option is not types.NoneType)
+    return " or ".join("True or False" if option is bool else spell(option) for option in options)
 
 
 def _options(hint: Any) -> tuple[Any, ...]:

@@ -107,6 +107,11 @@ def world(timeout: float | None = None) -> World | None:
     return _world
 
 
+def alone() -> bool:
+    """Whether this process is the whole job."""
+    return _world is None
+
+
 def leads() -> bool:
     """Whether this process writes and speaks for the job."""
     return _world is None or _world.rank == 0
@@ -118,6 +123,14 @@ def agreed(value: Any) -> Any:
         return value
     with _world.watchdog.waiting("process 0"):
         return _world.comm.bcast(value, root=0)
+
+
+def told_by_all(value: Any) -> list[Any]:
+    """The values of all processes, in the order of their ranks."""
+    if _world is None:
+        return [value]
+    with _world.watchdog.waiting("all other processes"):
+        return _world.comm.allgather(value)
 
 
 @contextmanager
@@ -228,6 +241,7 @@ def package_digest() -> str:
 
 __all__ = [
     "agreed",
+    "alone",
     "by_one",
     "check_count",
     "check_equal",
@@ -240,5 +254,6 @@ __all__ = [
     "package_digest",
     "spread",
     "stopped",
+    "told_by_all",
     "world",
 ]

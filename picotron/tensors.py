@@ -71,6 +71,8 @@ class GlobalArray:
         Sharded arrays have JAX's interface: `addressable_shards`, each with `index`, `data` and
         `replica_id`.
         """
+        if isinstance(array, cls):
+            return array
         shards = getattr(array, "addressable_shards", None)
         if shards is None:
             return cls.whole(array)
@@ -98,9 +100,11 @@ def write(
     """Write `stem.safetensors`, or numbered files of at most `limit` bytes; returns their index.
 
     Several files get Hugging Face's `stem.safetensors.index.json` if this process writes them
-    all (`whole`). The index says, for each array, its dtype, shape, and where its parts are.
+    all (`whole`); one that does not writes no file if it has nothing. The index says, for each
+    array, its dtype, shape, and where its parts are.
     """
-    files = list(_packed(_entries(arrays), limit))
+    entries = list(_entries(arrays))
+    files = list(_packed(entries, limit)) if whole or entries else []
     names, index = _file_names(stem, len(files)), {}
     for name, entries in zip(names, files, strict=True):
         _write_file(folder / name, {key: part.data for _, key, part in entries})
@@ -109,17 +113,31 @@ def write(
             where = {"file": name, "key": key, "start": part.start, "shape": part.data.shape}
             index.setdefault(array, record)["parts"].append(where)
     if whole and len(files) > 1:
-        _write_hugging_face_index(folder / f"{stem}.safetensors.index.json", index, arrays)
+        write_hugging_face_index(folder, stem, index)
     return index
 
 
 def merge(indices: Iterable[Index]) -> Index:
-    """One index of what several processes wrote."""
+    """One index of what several processes wrote; of a part that two of them have, the first's."""
     merged: Index = {}
     for index in indices:
         for name, record in index.items():
-            merged.setdefault(name, {**record, "parts": []})["parts"].extend(record["parts"])
+            parts = merged.setdefault(name, {**record, "parts": []})["parts"]
+            known = {tuple(part["start"]) for part in parts}
+            parts += (part for part in record["parts"] if tuple(part["start"]) not in known)
     return merged
+
+
+def in_parts(index: Index) -> bool:
+    """Whether there are arrays of which no file holds all."""
+    return any(len(record["parts"]) != 1 for record in index.values())
+
+
+def lacking(index: Index) -> list[str]:
+    """The arrays whose parts do not make up the whole."""
+    return [name for name, record in index.items()
+            if math.prod(record["shape"]) != sum(math.prod(p["shape"]) for p in record["parts"])
+            ]  # fmt: skip
 
 
 def _entries(arrays: Mapping[str, GlobalArray]) -> Iterator[tuple[str, str, Part]]:
@@ -165,10 +183,13 @@ def _write_file(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     safetensors.serialize_file(specs, path, {"format": "pt"})
 
 
-def _write_hugging_face_index(path: Path, index: Index, arrays: Mapping[str, GlobalArray]) -> None:
-    total = sum(part.data.nbytes for array in arrays.values() for part in array.parts)
-    files = {part["key"]: part["file"] for record in index.values() for part in record["parts"]}
+def write_hugging_face_index(folder: Path, stem: str, index: Index) -> None:
+    """`stem.safetensors.index.json`, which says which file holds what."""
+    parts = [(record, part) for record in index.values() for part in record["parts"]]
+    total = sum(math.prod(p["shape"]) * DTYPES[record["dtype"]].itemsize for record, p in parts)
+    files = {part["key"]: part["file"] for _, part in parts}
     data = {"metadata": {"total_size": total}, "weight_map": dict(sorted(files.items()))}
+    path = folder / f"{stem}.safetensors.index.json"
     path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 

@@ -9,8 +9,11 @@ up in the order of the members, so all get the same bits.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import os
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -31,16 +34,43 @@ from .watchdog import Watchdog
 COMBINE = {"psum": np.add, "pmax": np.maximum, "pmin": np.minimum, "reduce_scatter": np.add}
 BLOCK = 1 << 15  # elements
 GROW = 1 << 20  # windows grow by whole MiB
+LIBMPI = "MPI4PY_LIBMPI"
 PER_NODE = "PICOTRON_RANKS_PER_NODE"
 
 
 def mpi() -> ModuleType:
     """mpi4py's MPI, initialised by its first use. Raises ProgramError where it is not installed."""
     try:
-        return importlib.import_module("mpi4py.MPI")
+        return _imported()
     except (ImportError, RuntimeError) as error:
-        cure = "several processes need MPI: pip install 'picotron-webgpu[mpi]'"
-        raise ProgramError(f"{cure} ({str(error).splitlines()[0]})") from error
+        raise ProgramError(
+            "several processes need MPI: pip install 'picotron-webgpu[mpi]', or let MPI4PY_LIBMPI "
+            f"be the path of another libmpi ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _imported() -> ModuleType:
+    """mpi4py looks beside the interpreter and where the loader does; an mpich that is installed as
+    a package may be elsewhere, such as below the environment that this one extends."""
+    try:
+        return importlib.import_module("mpi4py.MPI")
+    except RuntimeError:
+        found = _libmpi_of_package()
+        if LIBMPI in os.environ or found is None:
+            raise
+        os.environ[LIBMPI] = found
+        return importlib.import_module("mpi4py.MPI")
+
+
+def _libmpi_of_package() -> str | None:
+    try:
+        files = importlib.metadata.files("mpich") or ()
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    paths = [Path(file.locate()) for file in files if re.match(r"libmpi\.(so|dylib)", file.name)]
+    kept = [path.resolve() for path in paths if path.exists()]
+    # Packages have no links: the names without a version are files of a few bytes.
+    return str(max(kept, key=lambda path: path.stat().st_size)) if kept else None
 
 
 class World:

@@ -72,6 +72,21 @@ class Layout:
         every = enumerate(self.mesh.coords)
         return tuple(d for d, at in every if not any(i for a, i in at.items() if a not in kept))
 
+    def owners(self, turn: int = 0) -> tuple[int, ...]:
+        """One device for each distinct piece; those that hold the same take turns."""
+        alike: dict[tuple, list[int]] = {}
+        for device, at in enumerate(self.mesh.coords):
+            key = tuple(at[a] for a in self.mesh.names if a in self.spec.axes)
+            alike.setdefault(key, []).append(device)
+        return tuple(devices[turn % len(devices)] for devices in alike.values())
+
+    def start(self, device: int) -> tuple[int, ...]:
+        """Where the block of a device begins. Raises ProgramError if it has no block: along a
+        zigzag axis it has two."""
+        if self.spec.axes & self.mesh.zigzag:
+            raise ProgramError(f"a piece of {self.aval} as {self.spec} is not one block of it")
+        return tuple(int(at.flat[0]) for at in self.place(device)) if self.local else ()
+
     def cut(self, array: np.ndarray, devices: Sequence[int]) -> dict[int, np.ndarray]:
         """The pieces of a host array; devices with equal pieces get the same array."""
         found: dict[tuple, np.ndarray] = {}

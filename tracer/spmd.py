@@ -285,6 +285,39 @@ def own_piece(array: Any) -> np.ndarray:
     return np.frombuffer(read.result(), shards.layout.stored).reshape(shards.layout.local)
 
 
+def pieces_to_keep(array: Any, turn: int) -> list[Piece] | None:
+    """The pieces of an array that this process answers for, each of which one process has, on their
+    way to the host; None of an array that does not lie in pieces. Processes that have the same
+    take turns. Nobody else is asked."""
+    from runtime.shards import Shards
+
+    shards = array._buffer if isinstance(array, Array) else None
+    if not isinstance(shards, Shards):
+        return None
+    layout = shards.layout
+    own = [d for d in layout.owners(turn) if d in shards.parts]
+    reads = [shards.parts[d].start_read(layout.local_nbytes) for d in own]
+    return [Piece(layout, d, read) for d, read in zip(own, reads, strict=True)]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A block of a whole array that is being read, as `layout` cuts it for `device`."""
+
+    layout: Any
+    device: int
+    read: Any
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        return self.layout.start(self.device)
+
+    def numpy(self) -> np.ndarray:
+        """Its values, waiting for them."""
+        raw = np.frombuffer(self.read.result(), self.layout.stored).reshape(self.layout.local)
+        return raw.astype(self.layout.aval.dtype.np, copy=False)
+
+
 def runner(sharded: ShardedGraph, stages: Stages, each: Sequence[int]) -> Any:
     """The parts of a joint graph, compiled for the teams of their stages."""
     from runtime.mesh import stage_teams
@@ -298,6 +331,7 @@ __all__ = [
     "DEFAULT",
     "MeshShape",
     "OneDevice",
+    "Piece",
     "SpmdFunction",
     "elsewhere",
     "executable_for",
@@ -305,6 +339,7 @@ __all__ = [
     "in_pieces",
     "layouts",
     "own_piece",
+    "pieces_to_keep",
     "runner",
     "specs_of",
     "spmd",

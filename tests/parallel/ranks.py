@@ -6,9 +6,11 @@ Invariant: `python -m tests.parallel.ranks CASE` ends with status 0 in every pro
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from math import prod
+from pathlib import Path
 
 import numpy as np
 
@@ -16,9 +18,17 @@ import runtime
 from ir import PRIMITIVES, Aval, bf16, build, emit, f32, i32
 from ir.prims.elementwise import cast
 from ir.sharding import MeshShape, Spec
+from picotron import joint, model, tokenizer
+from picotron.checkpoint import TrainingState
+from picotron.config import Config, ModelConfig
+from picotron.device import drive
 from picotron.launch import check_equal, guarded
+from picotron.saver import Saver
+from picotron.sharding import Layout as SharedLayout
 from runtime.mpi import RankTeam, World
 from runtime.shards import Layout
+from tracer import tree
+from tracer.spmd import spmd
 
 from . import harness
 
@@ -93,7 +103,48 @@ def differs(world: World) -> None:
     check_equal(world, {"configuration": world.rank // 2, "version": "1"})
 
 
-CASES = {f.__name__: f for f in (collectives, hangs, raises, differs)}
+def saves(world: World) -> None:
+    """A state in pieces, saved by all, each its own; then once more, and a process dies after it
+    has written its part. Nobody gathers anything."""
+    folder = Path(os.environ["FOLDER"])
+    config = Config(model=ModelConfig(**MODEL))
+    state = _in_pieces(world, config.model)
+    RankTeam.gather = None
+    saver = Saver(folder, config, tokenizer.load(folder / "tokenizer.json"))
+    saver.start(state, TrainingState(1, config, {}, 1))
+    saver.wait()
+    assert saver.done == 1
+    saver.start(state, TrainingState(2, config, {}, 2))
+    if world.rank == 1:
+        write = joint.write
+        joint.write = lambda *args: (write(*args), os.kill(os.getpid(), signal.SIGKILL))
+    saver.wait()
+
+
+MODEL = {"vocab_size": 96, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1}
+MODEL |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 8}
+
+
+def weights(config: ModelConfig) -> dict:
+    """Weights of which every element is another."""
+    shapes, found, at = model.parameter_shapes(config), {}, 0
+    for name, shape in shapes.items():
+        found[name] = np.arange(at, at + prod(shape), dtype=np.float32).reshape(shape)
+        at += prod(shape)
+    return model.unflatten(found)
+
+
+def _in_pieces(world: World, config: ModelConfig) -> dict:
+    """Weights as a step leaves them on two devices: matrices cut, norms whole."""
+    drive(world, (1, 1, 1, 2))
+    params = weights(config)
+    lie = SharedLayout({"tp": 2}).specs(config)
+    mesh = MeshShape(("dp", "tp"), (1, 2))
+    doubled = spmd(lambda p: tree.map(lambda w: w * 2.0, p), mesh, (lie,), lie)
+    return {"params": doubled(params), "optimizer": {"count": np.int32(7)}}
+
+
+CASES = {f.__name__: f for f in (collectives, hangs, raises, differs, saves)}
 
 
 if __name__ == "__main__":

@@ -9,23 +9,31 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from picotron import launch
+from picotron import checkpoint, launch, model, tokenizer
 from picotron.errors import ConfigError
+
+from .ranks import weights
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def loads_mpi() -> bool:
-    """Whether there is a launcher and a library; asked in another process, since a process that has
-    initialised MPI cannot start jobs."""
-    code = "from mpi4py import MPI"
-    asked = launch.mpirun() and subprocess.run([sys.executable, "-c", code], capture_output=True)
-    return bool(asked) and asked.returncode == 0
+def without_mpi() -> str:
+    """What there is to do if these tests cannot run; "" if they can. Asked in another process,
+    since one that has initialised MPI cannot start jobs."""
+    if launch.mpirun() is None:
+        return (
+            "no mpirun beside this interpreter or on the path: pip install 'picotron-webgpu[mpi]'"
+        )
+    code = "from runtime.mpi import mpi; mpi()"
+    asked = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    return asked.stderr.strip().rpartition("\n")[2] if asked.returncode else ""
 
 
-needs_mpi = pytest.mark.skipif(not loads_mpi(), reason="MPI is not installed")
+LACKING = without_mpi()
+needs_mpi = pytest.mark.skipif(bool(LACKING), reason=LACKING)
 
 
 def ranks(case: str, count: int, **env: str) -> subprocess.CompletedProcess:
@@ -79,15 +87,37 @@ def test_another_configuration_is_refused():
 
 
 @needs_mpi
+def test_processes_write_their_own_parts_of_a_checkpoint(tmp_path):
+    """Each what it has, nobody all of it; one that dies while it saves leaves what was there."""
+    tokenizer.train("char", ["ab"], 2).save(tmp_path / "tokenizer.json")
+    done = ranks("saves", 2, FOLDER=str(tmp_path))
+    assert done.returncode != 0 and [p.name for p in checkpoint.saved(tmp_path)] == ["step-000001"]
+    assert (tmp_path / ".saving-step-000002").is_dir()
+    checkpoint.sweep(tmp_path)
+    saved = tmp_path / "step-000001"
+    assert not checkpoint.problems(saved) and not list(tmp_path.glob(".saving-*"))
+    sizes = [(saved / f"model-rank{rank:05d}.safetensors").stat().st_size for rank in (0, 1)]
+    assert max(sizes) < 1.05 * min(sizes)
+    loaded, rest = checkpoint.load_run(saved)
+    wanted = model.flatten(weights(loaded.model))
+    for name, found in model.flatten(loaded.params).items():
+        np.testing.assert_array_equal(found, 2 * wanted[name])
+    assert rest.state["optimizer.count"] == 7
+
+
+@needs_mpi
 def test_two_processes_train_as_one_device(tmp_path):
-    """A pipeline of two processes, and two that share the batch, started by the command itself."""
+    """A pipeline of two processes, and two that share the batch and go on from a checkpoint of the
+    pipeline, started by the command itself."""
     small = "--preset tiny --steps 3 --grad-acc-steps 2 --seq-len 16 --max-restarts 0"
     small += " --logging.log-frequency 1 --logging.sample-tokens 0 --logging.no-plot"
     small += " --logging.eval-batches 1 --model.hidden-size 16 --model.intermediate-size 32"
     small += " --model.tie-word-embeddings --model.hidden-dropout 0.1 --training.ema-decay 0.9"
-    losses = []
+    small += " --checkpoint.save-frequency 2"
+    losses, saved = {}, tmp_path / "pp" / "tiny" / "checkpoints" / "step-000002"
     two = "--distributed.launcher mpi"
     meshes = {"one": "--mbs 2", "pp": f"--mbs 2 --pp 2 {two}", "dp": f"--mbs 1 --dp 2 {two}"}
+    meshes["dp"] += f" --resume {saved}"
     for name, flags in meshes.items():
         command = [sys.executable, "-m", "picotron", "train", "--out", str(tmp_path / name)]
         done = subprocess.run(
@@ -96,9 +126,16 @@ def test_two_processes_train_as_one_device(tmp_path):
         assert done.returncode == 0, done.stderr
         log = (tmp_path / name / "tiny" / "log.jsonl").read_text().splitlines()
         records = [json.loads(line) for line in log]
-        losses.append([r["loss"] for r in records if "grad_norm" in r])
-    assert len(losses[0]) == 3
-    assert all(found == pytest.approx(losses[0], rel=1e-4) for found in losses[1:])
+        losses[name] = [r["loss"] for r in records if "grad_norm" in r]
+    assert len(losses["one"]) == 3
+    assert losses["pp"] == pytest.approx(losses["one"], rel=1e-4)
+    assert losses["dp"] == pytest.approx(losses["one"][2:], rel=1e-4)
+    assert {path.name for path in saved.glob("*-rank*")} == {
+        f"{stem}-rank{rank:05d}.safetensors" for stem in ("model", "state") for rank in (0, 1)
+    }
+    # What each stage wrote of the weights is one model, in files that Hugging Face can read.
+    listed = json.loads((saved / "model.safetensors.index.json").read_text())["weight_map"]
+    assert set(listed) == set(checkpoint.arrays_of(saved, "model"))
 
 
 @needs_mpi
