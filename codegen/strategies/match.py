@@ -74,7 +74,7 @@ class _Body:
         for x in independent(inside, [j, n, LANE] if self.wide else [j, n]):
             outer.bind(x)
         outer.plan([p.first for p in self.parts], self.lane)
-        names = [line for p in self.parts for line in p.names(outer)]
+        names = [line for p in self.parts for line in p.names(vec)]
         before = [p.total.begin(outer, p.first, self.lane) for p in self.parts]
         tests = outer.child()
         tests.plan([asked])
@@ -135,11 +135,12 @@ class _Part:
         pairs = zip(frame.region.outs, frame.targets, strict=True)
         self.stores = [(t, begin, low.at(v, flat)) for v, t in pairs]
 
-    def names(self, outer: Writer) -> list[str]:
-        """The line that names its columns, if there is one."""
+    def names(self, vec: list[int]) -> list[str]:
+        """The line that names its columns, if there is one: written in full, since what the kernel
+        names besides may need this name and comes after it."""
         if not self.partial or self.name == "t":
             return []
-        return [f"  let {self.name} = {outer.child().value(self.unit)};"]
+        return [f"  let {self.name} = {self.body.frame.writer(vec).value(self.unit)};"]
 
     def steps(self, outer: Writer) -> list[str]:
         inner = outer.child()

@@ -42,3 +42,17 @@ def test_forms_for_adapters_without_subgroups(form, rest, kind):
     got = run(graph, *args, profile=PROFILE)
     want = evaluate(graph, *args, wide=True)
     agree(got[0], want[0], graph.out_avals[0], 2.0)
+
+
+@pytest.mark.parametrize("width", [66, 13 * 8 + 2, 70])
+def test_blocks_of_columns_that_a_row_fills_in_part(width):
+    """Several groups of columns an invocation, of which more than one is partly outside."""
+    rng = np.random.default_rng(8)
+    x, updates = np.zeros((7, width), np.float32), rng.standard_normal((40, width), np.float32)
+    ids = rng.integers(0, 7, 40).astype(np.int32)
+    graph = ir.build(
+        lambda *a: emit(PRIMITIVES["scatter"], *a, combine="add"),
+        *(Aval(a.shape, ir.dtype(a.dtype)) for a in (x, ids, updates)),
+    )
+    got, want = run(graph, x, ids, updates), evaluate(graph, x, ids, updates, wide=True)
+    agree(got[0], want[0], graph.out_avals[0], 4.0)
