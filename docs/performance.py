@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from picotron import bench_scaling, bench_table
+from picotron import bench_accuracy, bench_scaling, bench_table
 
 HERE = Path(__file__).resolve().parent
 PAGE, MEASURED = HERE / "performance.md", HERE / "measured"
@@ -69,6 +69,16 @@ def step() -> str:
     return markdown([*head, "peer", "peer's ms", "times as fast"], rows)
 
 
+def accuracy() -> str:
+    """A table for each machine."""
+    parts = []
+    for r in results("accuracy"):
+        count = r["rows"][0]["shapes"]
+        table = markdown(bench_accuracy.HEAD, bench_accuracy.cells(r))
+        parts.append(f"{r['adapter']}, worst of {count} random shapes.\n\n{table}")
+    return "\n".join(parts)
+
+
 def scaling() -> str:
     """One row for each size, with how the counts grew in the end of each axis."""
     rows = []
@@ -98,6 +108,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "rows": lambda: kernels("rows"),
     "decode": decode,
     "step": step,
+    "accuracy": accuracy,
     "scaling": scaling,
 }
 

@@ -29,6 +29,7 @@ class Bench(OnAdapter):
             "attention",
             "rows",
             "decode",
+            "accuracy",
             "scaling",
             "compile",
             "mesh",
@@ -38,11 +39,12 @@ class Bench(OnAdapter):
     """step: the whole train step, forward, backward and AdamW. host: tracing, eager operations and
     calls, each with its goal, and what many calls leave behind. gemm: matrix products. attention:
     causal attention, forward and backward. rows: norms, softmax, AdamW and copies, which memory
-    bounds. decode: greedy tokens from the cache. scaling: what a step costs as layers, batch and
-    sequence grow, counted and not run. compile: the way to the first step, in a process that finds
-    nothing on disk and in one that finds what the first has left. mesh: what the passes over 32
-    layers on 16 devices take, and 4 virtual devices beside one that does their work. mpi: what
-    several processes gain over one, and what their sums cost."""
+    bounds. decode: greedy tokens from the cache. accuracy: how far each family of
+    kernels is from float64, by dtype, over random shapes. scaling: what a step costs as layers,
+    batch and sequence grow, counted and not run. compile: the way to the first step, in a process
+    that finds nothing on disk and in one that finds what the first has left. mesh: what the passes
+    over 32 layers on 16 devices take, and 4 virtual devices beside one that does their work. mpi:
+    what several processes gain over one, and what their sums cost."""
     vs: Literal["torch", "jax", "tinygrad", "numpy"] | None = None
     """A library that does the same in turns, if it is installed."""
     config: Path | None = None
@@ -68,7 +70,8 @@ class Bench(OnAdapter):
     """Of compile: compile for this limits profile, without a device: h100, lavapipe or
     webgpu-default."""
     rounds: int = 5
-    """Of kernels, decode, mesh and mpi: how often the sides take turns."""
+    """Of kernels, decode, mesh and mpi: how often the sides take turns. Of accuracy: how many
+    shapes."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     """Of kernels and decode: what arrays and weights are stored as."""
     batch: int = 1
@@ -90,7 +93,7 @@ class Bench(OnAdapter):
 
     def _measured(self) -> int:
         runs = {"step": self._step, "host": self._host, "decode": self._decode}
-        runs |= {"scaling": self._scaling, "compile": self._compile}
+        runs |= {"scaling": self._scaling, "compile": self._compile, "accuracy": self._accuracy}
         runs |= {"mesh": self._mesh, "mpi": self._mpi}
         result, show = runs.get(self.what, self._kernels)()
         if not launch.leads():
@@ -154,6 +157,11 @@ class Bench(OnAdapter):
         sizes = self.batch, self.prompt, self.tokens
         result = run_decode(None, self.dtype, *sizes, self.vs, self.rounds)
         return result, lambda r: print(summary(r))
+
+    def _accuracy(self) -> tuple[dict, Callable]:
+        from picotron.bench_accuracy import run_accuracy, show
+
+        return run_accuracy(self.rounds), show
 
     def _scaling(self) -> tuple[dict, Callable]:
         from picotron.bench_scaling import run_scaling, summary
