@@ -1,14 +1,16 @@
 """`picotron bench step`: the reference train step, timed.
 
-Invariant: each timed step ends when its loss is on the host, and steps that compile or warm up are
-not among the timed ones unless there are no others.
+Invariant: every loss comes to the host; where steps are shorter than what a measurement lasts, two
+are under way before the first's is read, as in the trainer, so that no device waits for its host.
+That holds for both sides. Steps that compile or warm up are not among the timed ones unless there
+are no others.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -19,12 +21,15 @@ from picotron.config import Config, DistributedConfig, TrainingConfig
 from picotron.config_file import suggest
 from picotron.device import adapter_name, is_software
 from picotron.errors import ConfigError
-from picotron.measure import ratios
+from picotron.measure import WARM, Side, Timing, interleaved, ratios
 from picotron.prepare import on_device
 from picotron.validate import check, raise_problems
 from tracer import jit
 
 WARM_UP, TIMED = 6, 5
+LAG = 2  # steps under way before a loss is read
+PEERS = ("torch", "torch.compile")
+Begin = Callable[[], Callable[[], float]]  # starts a step and gives what reads its loss
 
 
 def run_step(
@@ -43,54 +48,92 @@ def run_step(
         compiled = jit(step, donate_argnums=(0,))
     else:
         compiled, batch = on_mesh(shapes, distributed, batch)
-    state, losses, seconds, norm = on_device(state), [], [], None
-    batch = batch if distributed else on_device(batch)
-    peer, theirs = _peer(shapes, vs), []
-    for _ in range(steps):
-        start = time.perf_counter()
-        state, metrics = compiled(state, batch)
-        losses.append(float(metrics["loss"]))
-        seconds.append(time.perf_counter() - start)
-        norm = float(metrics["grad_norm"]) if norm is None else norm
-        if peer:
-            start = time.perf_counter()
-            loss = peer[0]()
-            theirs.append((time.perf_counter() - start, loss))
-    timed = slice(_warm_steps(steps), None)
-    median = statistics.median(seconds[timed])
+    ours = _Ours(compiled, on_device(state), batch if distributed else on_device(batch))
+    sides: dict[str, Begin] = {"ours": ours.begin}
+    name = ""
+    if vs:
+        sides["peer"], name = _peer(shapes, vs)
+    alone = _one_by_one(sides, steps)
+    losses = {side: [loss for _, loss in found] for side, found in alone.items()}
+    seconds = {side: [s for s, _ in found[_warm_steps(steps) :]] for side, found in alone.items()}
+    if steps > 1 and distributed is None and min(seconds["ours"]) < WARM:
+        seconds = interleaved({side: _lagging(begin) for side, begin in sides.items()}, TIMED)
+    median = Timing.of(seconds["ours"]).median
     return {
-        "losses": losses,
-        "grad_norm_step0": norm,
+        "losses": losses["ours"],
+        "grad_norm_step0": ours.norm,
         "tok_s": shapes.B * shapes.S / median,
         "ms": median * 1e3,
         **_statistics(compiled),
         "adapter": adapter_name(),
         **({} if distributed is None else _mesh_statistics(compiled, distributed)),
-        **(_compared(seconds[timed], theirs[timed], theirs, peer[1]) if peer else {}),
+        **(_compared(seconds, losses["peer"], name) if vs else {}),
     }
 
 
-def _peer(shapes: reference.Shapes, vs: str | None) -> tuple[Callable[[], float], str] | None:
-    """A step of another library, and what it is."""
-    if vs is None:
-        return None
-    if vs != "torch":
-        raise ConfigError(f"bench step compares with torch, not {vs}")
+class _Ours:
+    """Train steps one after another, and the norm of the first gradient."""
+
+    def __init__(self, step: Callable, state: Any, batch: Any) -> None:
+        self.step, self.state, self.batch = step, state, batch
+        self.norm: float | None = None
+
+    def begin(self) -> Callable[[], float]:
+        """Start a step."""
+        self.state, metrics = self.step(self.state, self.batch)
+        if self.norm is None:
+            self.norm = float(metrics["grad_norm"])
+        loss = metrics["loss"]
+        loss.copy_to_host_async()
+        return lambda: float(loss)
+
+
+def _one_by_one(sides: dict[str, Begin], steps: int) -> dict[str, list[tuple[float, float]]]:
+    """(seconds, loss) of each step of each side; they take turns."""
+    found: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
+    for _ in range(steps):
+        for side, begin in sides.items():
+            start = time.perf_counter()
+            loss = begin()()
+            found[side].append((time.perf_counter() - start, loss))
+    return found
+
+
+def _lagging(begin: Begin) -> Side:
+    """Steps whose losses are read `LAG` steps later."""
+    reads: deque[Callable[[], float]] = deque()
+
+    def run() -> None:
+        reads.append(begin())
+        if len(reads) > LAG:
+            reads.popleft()()
+
+    def wait() -> None:
+        while reads:
+            reads.popleft()()
+
+    return Side(run, wait)
+
+
+def _peer(shapes: reference.Shapes, vs: str) -> tuple[Begin, str]:
+    """Steps of another library, and what it is."""
+    if vs not in PEERS:
+        raise ConfigError(f"bench step compares with torch or torch.compile, not {vs}")
     try:
         from picotron.bench_torch_step import torch_step
 
-        return torch_step(shapes, is_software())
+        return torch_step(shapes, is_software(), vs == "torch.compile")
     except ImportError as error:
         raise ConfigError(f"--vs torch needs torch, which is not installed: {error}") from None
 
 
-def _compared(ours: list[float], timed: list, theirs: list, name: str) -> dict[str, Any]:
+def _compared(seconds: dict[str, list[float]], losses: list[float], name: str) -> dict[str, Any]:
     """The peer's figures, and how many times as fast we are."""
-    found = ratios(ours, [s for s, _ in timed])
+    found = ratios(seconds["ours"], seconds["peer"])
     return {
         "peer": name,
-        "peer_losses": [loss for _, loss in theirs],
-        "peer_ms": 1e3 * statistics.median(s for s, _ in timed),
+        "peer_losses": losses,
+        "peer_ms": 1e3 * Timing.of(seconds["peer"]).median,
         "ratio": found.median,
         "ratio_least": found.least,
         "ratio_most": found.most,

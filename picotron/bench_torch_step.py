@@ -1,6 +1,7 @@
 """The reference train step in PyTorch, from the same weights and data.
 
-Invariant: the same losses as ours; forward, backward and AdamW, nothing compiled.
+Invariant: the same losses as ours; forward, backward and AdamW. Where a loss is read it is the only
+thing that is waited for, not the steps behind it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ import numpy as np
 from picotron import model, reference
 
 
-def torch_step(shapes: reference.Shapes, software: bool) -> tuple[Callable[[], float], str]:
-    """A function that makes one step and returns its loss, and where it runs."""
+def torch_step(
+    shapes: reference.Shapes, software: bool, compiled: bool = False
+) -> tuple[Callable[[], Callable[[], float]], str]:
+    """A function that starts a step and returns what reads its loss, and what it is.
+
+    `compiled` goes through torch.compile, forward and backward.
+    """
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -33,18 +39,40 @@ def torch_step(shapes: reference.Shapes, software: bool) -> tuple[Callable[[], f
         eps=reference.EPSILON, weight_decay=reference.WEIGHT_DECAY, fused=True,
     )  # fmt: skip
 
-    def step() -> float:
-        optimizer.zero_grad(set_to_none=True)
+    def loss_of(params: dict) -> Any:
         logits = _forward(torch, params, inputs, tables, config)
-        loss = torch.nn.functional.cross_entropy(
+        return torch.nn.functional.cross_entropy(
             logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
         )
+
+    if compiled:
+        loss_of = torch.compile(loss_of)
+
+    def step() -> Callable[[], float]:
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(params)
         loss.backward()
         optimizer.step()
-        return float(loss.detach())
+        return _reading(torch, loss.detach())
 
     name = torch.cuda.get_device_name() if kind == "cuda" else "cpu"
-    return step, f"torch {torch.__version__} on {name}"
+    return step, f"torch{'.compile' if compiled else ''} {torch.__version__} on {name}"
+
+
+def _reading(torch: Any, loss: Any) -> Callable[[], float]:
+    """What gives a loss; its copy to the host is under way from now on."""
+    if loss.device.type == "cpu":
+        return lambda: float(loss)
+    held = torch.empty((), dtype=loss.dtype, pin_memory=True)
+    held.copy_(loss, non_blocking=True)
+    done = torch.cuda.Event()
+    done.record()
+
+    def read() -> float:
+        done.synchronize()
+        return float(held)
+
+    return read
 
 
 def _forward(torch: Any, params: dict, tokens: Any, tables: list, config: Any) -> Any:

@@ -115,7 +115,7 @@ def test_decode_counts_tokens_and_kernels(monkeypatch):
 @pytest.mark.device
 def test_the_step_compares_with_torch_alone(capsys):
     assert cli.main(["bench", "step", "--vs", "numpy"]) == 2
-    assert "compares with torch, not numpy" in capsys.readouterr().err
+    assert "compares with torch or torch.compile, not numpy" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="not jax"):
         run_decode(SMALL, "float32", 1, 5, 6, "jax", 1)
 
@@ -130,7 +130,7 @@ def test_torch_makes_the_reference_step():
     from picotron.bench import run_step
 
     step, _ = torch_step(shapes, software=True)
-    theirs = [step() for _ in range(4)]
+    theirs = [step()() for _ in range(4)]
     np.testing.assert_allclose(run_step(shapes, 4)["losses"], theirs, rtol=1e-4)
 
 

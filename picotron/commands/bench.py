@@ -45,7 +45,7 @@ class Bench(OnAdapter):
     that finds nothing on disk and in one that finds what the first has left. mesh: what the passes
     over 32 layers on 16 devices take, and 4 virtual devices beside one that does their work. mpi:
     what several processes gain over one, and what their sums cost."""
-    vs: Literal["torch", "jax", "tinygrad", "numpy"] | None = None
+    vs: Literal["torch", "torch.compile", "jax", "tinygrad", "numpy"] | None = None
     """A library that does the same in turns, if it is installed."""
     config: Path | None = None
     """Of step, compile and mpi: a JSON file with V, H, NH, NKV, L, I, S and B; by default the small
