@@ -24,6 +24,7 @@ EXAMPLES = """
 examples:
   python -m codegen dump                               the kernels of the reference train step
   python -m codegen dump --stage fuse --kernel matmul  the groups that one kernel computes
+  python -m codegen dump --kernel 'attention*'         all kernels whose names begin so
   python -m codegen dump --out before && ... && python -m codegen dump --out after
   python -m codegen dump --stage shard --mesh dp=2,tp=2    what one of four devices does
   python -m codegen collectives --mesh dp=2,cp=2,tp=2 --sp  and what it tells the others
@@ -59,7 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     add.epilog = f"stages:\n{stages}"
     _add_target(add)
     add.add_argument("--stage", help="which stage to print (default: wgsl); see below")
-    add.add_argument("--kernel", help="only this kernel, for the stages fuse, plan and wgsl")
+    add.add_argument(
+        "--kernel",
+        help="only kernels of this name, beginning or pattern (*), for fuse, plan and wgsl",
+    )
     add.add_argument("--out", type=Path, help="write one file a kernel, plan.txt and program.json")
     add.set_defaults(run=_dump)
     _add_mesh(add)

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ir.build import describe_src
 from ir.check import check
@@ -29,6 +29,7 @@ from .plan import Body, Choice, Exchange, LoopBody, Planned, plan
 from .profile import Profile
 from .program import Program
 from .strategies import BUILDERS, Kernel
+from .wrap import wrapped
 
 Donations = tuple[tuple[int, int], ...]
 
@@ -200,8 +201,9 @@ def _body(graph: Graph, donate: Donations, profile: Profile, counts: dict[str, i
 
 
 def statements(wgsl: str) -> str:
-    """A kernel's text without its comments."""
-    return "\n".join(line for line in wgsl.splitlines() if not line.lstrip().startswith("//"))
+    """A kernel's words without its comments, however its lines are cut."""
+    lines = (line.strip() for line in wgsl.splitlines())
+    return " ".join(line for line in lines if not line.startswith("//"))
 
 
 def _essence(kernel: Kernel) -> tuple:
@@ -228,6 +230,7 @@ def _kernel(
         _check_bindings(frame, profile)
         with _limits():
             kernel = BUILDERS[region.kind](frame, profile)
+        kernel = replace(kernel, code=replace(kernel.code, wgsl=wrapped(kernel.code.wgsl)))
         _check_kernel(kernel, profile)
         _KERNELS[full] = kernel  # what is refused once is refused every time
     return _KERNELS[full]

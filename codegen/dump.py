@@ -6,6 +6,7 @@ of a source path only the file and its folder. `program.json` holds all that is 
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ STAGES = {
     "plan": "the steps with their grids, buffers and bytes, and the buffers",
     "wgsl": "the kernels",
 }
+Kernels = frozenset[str] | None  # names, or all
 BY_KERNEL = ("fuse", "plan", "wgsl")  # stages that can be cut to one kernel
 
 
@@ -42,14 +44,20 @@ def compiled(target: Target, profile: Profile) -> Compilation:
 
 
 def stage_text(stage: str, target: Target, done: Compilation, kernel: str | None = None) -> str:
-    """The text of one stage, cut to one kernel if that is asked for."""
-    if kernel is not None:
-        if stage not in BY_KERNEL:
-            raise UsageError(
-                f"the stage {stage} is not made of kernels; {' or '.join(BY_KERNEL)} is"
-            )
-        choose("kernel", kernel, [k.name for k in done.program.kernels])
-    return _TEXTS[stage](target, done, kernel)
+    """The text of one stage, cut to the kernels of a name, a beginning or a pattern if asked."""
+    if kernel is None:
+        return _TEXTS[stage](target, done, None)
+    if stage not in BY_KERNEL:
+        raise UsageError(f"the stage {stage} is not made of kernels; {' or '.join(BY_KERNEL)} is")
+    return _TEXTS[stage](target, done, _named(kernel, [k.name for k in done.program.kernels]))
+
+
+def _named(asked: str, names: list[str]) -> Kernels:
+    """The names that are meant: the very one, else all that fit the pattern or begin so."""
+    if asked in names:
+        return frozenset((asked,))
+    found = fnmatch.filter(names, asked) or [n for n in names if asked and n.startswith(asked)]
+    return frozenset(found or (choose("kernel", asked, names),))
 
 
 def write(folder: Path, target: Target, done: Compilation, stage: str | None = None) -> list[Path]:
@@ -85,7 +93,7 @@ def graph_text(graph: Graph) -> str:
     return show(graph, place) + "\n"
 
 
-def _trace_text(target: Target, done: Compilation, kernel: str | None) -> str:
+def _trace_text(target: Target, done: Compilation, kernels: Kernels) -> str:
     part, fresh = written_part(target.graph), fresh_names()
     names = [next(fresh) for _ in part.ins]
     gradients = ", ".join(names[len(target.graph.ins) :])
@@ -94,26 +102,26 @@ def _trace_text(target: Target, done: Compilation, kernel: str | None) -> str:
     return f"{head}{note}\n{rest}"
 
 
-def _fuse_text(target: Target, done: Compilation, kernel: str | None) -> str:
-    return "\n".join(_groups(done.stages["fuse"], done.regions, done.kernels, kernel, ""))
+def _fuse_text(target: Target, done: Compilation, kernels: Kernels) -> str:
+    return "\n".join(_groups(done.stages["fuse"], done.regions, done.kernels, kernels, ""))
 
 
-def _groups(graph: Graph, regions, kernels, kernel: str | None, within: str) -> Iterator[str]:
+def _groups(graph: Graph, regions, made: list, only: Kernels, within: str) -> Iterator[str]:
     """The groups of a graph; those that a loop or switch holds are numbered within it."""
     fresh = fresh_names()
     named = {v: next(fresh) for v in (*graph.ins, *(v for e in graph.eqns for v in e.outs))}
-    for n, (region, made) in enumerate(zip(regions, kernels, strict=True)):
+    for n, (region, kernel) in enumerate(zip(regions, made, strict=True)):
         number = f"{within}{n}"
-        inner = bodies(made)
-        if region.kind in STEPS and kernel is None:
+        inner = bodies(kernel)
+        if region.kind in STEPS and only is None:
             yield _region_text(number, region, f"none: a {region.kind}", named)
         for at, body in enumerate(inner):
             within = f"{number}.{at}." if len(inner) > 1 else f"{number}."
-            yield from _groups(body.graph, body.regions, body.kernels, kernel, within)
+            yield from _groups(body.graph, body.regions, body.kernels, only, within)
         if region.kind in STEPS:
             continue
-        if kernel in (None, made.code.name):
-            yield _region_text(number, region, made.code.name, named)
+        if only is None or kernel.code.name in only:
+            yield _region_text(number, region, kernel.code.name, named)
 
 
 def _region_text(number: str, region: Region, kernel: str, named: dict[Var, str]) -> str:
@@ -134,16 +142,17 @@ def _hint(v: Var) -> str:
     return f" ({v.hint}){words}" if v.hint else words
 
 
-def _wgsl_text(target: Target, done: Compilation, kernel: str | None) -> str:
-    return "\n".join(k.wgsl for k in done.program.kernels if kernel in (None, k.name))
+def _wgsl_text(target: Target, done: Compilation, kernels: Kernels) -> str:
+    made = done.program.kernels
+    return "\n".join(k.wgsl for k in made if kernels is None or k.name in kernels)
 
 
-_TEXTS: dict[str, Callable[[Target, Compilation, str | None], str]] = {
+_TEXTS: dict[str, Callable[[Target, Compilation, Kernels], str]] = {
     "trace": _trace_text,
-    "grad": lambda target, done, kernel: graph_text(target.graph),
-    "simplify": lambda target, done, kernel: graph_text(done.stages["simplify"]),
-    "legalize": lambda target, done, kernel: graph_text(done.stages["legalize"]),
+    "grad": lambda target, done, kernels: graph_text(target.graph),
+    "simplify": lambda target, done, kernels: graph_text(done.stages["simplify"]),
+    "legalize": lambda target, done, kernels: graph_text(done.stages["legalize"]),
     "fuse": _fuse_text,
-    "plan": lambda target, done, kernel: plan_text(done.program, kernel),
+    "plan": lambda target, done, kernels: plan_text(done.program, kernels),
     "wgsl": _wgsl_text,
 }

@@ -6,7 +6,7 @@ where they are estimates (bytes, operations).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from .header import quantity
 from .program import (
@@ -51,16 +51,16 @@ def _kernel_row(program: Program, number: int) -> tuple[str, ...]:
     return kernel.name, kernel.template, " ".join(grids), workgroup, bindings, *shown
 
 
-def plan_text(program: Program, kernel: str | None = None) -> str:
-    """The steps and the slots; with `kernel`, its steps and the slots they touch."""
+def plan_text(program: Program, kernels: Collection[str] | None = None) -> str:
+    """The steps and the slots; with `kernels`, their steps and the slots they touch."""
     numbered = list(enumerate(walk(program.steps)))
-    if kernel is not None:
-        numbered = [(n, s) for n, s in numbered if _runs(program, s, kernel)]
+    if kernels is not None:
+        numbered = [(n, s) for n, s in numbered if _runs(program, s, kernels)]
     head = ("step", "what", "grid", "bytes", "flops", "scope", "writes", "reads")
     depths = list(_depths(program.steps))
     rows = [_indented(_step_row(program, n, step), depths[n]) for n, step in numbered]
     shown = sorted({slot for _, step in numbered for slot in _touched(step)})
-    if kernel is None:
+    if kernels is None:
         shown = list(range(len(program.slots)))
     return "\n".join(
         [
@@ -87,8 +87,8 @@ def _depths(steps: Sequence[Step], depth: int = 0) -> Iterator[int]:
             yield from _depths(step.steps, depth + 1)
 
 
-def _runs(program: Program, step: Step, kernel: str) -> bool:
-    return isinstance(step, Dispatch) and program.kernels[step.kernel].name == kernel
+def _runs(program: Program, step: Step, kernels: Collection[str]) -> bool:
+    return isinstance(step, Dispatch) and program.kernels[step.kernel].name in kernels
 
 
 def _touched(step: Step) -> tuple[int, ...]:

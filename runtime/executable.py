@@ -23,7 +23,6 @@ from .device import Device
 from .driver import RawCommand, RawEncoder, wgpu
 from .errors import ProgramError, translate
 from .memory import breakdown, check_memory, free_ram
-from .overlap import Awaited
 from .replay import (
     Choose,
     Command,
@@ -48,20 +47,18 @@ GROUPS_KEPT = 4  # per dispatch: outputs that live a step or two alternate betwe
 class Executable:
     """`program` compiled for `device`. Raises KernelCompileError, ProgramError.
 
-    `begin(step, source)` starts a collective with other processes and returns what ends it, given
-    where the result goes; a program that has any needs it. `bind_groups_created` counts bind groups
-    over the executable's life.
+    `exchange(step, source, target)` carries out a collective with other processes; a program that
+    has any needs it. `bind_groups_created` counts bind groups over the executable's life.
     """
 
     def __init__(
         self,
         device: Device,
         program: Program,
-        begin: Callable[[Collective, Buffer], Callable[[Buffer, bool], None]] | None = None,
+        exchange: Callable[[Collective, Buffer, Buffer], None] | None = None,
     ) -> None:
-        check_program(program, device.limits, device.profile, begin is not None)
-        self.device, self.program, self._begin = device, program, begin
-        self._under_way: dict[int, Callable[[Buffer, bool], None]] = {}  # by where results go
+        check_program(program, device.limits, device.profile, exchange is not None)
+        self.device, self.program, self._exchange = device, program, exchange
         self.bind_groups_created = 0
         self._pipelines = device.pipelines(program.kernels)
         self._dispatches = program.dispatches
@@ -93,8 +90,7 @@ class Executable:
         """
         try:
             buffers = self._bind(inputs)
-            if self._begin is not None:
-                self._under_way = {}
+            if self._exchange is not None:
                 self._lent = dict(zip([*self.program.in_slots, *self._fresh], buffers, strict=True))
             self._submit()
             self._lent = {}
@@ -277,10 +273,7 @@ class Executable:
                 self._encode(straight)
             straight = []
             if isinstance(step, Collective):
-                self._under_way[step.dst] = self._begin(step, self._buffer(step.src))
-            elif isinstance(step, Awaited):
-                dst = step.step.dst
-                self._under_way.pop(dst)(self._buffer(dst), step.behind)
+                self._exchange(step, self._buffer(step.src), self._buffer(step.dst))
             elif isinstance(step, Until):
                 self._run_until(step)
             elif isinstance(step, Choose):

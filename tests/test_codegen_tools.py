@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -75,6 +76,17 @@ def test_without_a_stage_the_kernels_are_printed_and_one_can_be_chosen(capsys):
     _, one, _ = run(capsys, "dump", TARGET, "--kernel", "matmul_tanh")
     assert one.startswith("// matmul_tanh: ") and one in everything
     assert everything.count("@compute") == 9 and one.count("@compute") == 1
+
+
+def test_kernels_are_chosen_by_beginning_and_pattern(capsys):
+    def chosen(asked):
+        out = run(capsys, "dump", TARGET, "--kernel", asked)[1]
+        return re.findall(r"^// ((?!part_)\w+): ", out, re.MULTILINE)
+
+    everything = chosen("*")
+    assert len(everything) == 9 and chosen("matmul_tanh") == ["matmul_tanh"]
+    assert chosen("row") == [n for n in everything if n.startswith("row")] != []
+    assert chosen("*tanh*") == [n for n in everything if "tanh" in n]
 
 
 @pytest.mark.parametrize(("stage", "lines"), [("fuse", "group 0: dot"), ("plan", "0  matmul_tanh")])
@@ -270,8 +282,8 @@ REFUSED = {
         "dump",
         TARGET,
         "--kernel",
-        "matmul_tan",
-    ): "no kernel 'matmul_tan'; did you mean 'matmul_tanh'?",
+        "matmul_tahn",
+    ): "no kernel 'matmul_tahn'; did you mean 'matmul_tanh'?",
     (
         "dump",
         TARGET,

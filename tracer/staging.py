@@ -8,6 +8,7 @@ equation at once as a program of its own.
 from __future__ import annotations
 
 import gc
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -46,10 +47,10 @@ class Trace(Builder):
         self._held: dict[int, tuple[Any, Var]] = {}
         self._wrapped: dict[int, tuple[np.ndarray, Array]] = {}
 
-    def constant(self, array: Array) -> Var:
+    def constant(self, array: Array, hint: str = "") -> Var:
         """The input that stands for `array`."""
         if id(array) not in self._held:
-            outer, inner = Var(array.aval), Var(array.aval)
+            outer, inner = Var(array.aval), Var(array.aval, hint)
             self.captured[outer] = inner
             self.owned.add(inner)
             self.constants.append(array)
@@ -247,8 +248,8 @@ def spread(x: Any, shape: tuple[int, ...]) -> Any:
     return bind(PRIMITIVES["broadcast"], x, shape=shape, dims=dims)
 
 
-def staged(x: Any) -> Value:
-    """The value that stands for an operand in the open graph."""
+def staged(x: Any, hint: str = "") -> Value:
+    """The value that stands for an operand in the open graph; a new constant is called `hint`."""
     if isinstance(x, Tracer):
         return x.value
     if isinstance(x, Array):
@@ -256,7 +257,7 @@ def staged(x: Any) -> Value:
         if not isinstance(root, Trace):
             raise RuntimeError("a concrete array was used in a graph that was not opened here")
         x.check_alive()
-        return root.constant(x)
+        return root.constant(x, hint)
     return x
 
 
@@ -273,13 +274,25 @@ def bind(prim: Primitive | str, *operands: Any, **params: Any) -> Any:
     if builder is None:
         return _run_one(prim, operands, params)
     try:
-        values = [x.value if type(x) is Tracer else staged(x) for x in operands]
+        values = [
+            x.value if type(x) is Tracer else staged(x, _role(prim, at))
+            for at, x in enumerate(operands)
+        ]
         outs = builder.emit(prim, values, params)
     except LeakedTracerError:
         raise leaked(_foreign(operands)) from None
     if prim.multi:
         return tuple(map(Tracer, outs))
     return Tracer(outs[0], _stays_weak(prim, outs[0].aval, operands), builder)
+
+
+def _role(prim: Primitive, at: int) -> str:
+    """What a composite calls an operand: the tables of `rope` are `cos` and `sin`."""
+    if prim.kind != "composite":
+        return ""
+    named = list(inspect.signature(prim.typeof).parameters.values())[: at + 1]
+    found = named[at] if at < len(named) else None
+    return found.name if found is not None and found.kind is found.POSITIONAL_OR_KEYWORD else ""
 
 
 # Conversions are to a dtype that was asked for; sums and extrema are weak in no case.

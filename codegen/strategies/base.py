@@ -65,6 +65,11 @@ def threads_for(count: int, most: int) -> int:
     return min(most, power_of_two(count))
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def shape_text(aval: Aval) -> str:
     return "x".join(map(str, aval.shape)) or "scalar"
 
@@ -99,6 +104,13 @@ def guard_condition(index: str, groups: int, each: int, count: int, alone: bool)
 # --- reductions -----------------------------------------------------------------------------------
 
 COMBINE = {"add": "{0} + {1}", "mul": "{0} * {1}", "max": "max({0}, {1})", "min": "min({0}, {1})"}
+_IN_PLACE = {"add": "{0} += {1};", "mul": "{0} *= {1};"}
+
+
+def combined_into(monoid: str, target: str, value: str) -> str:
+    """The WGSL statement that combines a value into a variable."""
+    usual = f"{{0}} = {COMBINE[monoid]};"
+    return _IN_PLACE.get(monoid, usual).format(target, value)
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,10 @@ class Accumulator:
     def combine(self, a: str, b: str) -> str:
         """WGSL of the monoid applied to two expressions."""
         return COMBINE[self.eqn.prim.monoid].format(a, b)
+
+    def into(self, target: str, value: str) -> str:
+        """The WGSL statement that combines a value into a variable."""
+        return combined_into(self.eqn.prim.monoid, target, value)
 
     def fold_lanes(self, text: str) -> str:
         """WGSL that combines the four components of a vec4."""
@@ -150,6 +166,8 @@ __all__ = [
     "Kernel",
     "accumulators",
     "ceil_div",
+    "combined_into",
+    "counted",
     "finish",
     "group_index",
     "guard",

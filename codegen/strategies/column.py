@@ -90,7 +90,7 @@ def build_column(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
     for a, x in zip(sums, operands, strict=True):
         text = inner.value4(x, lane) if wide else inner.value(x)
         total = a.name if layout.lanes == 1 else f"{a.name}_part"
-        inner.lines.append(f"    {total} = {a.combine(total, text)};")
+        inner.lines.append(f"    {a.into(total, text)}")
     stores = _stores(frame, sums, vec, i, wide)
     wgsl = render(
         "column",

@@ -31,6 +31,7 @@ from .base import (
     Kernel,
     accumulators,
     ceil_div,
+    counted,
     finish,
     group_index,
     guard_condition,
@@ -110,7 +111,7 @@ def build_row(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
     sums = [a for w in walks for a in w.sums]
     wgsl = render(
         "row",
-        header=frame.header(f"{region.rows} rows of {region.width}, {per}"),
+        header=frame.header(f"{counted(region.rows, 'row')} of {region.width}, {per}"),
         bindings=frame.declarations(body.vec),
         layout=layout,
         group=group_index(groups),
@@ -199,7 +200,8 @@ class _Body:
         self.frame, self.layout, self.online = frame, layout, online
         region = frame.region
         self.row = sym("row", 0, region.rows - 1)
-        self.j = sym("j", 0, region.width // layout.step - 1)
+        visits = region.width // layout.step
+        self.j = sym(layout.lane if visits == layout.lanes else "j", 0, visits - 1)
         self.lane = LANE if layout.step == 4 else None
         self.varying = [self.j] if self.lane is None else [self.j, LANE]
         column = add(mul(self.j, 4), LANE) if self.lane else self.j
@@ -264,7 +266,7 @@ class _Body:
         inner.plan(exprs, self.lane)
         for a, x in zip(sums, exprs, strict=True):
             text = inner.value4(x, self.lane) if self.lane else inner.value(x)
-            inner.lines.append(f"    {a.name}_part = {a.combine(a.name + '_part', text)};")
+            inner.lines.append(f"    {a.into(a.name + '_part', text)}")
         return Walk(before, tuple(_indented(inner.lines)), sums)
 
     def _below(
@@ -301,7 +303,7 @@ class _Body:
             part, now, top = (f"{a.name}_{what}" for what in ("part", "now", "top"))
             totals = [f"{b.name}_part" for b in then if below[b][0] is a]
             if not totals:
-                inner.lines.append(f"    {part} = {a.combine(part, text)};")
+                inner.lines.append(f"    {a.into(part, text)}")
                 continue
             inner.lines.append(f"    let {now} = {a.combine(part, text)};")
             inner.lines.append(f"    let {top} = {self._finite(now)};")  # infinity - it is no NaN

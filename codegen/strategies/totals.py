@@ -15,7 +15,7 @@ from .. import expr as ex
 from ..expr import Expr, sym
 from ..frame import Frame
 from ..wgsl import Writer, choose_vec
-from .base import COMBINE, LANE
+from .base import LANE, combined_into
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ class Total:
         return f"  var {self.name} = {_text(writer, first, lane)};"
 
     def step(self, writer: Writer, value: Expr, lane: Expr | None) -> str:
-        combined = COMBINE[self.combine].format(self.name, _text(writer, value, lane))
-        return f"{self.name} = {combined};"
+        return combined_into(self.combine, self.name, _text(writer, value, lane))
 
     def declare(self, writer: Writer, wide: bool) -> None:
         if wide:

@@ -1,6 +1,7 @@
 // attention_dkv: causal, 2 x 4 heads of 16 (2 of keys), 32 queries x 32 keys
 //   a: f32[2, 4, 32] = transpose[perm=(0, 2, 1)] sums
-//   result_0: f32[2, 32, 2, 16], result_1: f32[2, 32, 2, 16] = attention_dkv[causal=True, scale=0.25] q k_in v cotangent lse a
+//   result_0: f32[2, 32, 2, 16], result_1: f32[2, 32, 2, 16] = attention_dkv[causal=True,
+//     scale=0.25] q k_in v cotangent lse a
 // moves 67.6 kB, computes 1.12 Mflop
 // from golden/programs.py:171
 @group(0) @binding(0) var<storage, read> sums: array<f32>;
@@ -55,8 +56,9 @@ fn mac(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
   return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
 }
 
-// Each lane of a subgroup owns 4 keys and their dk and dv; the queries of every head that reads them are
-// fetched across the lanes, 4 at a time, and handed round by broadcasts. Scores are in powers of 2.
+// Each lane of a subgroup owns 4 keys and their dk and dv; the queries of every head that reads
+// them are fetched across the lanes, 4 at a time, and handed round by broadcasts. Scores are in
+// powers of 2.
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let tile = group;

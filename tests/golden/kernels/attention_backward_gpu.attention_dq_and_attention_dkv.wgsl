@@ -6,7 +6,8 @@
 // from golden/programs.py:171
 // part_2: causal, 2 x 4 heads of 16 (2 of keys), 32 queries x 32 keys
 //   a: f32[2, 4, 32] = transpose[perm=(0, 2, 1)] sums
-//   result_1: f32[2, 32, 2, 16], result_2: f32[2, 32, 2, 16] = attention_dkv[causal=True, scale=0.25] q k_in v cotangent lse a
+//   result_1: f32[2, 32, 2, 16], result_2: f32[2, 32, 2, 16] = attention_dkv[causal=True,
+//     scale=0.25] q k_in v cotangent lse a
 // moves 67.6 kB, computes 1.12 Mflop
 // from golden/programs.py:171
 @group(0) @binding(0) var<storage, read> sums: array<f32>;
@@ -182,9 +183,9 @@ fn part_1(group: vec3<u32>, t: u32) {
   if (tx < 4u) { store_dq(batch, i1, head, tx * 4u, dq1_0 * 0.25); }
 }
 
-// A workgroup owns 16 keys (rows of k and v) and takes 8 queries at a time (columns: q and do), of every
-// head that reads them; a thread holds 2 x 1 pairs and its shares of dk and dv.
-// Scores are in powers of 2.
+// A workgroup owns 16 keys (rows of k and v) and takes 8 queries at a time (columns: q and do), of
+// every head that reads them; a thread holds 2 x 1 pairs and its shares of dk and dv. Scores are in
+// powers of 2.
 fn part_2(group: vec3<u32>, t: u32) {
   let tile = group;
   let batch = tile.z;

@@ -1,7 +1,9 @@
 // cached_attention: 1 x 6 heads of 64 (2 of keys), 1 query x at most 128 keys, 512 invocations each
-//   a: f32[1, 1, 128, 2, 64] = slice[limit=(1, 1, 128, 2, 64), start=(0, 0, 0, 0, 0), stride=(1, 1, 1, 1, 1)] kept
+//   a: f32[1, 1, 128, 2, 64] = slice[limit=(1, 1, 128, 2, 64), start=(0, 0, 0, 0, 0), stride=(1, 1,
+//     1, 1, 1)] kept
 //   b: f32[1, 128, 2, 64] = reshape a
-//   c: f32[1, 1, 128, 2, 64] = slice[limit=(2, 1, 128, 2, 64), start=(1, 0, 0, 0, 0), stride=(1, 1, 1, 1, 1)] kept
+//   c: f32[1, 1, 128, 2, 64] = slice[limit=(2, 1, 128, 2, 64), start=(1, 0, 0, 0, 0), stride=(1, 1,
+//     1, 1, 1)] kept
 //   d: f32[1, 128, 2, 64] = reshape c
 //   e: i32[] = add slot 1
 //   result: f32[1, 1, 6, 64] = cached_attention[scale=0.125] query b d first e
@@ -45,8 +47,8 @@ var<workgroup> tops: array<f32, 48>;
 var<workgroup> sums: array<f32, 48>;
 var<workgroup> mixed: array<vec4<f32>, 768>;
 
-// 16 lanes read a slot of the cache, 32 slots lie side by side; each lane keeps the running maximum m,
-// sum l and mean o of what it has seen, for every query head that shares the key head.
+// 16 lanes read a slot of the cache, 32 slots lie side by side; each lane keeps the running maximum
+// m, sum l and mean o of what it has seen, for every query head that shares the key head.
 @compute @workgroup_size(512)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let tile = group;

@@ -32,8 +32,9 @@ fn mac(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
   return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
 }
 
-// Each lane of a subgroup owns 4 queries and keeps their running maximum m (in powers of 2), sum l and
-// output o; keys and values are fetched across the lanes, 4 at a time, and handed round by broadcasts.
+// Each lane of a subgroup owns 4 queries and keeps their running maximum m (in powers of 2), sum l
+// and output o; keys and values are fetched across the lanes, 4 at a time, and handed round by
+// broadcasts.
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let tile = group;

@@ -1,12 +1,14 @@
 // attention_dq_and_attention_dkv: 2 kernels side by side
 // part_1: causal, within segments, 2 x 4 heads of 16 (2 of keys), 32 queries x 32 keys
 //   a: f32[2, 4, 32] = transpose[perm=(0, 2, 1)] sums
-//   result_0: f32[2, 32, 4, 16] = attention_dq[causal=True, ordered=True, scale=0.25] q k_in v cotangent lse a ids ids
+//   result_0: f32[2, 32, 4, 16] = attention_dq[causal=True, ordered=True, scale=0.25] q k_in v
+//     cotangent lse a ids ids
 // moves 67.8 kB, computes 913 kflop
 // from golden/programs.py:177
 // part_2: causal, within segments, 2 x 4 heads of 16 (2 of keys), 32 queries x 32 keys
 //   a: f32[2, 4, 32] = transpose[perm=(0, 2, 1)] sums
-//   result_1: f32[2, 32, 2, 16], result_2: f32[2, 32, 2, 16] = attention_dkv[causal=True, ordered=True, scale=0.25] q k_in v cotangent lse a ids ids
+//   result_1: f32[2, 32, 2, 16], result_2: f32[2, 32, 2, 16] = attention_dkv[causal=True,
+//     ordered=True, scale=0.25] q k_in v cotangent lse a ids ids
 // moves 67.8 kB, computes 1.18 Mflop
 // from golden/programs.py:177
 @group(0) @binding(0) var<storage, read> sums: array<f32>;
@@ -200,9 +202,9 @@ fn part_1(group: vec3<u32>, t: u32) {
   if (tx < 4u) { store_dq(batch, i1, head, tx * 4u, dq1_0 * 0.25); }
 }
 
-// A workgroup owns 16 keys (rows of k and v) and takes 8 queries at a time (columns: q and do), of every
-// head that reads them; a thread holds 2 x 1 pairs and its shares of dk and dv.
-// Scores are in powers of 2.
+// A workgroup owns 16 keys (rows of k and v) and takes 8 queries at a time (columns: q and do), of
+// every head that reads them; a thread holds 2 x 1 pairs and its shares of dk and dv. Scores are in
+// powers of 2.
 fn part_2(group: vec3<u32>, t: u32) {
   let tile = group;
   let batch = tile.z;

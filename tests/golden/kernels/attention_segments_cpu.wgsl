@@ -1,5 +1,6 @@
 // attention: causal, within segments, 2 x 4 heads of 16 (2 of keys), 32 queries x 32 keys
-//   result: f32[2, 32, 4, 16], a: f32[2, 4, 32] = attention[causal=True, ordered=True, scale=0.25] q k_in v ids ids
+//   result: f32[2, 32, 4, 16], a: f32[2, 4, 32] = attention[causal=True, ordered=True, scale=0.25]
+//     q k_in v ids ids
 // moves 49.4 kB, computes 656 kflop
 // from golden/programs.py:177
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
@@ -41,8 +42,9 @@ fn mac(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
   return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
 }
 
-// Each lane of a subgroup owns 4 queries and keeps their running maximum m (in powers of 2), sum l and
-// output o; keys and values are fetched across the lanes, 4 at a time, and handed round by broadcasts.
+// Each lane of a subgroup owns 4 queries and keeps their running maximum m (in powers of 2), sum l
+// and output o; keys and values are fetched across the lanes, 4 at a time, and handed round by
+// broadcasts.
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let tile = group;

@@ -39,7 +39,8 @@ fn mac(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
 }
 
 // A workgroup owns 16 queries and takes 8 keys at a time; a thread scores 2 x 1 pairs. Each query
-// keeps its running maximum m (in powers of 2) and its threads their shares of the sum l and the output o.
+// keeps its running maximum m (in powers of 2) and its threads their shares of the sum l and the
+// output o.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let tile = group;
@@ -181,8 +182,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   tops[ty * 8u + tx] = l0;
   tops[ty * 8u + tx + 64u] = l1;
   workgroupBarrier();
-  l0 = tops[ty * 8u] + tops[ty * 8u + 1u] + tops[ty * 8u + 2u] + tops[ty * 8u + 3u] + tops[ty * 8u + 4u] + tops[ty * 8u + 5u] + tops[ty * 8u + 6u] + tops[ty * 8u + 7u];
-  l1 = tops[ty * 8u + 64u] + tops[ty * 8u + 65u] + tops[ty * 8u + 66u] + tops[ty * 8u + 67u] + tops[ty * 8u + 68u] + tops[ty * 8u + 69u] + tops[ty * 8u + 70u] + tops[ty * 8u + 71u];
+  l0 = tops[ty * 8u] + tops[ty * 8u + 1u] + tops[ty * 8u + 2u] + tops[ty * 8u + 3u]
+      + tops[ty * 8u + 4u] + tops[ty * 8u + 5u] + tops[ty * 8u + 6u] + tops[ty * 8u + 7u];
+  l1 = tops[ty * 8u + 64u] + tops[ty * 8u + 65u] + tops[ty * 8u + 66u] + tops[ty * 8u + 67u]
+      + tops[ty * 8u + 68u] + tops[ty * 8u + 69u] + tops[ty * 8u + 70u] + tops[ty * 8u + 71u];
   l0 = max(l0, 1e-30);
   if (tx < 4u) { store_o(batch, i0, head, tx * 4u, o0_0 / l0); }
   l1 = max(l1, 1e-30);

@@ -29,7 +29,7 @@ fn part_1(group: vec3<u32>, t: u32) {
   var total = vec4<f32>(0.0);
   for (var r = 0u; r < 64u; r++) {
     let x_0 = x[r * 8u + i];
-    total = total + x_0 * x_0;
+    total += x_0 * x_0;
   }
   result_0[i] = total;
 }
@@ -51,7 +51,7 @@ fn part_3(group: vec3<u32>, t: u32) {
   var total_part = vec4<f32>(0.0);
   for (var j = 0u; j < 8u; j++) {
     let x_0 = x[row * 8u + j];
-    total_part = total_part + x_0;
+    total_part += x_0;
   }
   let total = total_part.x + total_part.y + total_part.z + total_part.w;
   for (var j = 0u; j < 8u; j++) {

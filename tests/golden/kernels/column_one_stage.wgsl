@@ -14,7 +14,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var total = vec4<f32>(0.0);
   for (var r = 0u; r < 64u; r++) {
     let cotangent_0 = cotangent[r * 12u + i];
-    total = total + cotangent_0;
+    total += cotangent_0;
   }
   result[i] = total;
 }

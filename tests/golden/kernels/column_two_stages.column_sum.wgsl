@@ -17,13 +17,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var start = 0u; start < 32u; start += 8u) {
     let r = start + lane;
     let cotangent_0 = cotangent[i / 4u * 128u + r * 4u + i % 4u];
-    total_part = total_part + cotangent_0;
+    total_part += cotangent_0;
   }
   scratch_f32[t] = total_part;
   workgroupBarrier();
   for (var half = 4u; half > 0u; half /= 2u) {
     if (lane < half) {
-      scratch_f32[t] = scratch_f32[t] + scratch_f32[t + half * 8u];
+      scratch_f32[t] += scratch_f32[t + half * 8u];
     }
     workgroupBarrier();
   }

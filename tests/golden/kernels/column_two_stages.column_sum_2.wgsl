@@ -11,7 +11,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var total = vec4<f32>(0.0);
   for (var r = 0u; r < 128u; r++) {
     let sums_0 = sums[r * 4u + i];
-    total = total + sums_0;
+    total += sums_0;
   }
   result[i] = total;
 }

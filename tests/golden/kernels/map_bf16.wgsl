@@ -34,5 +34,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let i = group.x * 128u + t;
   let x_0 = unpack_bf16x4(x[i]);
   let scale_0 = unpack_bf16x4(scale[i % 16u]);
-  result[i] = pack_bf16x4(round_bf16x4(round_bf16x4(x_0 * round_bf16x4(1.0 / (1.0 + exp(-x_0)))) * scale_0));
+  result[i] = pack_bf16x4(round_bf16x4(round_bf16x4(x_0 * round_bf16x4(1.0 / (1.0 + exp(-x_0))))
+      * scale_0));
 }

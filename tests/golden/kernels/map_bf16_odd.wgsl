@@ -37,7 +37,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let i1 = min(i0 + 1u, 20u);
   let i2 = min(i0 + 2u, 20u);
   let i3 = min(i0 + 3u, 20u);
-  let x_0 = vec4<f32>(unpack_bf16(x[i * 2u], 0u), unpack_bf16(x[i1 / 2u], i1 % 2u), unpack_bf16(x[i2 / 2u], i2 % 2u), unpack_bf16(x[i3 / 2u], i3 % 2u));
+  let x_0 = vec4<f32>(unpack_bf16(x[i * 2u], 0u), unpack_bf16(x[i1 / 2u], i1 % 2u),
+      unpack_bf16(x[i2 / 2u], i2 % 2u), unpack_bf16(x[i3 / 2u], i3 % 2u));
   let scale_0 = unpack_bf16(scale[0u], 0u);
   let v0 = round_bf16x4(round_bf16x4(x_0 * round_bf16x4(1.0 / (1.0 + exp(-x_0)))) * scale_0);
   let words0 = pack_bf16x4(v0);

@@ -11,7 +11,8 @@ fn load_a(row: u32, k: u32) -> vec4<f32> {
   let row4 = row / 4u;
   let i0 = min(k, 36u);
   let i1 = row4 * 4u;
-  let x_0 = vec4<f32>(x[i0 * 18u + min(i1, 17u)], x[i0 * 18u + min(i1 + 1u, 17u)], x[i0 * 18u + min(i1 + 2u, 17u)], x[i0 * 18u + min(i1 + 3u, 17u)]);
+  let x_0 = vec4<f32>(x[i0 * 18u + min(i1, 17u)], x[i0 * 18u + min(i1 + 1u, 17u)],
+      x[i0 * 18u + min(i1 + 2u, 17u)], x[i0 * 18u + min(i1 + 3u, 17u)]);
   return select(vec4<f32>(0.0), x_0, k < 37u);
 }
 
@@ -19,7 +20,9 @@ fn load_b(k: u32, col: u32) -> vec4<f32> {
   let col4 = col / 4u;
   let i0 = min(k, 36u);
   let i1 = col4 * 4u;
-  let cotangent_0 = vec4<f32>(cotangent[i0 * 21u + min(i1, 20u)], cotangent[i0 * 21u + min(i1 + 1u, 20u)], cotangent[i0 * 21u + min(i1 + 2u, 20u)], cotangent[i0 * 21u + min(i1 + 3u, 20u)]);
+  let cotangent_0 = vec4<f32>(cotangent[i0 * 21u + min(i1, 20u)],
+      cotangent[i0 * 21u + min(i1 + 1u, 20u)], cotangent[i0 * 21u + min(i1 + 2u, 20u)],
+      cotangent[i0 * 21u + min(i1 + 3u, 20u)]);
   return select(vec4<f32>(0.0), cotangent_0, k < 37u);
 }
 
@@ -131,8 +134,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     s15 = fma(vec4<f32>(subgroupBroadcast(a1.w, 3u)), b2, s15);
     s15 = fma(vec4<f32>(subgroupBroadcast(a1.w, 7u)), b3, s15);
   }
-  // A bound that the driver cannot foresee keeps this loop rolled, so that the epilogue is compiled once.
-  var rows = array<vec4<f32>, 16>(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15);
+  // A bound that the driver cannot foresee keeps this loop rolled, so that the epilogue is compiled
+  // once.
+  var rows = array<vec4<f32>, 16>(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14,
+      s15);
   for (var i = 0u; i < min(16u, tile.z + 16u); i++) {
     store_out(row + i, col, rows[i]);
   }

@@ -11,7 +11,8 @@ fn load_a(row: u32, k: u32) -> vec4<f32> {
   let row4 = row / 4u;
   let i0 = min(k, 44u);
   let i1 = row4 * 4u;
-  let x_0 = vec4<f32>(x[i0 * 37u + min(i1, 36u)], x[i0 * 37u + min(i1 + 1u, 36u)], x[i0 * 37u + min(i1 + 2u, 36u)], x[i0 * 37u + min(i1 + 3u, 36u)]);
+  let x_0 = vec4<f32>(x[i0 * 37u + min(i1, 36u)], x[i0 * 37u + min(i1 + 1u, 36u)],
+      x[i0 * 37u + min(i1 + 2u, 36u)], x[i0 * 37u + min(i1 + 3u, 36u)]);
   return select(vec4<f32>(0.0), x_0, k < 45u);
 }
 
@@ -19,7 +20,9 @@ fn load_b(k: u32, col: u32) -> vec4<f32> {
   let col4 = col / 4u;
   let i0 = min(k, 44u);
   let i1 = col4 * 4u;
-  let cotangent_0 = vec4<f32>(cotangent[i0 * 33u + min(i1, 32u)], cotangent[i0 * 33u + min(i1 + 1u, 32u)], cotangent[i0 * 33u + min(i1 + 2u, 32u)], cotangent[i0 * 33u + min(i1 + 3u, 32u)]);
+  let cotangent_0 = vec4<f32>(cotangent[i0 * 33u + min(i1, 32u)],
+      cotangent[i0 * 33u + min(i1 + 1u, 32u)], cotangent[i0 * 33u + min(i1 + 2u, 32u)],
+      cotangent[i0 * 33u + min(i1 + 3u, 32u)]);
   return select(vec4<f32>(0.0), cotangent_0, k < 45u);
 }
 

@@ -25,7 +25,8 @@ fn store_out(row: u32, col: u32, acc: vec4<f32>) {
 // Rows of A as vec4s along k.
 var<workgroup> a_tile: array<vec4<f32>, 32>;
 
-// 16 invocations share four columns of B; each reads its share of k for all rows, several loads at a time.
+// 16 invocations share four columns of B; each reads its share of k for all rows, several loads at
+// a time.
 @compute @workgroup_size(32)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let tile = group;

@@ -69,7 +69,8 @@ var<workgroup> a_tile: array<vec4<f32>, 16>;
 var<workgroup> total: array<f32, 1>;
 var<workgroup> total_parts: array<f32, 1>;
 
-// 16 invocations share four columns of a matrix; each reads its share of k for all rows, several loads at a time.
+// 16 invocations share four columns of a matrix; each reads its share of k for all rows, several
+// loads at a time.
 @compute @workgroup_size(32)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let tile = group;
@@ -102,14 +103,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var row = 0u; row < 1u; row++) {
     var part = vec4<f32>(0.0);
     for (var j = t; j < 16u; j += 32u) {
-      part = part + load_total(row, j);
+      part += load_total(row, j);
     }
     var whole = part.x + part.y + part.z + part.w;
-    whole = whole + subgroupShuffleXor(whole, 1u);
-    whole = whole + subgroupShuffleXor(whole, 2u);
-    whole = whole + subgroupShuffleXor(whole, 4u);
-    whole = whole + subgroupShuffleXor(whole, 8u);
-    whole = whole + subgroupShuffleXor(whole, 16u);
+    whole += subgroupShuffleXor(whole, 1u);
+    whole += subgroupShuffleXor(whole, 2u);
+    whole += subgroupShuffleXor(whole, 4u);
+    whole += subgroupShuffleXor(whole, 8u);
+    whole += subgroupShuffleXor(whole, 16u);
     if (t % 32u == 0u) {
       total_parts[row * 1u + t / 32u] = whole;
     }
@@ -118,7 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (t < 1u) {
     var total_whole = 0.0;
     for (var p = 0u; p < 1u; p++) {
-      total_whole = total_whole + total_parts[t * 1u + p];
+      total_whole += total_parts[t * 1u + p];
     }
     total[t] = total_whole;
   }

@@ -26,17 +26,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let labels_0 = labels[row];
   var total_part = vec4<f32>(0.0);
   var highest_part = vec4<f32>(-3.4028234e38);
-  {
-    let j = t;
-    let logits_0 = logits[row * 64u + j];
-    total_part = total_part + select(vec4<f32>(0.0), logits_0, vec4<i32>(labels_0) == vec4<i32>(j * 4u + vec4<u32>(0u, 1u, 2u, 3u)));
-    highest_part = max(highest_part, logits_0);
-  }
+  let logits_0 = logits[row * 64u + t];
+  total_part += select(vec4<f32>(0.0), logits_0, vec4<i32>(t * 4u + vec4<u32>(0u, 1u, 2u, 3u))
+      == vec4<i32>(labels_0));
+  highest_part = max(highest_part, logits_0);
   scratch_f32[t] = total_part.x + total_part.y + total_part.z + total_part.w;
   workgroupBarrier();
   for (var half = 32u; half > 0u; half /= 2u) {
     if (t < half) {
-      scratch_f32[t] = scratch_f32[t] + scratch_f32[t + half];
+      scratch_f32[t] += scratch_f32[t + half];
     }
     workgroupBarrier();
   }
@@ -53,16 +51,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let highest = scratch_f32[0];
   workgroupBarrier();
   var total_2_part = vec4<f32>(0.0);
-  {
-    let j = t;
-    let logits_1 = logits[row * 64u + j];
-    total_2_part = total_2_part + exp(logits_1 - highest);
-  }
+  let logits_1 = logits[row * 64u + t];
+  total_2_part += exp(logits_1 - highest);
   scratch_f32[t] = total_2_part.x + total_2_part.y + total_2_part.z + total_2_part.w;
   workgroupBarrier();
   for (var half = 32u; half > 0u; half /= 2u) {
     if (t < half) {
-      scratch_f32[t] = scratch_f32[t] + scratch_f32[t + half];
+      scratch_f32[t] += scratch_f32[t + half];
     }
     workgroupBarrier();
   }

@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var total_part = vec4<f32>(0.0);
   for (var j = 0u; j < 64u; j++) {
     let logits_1 = logits[row * 64u + j];
-    total_part = total_part + exp(logits_1 - highest);
+    total_part += exp(logits_1 - highest);
   }
   let total = total_part.x + total_part.y + total_part.z + total_part.w;
   let labels_0 = labels[row];

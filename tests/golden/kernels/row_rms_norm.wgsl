@@ -20,7 +20,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var total_part = vec4<f32>(0.0);
   for (var j = 0u; j < 16u; j++) {
     let x_0 = x[row * 16u + j];
-    total_part = total_part + x_0 * x_0;
+    total_part += x_0 * x_0;
   }
   let total = total_part.x + total_part.y + total_part.z + total_part.w;
   let v0 = inverseSqrt(total * 0.015625 + 1e-5);

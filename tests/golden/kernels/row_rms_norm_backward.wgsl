@@ -27,16 +27,13 @@ var<workgroup> scratch_f32: array<f32, 64>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let row = group.x;
   var total_part = vec4<f32>(0.0);
-  {
-    let j = t;
-    let x_0 = x[row * 64u + j];
-    total_part = total_part + x_0 * x_0;
-  }
+  let x_0 = x[row * 64u + t];
+  total_part += x_0 * x_0;
   scratch_f32[t] = total_part.x + total_part.y + total_part.z + total_part.w;
   workgroupBarrier();
   for (var half = 32u; half > 0u; half /= 2u) {
     if (t < half) {
-      scratch_f32[t] = scratch_f32[t] + scratch_f32[t + half];
+      scratch_f32[t] += scratch_f32[t + half];
     }
     workgroupBarrier();
   }
@@ -44,33 +41,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   workgroupBarrier();
   let v0 = inverseSqrt(total * 0.00390625 + 1e-5);
   var total_2_part = vec4<f32>(0.0);
-  {
-    let j = t;
-    let i0 = row * 64u + j;
-    let cotangent_0 = cotangent[i0];
-    let weight_0 = weight[j];
-    let x_1 = x[i0];
-    total_2_part = total_2_part + cotangent_0 * weight_0 * (x_1 * v0);
-  }
+  let i0 = row * 64u + t;
+  let cotangent_0 = cotangent[i0];
+  let weight_0 = weight[t];
+  let x_1 = x[i0];
+  total_2_part += cotangent_0 * weight_0 * (x_1 * v0);
   scratch_f32[t] = total_2_part.x + total_2_part.y + total_2_part.z + total_2_part.w;
   workgroupBarrier();
   for (var half = 32u; half > 0u; half /= 2u) {
     if (t < half) {
-      scratch_f32[t] = scratch_f32[t] + scratch_f32[t + half];
+      scratch_f32[t] += scratch_f32[t + half];
     }
     workgroupBarrier();
   }
   let total_2 = scratch_f32[0];
   workgroupBarrier();
   let v1 = total_2 * 0.00390625;
-  {
-    let j = t;
-    let i1 = row * 64u + j;
-    let cotangent_1 = cotangent[i1];
-    let weight_1 = weight[j];
-    let v2 = cotangent_1 * weight_1;
-    let x_2 = x[i1];
-    let v3 = x_2 * v0;
-    result[i1] = (v2 - v3 * v1) * v0;
-  }
+  let i1 = row * 64u + t;
+  let cotangent_1 = cotangent[i1];
+  let weight_1 = weight[t];
+  let v2 = cotangent_1 * weight_1;
+  let x_2 = x[i1];
+  let v3 = x_2 * v0;
+  result[i1] = (v2 - v3 * v1) * v0;
 }

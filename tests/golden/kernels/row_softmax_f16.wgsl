@@ -18,11 +18,8 @@ var<workgroup> scratch_f32: array<f32, 64>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let row = group.x;
   var highest_part = vec4<f32>(-3.4028234e38);
-  {
-    let j = t;
-    let x_0 = x[row * 64u + j];
-    highest_part = max(highest_part, vec4<f32>(x_0));
-  }
+  let x_0 = x[row * 64u + t];
+  highest_part = max(highest_part, vec4<f32>(x_0));
   scratch_f32[t] = max(max(highest_part.x, highest_part.y), max(highest_part.z, highest_part.w));
   workgroupBarrier();
   for (var half = 32u; half > 0u; half /= 2u) {
@@ -35,27 +32,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   workgroupBarrier();
   let v0 = f16(highest);
   var total_part = vec4<f32>(0.0);
-  {
-    let j = t;
-    let x_1 = x[row * 64u + j];
-    total_part = total_part + vec4<f32>(exp(x_1 - v0));
-  }
+  let x_1 = x[row * 64u + t];
+  total_part += vec4<f32>(exp(x_1 - v0));
   scratch_f32[t] = total_part.x + total_part.y + total_part.z + total_part.w;
   workgroupBarrier();
   for (var half = 32u; half > 0u; half /= 2u) {
     if (t < half) {
-      scratch_f32[t] = scratch_f32[t] + scratch_f32[t + half];
+      scratch_f32[t] += scratch_f32[t + half];
     }
     workgroupBarrier();
   }
   let total = scratch_f32[0];
   workgroupBarrier();
   let v1 = f16(total);
-  {
-    let j = t;
-    let i0 = row * 64u + j;
-    let x_2 = x[i0];
-    let v2 = exp(x_2 - v0);
-    result[i0] = v2 / v1;
-  }
+  let i0 = row * 64u + t;
+  let x_2 = x[i0];
+  let v2 = exp(x_2 - v0);
+  result[i0] = v2 / v1;
 }

@@ -23,7 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var total_part = vec4<f32>(0.0);
   for (var j = 0u; j < 12u; j++) {
     let x_1 = x[row * 12u + j];
-    total_part = total_part + exp(x_1 - highest);
+    total_part += exp(x_1 - highest);
   }
   let total = total_part.x + total_part.y + total_part.z + total_part.w;
   for (var j = 0u; j < 12u; j++) {

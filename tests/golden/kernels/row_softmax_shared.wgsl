@@ -17,11 +17,8 @@ var<workgroup> scratch_f32: array<f32, 128>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let row = group.x;
   var highest_part = vec4<f32>(-3.4028234e38);
-  {
-    let j = t;
-    let x_0 = x[row * 128u + j];
-    highest_part = max(highest_part, x_0);
-  }
+  let x_0 = x[row * 128u + t];
+  highest_part = max(highest_part, x_0);
   scratch_f32[t] = max(max(highest_part.x, highest_part.y), max(highest_part.z, highest_part.w));
   workgroupBarrier();
   for (var half = 64u; half > 0u; half /= 2u) {
@@ -33,26 +30,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let highest = scratch_f32[0];
   workgroupBarrier();
   var total_part = vec4<f32>(0.0);
-  {
-    let j = t;
-    let x_1 = x[row * 128u + j];
-    total_part = total_part + exp(x_1 - highest);
-  }
+  let x_1 = x[row * 128u + t];
+  total_part += exp(x_1 - highest);
   scratch_f32[t] = total_part.x + total_part.y + total_part.z + total_part.w;
   workgroupBarrier();
   for (var half = 64u; half > 0u; half /= 2u) {
     if (t < half) {
-      scratch_f32[t] = scratch_f32[t] + scratch_f32[t + half];
+      scratch_f32[t] += scratch_f32[t + half];
     }
     workgroupBarrier();
   }
   let total = scratch_f32[0];
   workgroupBarrier();
-  {
-    let j = t;
-    let i0 = row * 128u + j;
-    let x_2 = x[i0];
-    let v0 = exp(x_2 - highest);
-    result[i0] = v0 / total;
-  }
+  let i0 = row * 128u + t;
+  let x_2 = x[i0];
+  let v0 = exp(x_2 - highest);
+  result[i0] = v0 / total;
 }

@@ -22,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var total_part = 0.0;
   for (var j = 0u; j < 21u; j++) {
     let x_0 = x[row * 21u + j];
-    total_part = total_part + x_0;
+    total_part += x_0;
   }
   let total = total_part;
   let v0 = total * 0.04761905;
@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var j = 0u; j < 21u; j++) {
     let x_1 = x[row * 21u + j];
     let v1 = x_1 - v0;
-    total_2_part = total_2_part + v1 * v1;
+    total_2_part += v1 * v1;
   }
   let total_2 = total_2_part;
   result[row] = sqrt(total_2 * 0.04761905);

@@ -25,7 +25,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       bits &= bits - 1u;
       if (t < 6u) {
         let cotangent_0 = cotangent[n * 6u + t];
-        total = total + cotangent_0;
+        total += cotangent_0;
       }
     }
   }

@@ -24,7 +24,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var k = u32(selected_b_0); k < u32(selected_b_1); k++) {
     let selected_0 = selected[k];
     let cotangent_0 = cotangent[u32(min(max(selected_0, 0), 4999))];
-    total = total + cotangent_0;
+    total += cotangent_0;
   }
   result[i] = total;
 }
