@@ -40,8 +40,8 @@ def run_step(
 ) -> dict[str, Any]:
     """Losses, speed and compile statistics of `steps` train steps, in turns with a peer's; on a
     mesh of virtual devices also the collectives of a step, [count, bytes] of each device by axes
-    and kind, of a pipeline those of one device of each stage together. Raises ConfigError for a
-    peer that has no such step.
+    and kind, of a pipeline those of one device of each stage together; of several processes what
+    their messages take of a step. Raises ConfigError for a peer that has no such step.
     """
     step, (state, batch) = reference.train_step(shapes)
     if distributed is None:
@@ -67,6 +67,7 @@ def run_step(
         **_statistics(compiled),
         "adapter": adapter_name(),
         **({} if distributed is None else _mesh_statistics(compiled, distributed)),
+        **_telling(ours.told[_warm_steps(steps)], seconds["ours"]),
         **(_compared(seconds, losses["peer"], name) if vs else {}),
     }
 
@@ -77,9 +78,11 @@ class _Ours:
     def __init__(self, step: Callable, state: Any, batch: Any) -> None:
         self.step, self.state, self.batch = step, state, batch
         self.norm: float | None = None
+        self.told: list[tuple[int, float, float]] = []  # what messages had cost before each step
 
     def begin(self) -> Callable[[], float]:
         """Start a step."""
+        self.told.append(launch.spent_telling())
         self.state, metrics = self.step(self.state, self.batch)
         if self.norm is None:
             self.norm = float(metrics["grad_norm"])
@@ -168,6 +171,20 @@ def _mesh_statistics(compiled: Any, distributed: DistributedConfig) -> dict[str,
     staged = {"pp_schedule": distributed.pp_engine} if distributed.pp_size > 1 else {}
     mesh = ",".join(f"{name}={size}" for name, size in sizes.items())
     return {"mesh": mesh, **staged, "collectives": compiled.traffic()}
+
+
+def _telling(before: tuple[int, float, float], seconds: list[float]) -> dict[str, Any]:
+    """Of a process of a job, for the steps since: the messages of a step, the share of its time
+    that they take, and the share of that for which the device has other work."""
+    after = launch.spent_telling()
+    count, telling, covered = (b - a for a, b in zip(before, after, strict=True))
+    if not count:
+        return {}
+    return {
+        "messages": count / len(seconds),
+        "telling_share": telling / sum(seconds),
+        "covered_share": covered / telling,
+    }
 
 
 def _warm_steps(steps: int) -> int:

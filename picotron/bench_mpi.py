@@ -26,6 +26,7 @@ from picotron.measure import ratios
 SIZE = 64 << 20  # bytes of the array that is summed up, float32
 REPEATS = 15
 TIMES = ("all_reduce_ms", "all_reduce_least_ms", "device_all_reduce_ms")
+TELLING = ("messages", "telling_share", "covered_share")  # of a step, see `bench.run_step`
 GOALS = {"all_reduce_ms": 12.0, "ratio": 1.5}  # at most, at least: of two processes on two cores
 
 
@@ -36,11 +37,12 @@ def run_mpi(
 
     `all_reduce_ms` is the sum of 64 MiB of each process through the memory that they share,
     `device_all_reduce_ms` with the way from the device and back; `ratio` are the tokens per second
-    of data-parallel steps over those of one process. `flags` of this command reach the jobs.
+    of data-parallel steps over those of one process, with weights in parts if `flags` have
+    "--fsdp". `flags` of this command reach the jobs.
     Raises ConfigError without MPI.
     """
     if launch.process_count() > 1:
-        return _of_this_job(ranks, steps, shapes)
+        return _of_this_job(ranks, steps, shapes, "--fsdp" in flags)
     if ranks == 1:
         return _stepped(shapes, steps, None)
     launcher = launch.mpirun()
@@ -71,6 +73,7 @@ def _together(ranks: int, alone: list[dict], many: list[dict]) -> dict[str, Any]
         **{name: statistics.median(r[name] for r in many) for name in TIMES},
         "alone_tok_s": statistics.median(r["tok_s"] for r in alone),
         "tok_s": statistics.median(r["tok_s"] for r in many),
+        **{name: statistics.median(r[name] for r in many) for name in TELLING},
         "ratio": found.median,
         "ratio_least": found.least,
         "ratio_most": found.most,
@@ -82,10 +85,10 @@ def _together(ranks: int, alone: list[dict], many: list[dict]) -> dict[str, Any]
 # --- in the processes of a job --------------------------------------------------------------------
 
 
-def _of_this_job(ranks: int, steps: int, shapes: reference.Shapes) -> dict[str, Any]:
+def _of_this_job(ranks: int, steps: int, shapes: reference.Shapes, fsdp: bool) -> dict[str, Any]:
     world = launch.world()
     launch.check_count(ranks)
-    distributed = DistributedConfig(dp_size=ranks)
+    distributed = DistributedConfig(dp_size=ranks, fsdp=fsdp)
     stepped = _stepped(dataclasses.replace(shapes, B=shapes.B * ranks), steps, distributed)
     return {**_all_reduces(world), **stepped}
 
@@ -96,7 +99,8 @@ def _stepped(
     from picotron.bench import run_step
 
     found = run_step(shapes, steps, distributed)
-    return {name: found[name] for name in ("tok_s", "ms", "losses", "collectives") if name in found}
+    wanted = ("tok_s", "ms", "losses", "collectives", *TELLING)
+    return {name: found[name] for name in wanted if name in found}
 
 
 def _all_reduces(world: Any) -> dict[str, float]:
@@ -104,7 +108,7 @@ def _all_reduces(world: Any) -> dict[str, float]:
     device and back. Raises PicotronError for a wrong sum."""
     import runtime
     from codegen.program import Collective
-    from runtime.mpi import RankTeam
+    from runtime.ranks import RankTeam
     from tracer.spmd import MeshShape
 
     device = runtime.default_device()
@@ -125,7 +129,7 @@ def _all_reduces(world: Any) -> dict[str, float]:
         step = Collective("psum", ("dp",), (world.size,), 0, 1, "f32", count, SIZE)
         channel.meet()
         start = time.perf_counter()
-        team.exchange(step, given, result)
+        team.begin(step, given)(result)
         raw = result.start_read(SIZE).result()  # the upload has ended
         return time.perf_counter() - start, np.frombuffer(raw, np.float32)
 
@@ -154,6 +158,7 @@ def summary(result: dict[str, Any]) -> str:
         return json.dumps(result)
     ranks, least, most = result["ranks"], result["ratio_least"], result["ratio_most"]
     alone, together = result["alone_tok_s"], result["tok_s"]
+    messages, telling, covered = (result[name] for name in TELLING)
     return "\n".join(
         [
             f"all-reduce of 64 MiB in shared memory of {ranks}: {result['all_reduce_ms']:.1f} ms, "
@@ -162,6 +167,8 @@ def summary(result: dict[str, Any]) -> str:
             f"data-parallel steps of {ranks} to 1, one thread each: {result['ratio']:.2f} times, "
             f"{least:.2f} to {most:.2f} (goal for 2: at least 1.5)",
             f"tokens/s: {alone:.0f} of one, {together:.0f} of {ranks}",
+            f"{messages:.0f} messages take {telling:.1%} of a step; for {covered:.0%} of that the "
+            "device has other work",
         ]
     )
 

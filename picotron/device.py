@@ -39,7 +39,7 @@ def drive(world: World, sizes: tuple[int, int, int, int]) -> None:
     its place among the real ones of its machine, or the chosen one."""
     import runtime
     from runtime.mesh import use_drivers
-    from runtime.mpi import RankDrivers
+    from runtime.ranks import RankDrivers
     from tracer.spmd import MeshShape
 
     runtime.spread_over_adapters(world.local_rank)

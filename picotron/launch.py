@@ -125,6 +125,13 @@ def agreed(value: Any) -> Any:
         return _world.comm.bcast(value, root=0)
 
 
+def spent_telling() -> tuple[int, float, float]:
+    """What collectives between processes have cost this one so far: how many there were, seconds,
+    and of these those for which the device had other work."""
+    spent = None if _world is None else _world.spent
+    return (spent.count, spent.telling_s, spent.covered_s) if spent else (0, 0.0, 0.0)
+
+
 def told_by_all(value: Any) -> list[Any]:
     """The values of all processes, in the order of their ranks."""
     if _world is None:
@@ -252,6 +259,7 @@ __all__ = [
     "leads",
     "mpirun",
     "package_digest",
+    "spent_telling",
     "spread",
     "stopped",
     "told_by_all",

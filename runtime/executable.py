@@ -23,6 +23,7 @@ from .device import Device
 from .driver import RawCommand, RawEncoder, wgpu
 from .errors import ProgramError, translate
 from .memory import breakdown, check_memory, free_ram
+from .overlap import Awaited
 from .replay import (
     Choose,
     Command,
@@ -47,18 +48,20 @@ GROUPS_KEPT = 4  # per dispatch: outputs that live a step or two alternate betwe
 class Executable:
     """`program` compiled for `device`. Raises KernelCompileError, ProgramError.
 
-    `exchange(step, source, target)` carries out a collective with other processes; a program that
-    has any needs it. `bind_groups_created` counts bind groups over the executable's life.
+    `begin(step, source)` starts a collective with other processes and returns what ends it, given
+    where the result goes; a program that has any needs it. `bind_groups_created` counts bind groups
+    over the executable's life.
     """
 
     def __init__(
         self,
         device: Device,
         program: Program,
-        exchange: Callable[[Collective, Buffer, Buffer], None] | None = None,
+        begin: Callable[[Collective, Buffer], Callable[[Buffer, bool], None]] | None = None,
     ) -> None:
-        check_program(program, device.limits, device.profile, exchange is not None)
-        self.device, self.program, self._exchange = device, program, exchange
+        check_program(program, device.limits, device.profile, begin is not None)
+        self.device, self.program, self._begin = device, program, begin
+        self._under_way: dict[int, Callable[[Buffer, bool], None]] = {}  # by where results go
         self.bind_groups_created = 0
         self._pipelines = device.pipelines(program.kernels)
         self._dispatches = program.dispatches
@@ -90,7 +93,8 @@ class Executable:
         """
         try:
             buffers = self._bind(inputs)
-            if self._exchange is not None:
+            if self._begin is not None:
+                self._under_way = {}
                 self._lent = dict(zip([*self.program.in_slots, *self._fresh], buffers, strict=True))
             self._submit()
             self._lent = {}
@@ -273,7 +277,10 @@ class Executable:
                 self._encode(straight)
             straight = []
             if isinstance(step, Collective):
-                self._exchange(step, self._buffer(step.src), self._buffer(step.dst))
+                self._under_way[step.dst] = self._begin(step, self._buffer(step.src))
+            elif isinstance(step, Awaited):
+                dst = step.step.dst
+                self._under_way.pop(dst)(self._buffer(dst), step.behind)
             elif isinstance(step, Until):
                 self._run_until(step)
             elif isinstance(step, Choose):

@@ -13,25 +13,17 @@ import importlib.metadata
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from codegen.program import Collective, Program
-from codegen.spread import placed
-from ir.dtypes import dtype
-from ir.sharding import MeshShape
-
-from .buffer import Buffer, pad
-from .device import Device
+from .buffer import pad
 from .errors import ProgramError
-from .executable import Executable
-from .shards import Layout, Shards
 from .watchdog import Watchdog
 
-COMBINE = {"psum": np.add, "pmax": np.maximum, "pmin": np.minimum, "reduce_scatter": np.add}
 BLOCK = 1 << 15  # elements
 GROW = 1 << 20  # windows grow by whole MiB
 LIBMPI = "MPI4PY_LIBMPI"
@@ -89,6 +81,7 @@ class World:
         self.local_rank = self.node.Get_rank()
         self.nodes: list[int] = self.comm.allgather(self.comm.Get_rank() - self.local_rank)
         self.watchdog = Watchdog(self, timeout)
+        self.spent = Spent()
 
     def abort(self, code: int = 1) -> None:
         """End all processes of the job, now."""
@@ -99,6 +92,21 @@ class World:
         with self.watchdog.waiting(f"agreement on {what}"):
             values = self.comm.allgather(value)
         return [(rank, other) for rank, other in enumerate(values) if other != values[0]]
+
+
+@dataclass
+class Spent:
+    """What collectives have cost the host: how many there were, seconds of telling, once the device
+    had computed what is told, and of these those for which the device had other work."""
+
+    count: int = 0
+    telling_s: float = 0.0
+    covered_s: float = 0.0
+
+    def add(self, telling_s: float, behind: bool) -> None:
+        self.count += 1
+        self.telling_s += telling_s
+        self.covered_s += telling_s if behind else 0.0
 
 
 class Channel:
@@ -255,123 +263,4 @@ def _bytes(x: np.ndarray) -> np.ndarray:
     return x.view(np.uint8).reshape(-1)
 
 
-class RankTeam:
-    """The devices of a mesh, one in each of the processes `ranks`, by default all there are."""
-
-    def __init__(
-        self,
-        mesh: MeshShape,
-        device: Device,
-        world: World,
-        ranks: Sequence[int] | None = None,
-    ) -> None:
-        self.ranks = tuple(range(world.size) if ranks is None else ranks)
-        if mesh.count != len(self.ranks):
-            text = f"a mesh {mesh} has {mesh.count} devices, and there are {len(self.ranks)}"
-            raise ProgramError(f"{text} processes; start one for each device")
-        self.mesh, self.device, self.world = mesh, device, world
-        self.here = tuple(d for d, rank in enumerate(self.ranks) if rank == world.rank)
-        self.everyone = len(self.ranks) == world.size
-        self._channels: dict[tuple[str, ...], Channel] = {}
-
-    def __repr__(self) -> str:
-        return f"process {self.world.rank} of {self.world.size} on {self.device.info.name}"
-
-    def executable(self, program: Program) -> Executable:
-        own = placed(program, self.mesh, self.here[0])
-        return Executable(self.device, own, self.exchange)
-
-    def channel(self, axes: Sequence[str]) -> Channel:
-        """The group of this process along some axes. All its members must ask in the same order."""
-        if tuple(axes) not in self._channels:
-            groups = self.mesh.groups(axes)
-            mine = next(group for group in groups if self.here[0] in group)
-            ranks = [self.ranks[device] for device in mine]
-            self._channels[tuple(axes)] = Channel(self.world, ranks)
-        return self._channels[tuple(axes)]
-
-    def gather(self, pieces: dict[int, bytes], layout: Layout) -> dict[int, bytes]:
-        with self.world.watchdog.waiting(f"a read of {layout.aval} as {layout.spec}"):
-            found = self.world.comm.allgather({d: bytes(raw) for d, raw in pieces.items()})
-        return {device: raw for part in found for device, raw in part.items()}
-
-    def exchange(self, step: Collective, source: Buffer, target: Buffer) -> None:
-        """Carry out one collective: from the device, through the host, and back."""
-        kind = dtype(step.dtype)
-        what = f"{step.kind} over {','.join(step.axes)} of {kind}[{step.count}]"
-        size = pad(step.count * kind.itemsize)
-        with self.world.watchdog.waiting(what):
-            channel = self.channel(step.axes)
-            slab = channel.stage(size)
-            source.start_read(size).copy_to(memoryview(slab.mine))
-            result = self._result(channel, step, slab)
-        if result is None:
-            result = np.zeros(size, np.uint8)
-        self.device.write(target, result)
-
-    def _result(self, channel: Channel, step: Collective, slab: Slab) -> np.ndarray | None:
-        kind = np.dtype(np.uint32) if step.dtype == "bool" else dtype(step.dtype).np
-        match step.kind:
-            case "all_gather":
-                return channel.gathered(slab)
-            case "reduce_scatter":
-                return channel.scattered(slab, kind, np.add)
-            case "all_to_all":
-                return channel.exchanged(slab)
-            case "ppermute":
-                return channel.permuted(slab, step.perm)
-        return channel.reduced(slab, kind, COMBINE[step.kind])
-
-
-class RankDrivers:
-    """Each process of a job drives one device of `mesh`, the whole one; along its axis `pp` are the
-    stages of a pipeline."""
-
-    def __init__(self, world: World, device: Device, mesh: MeshShape, pp: str = "pp") -> None:
-        self.world, self.device, self.mesh, self.pp = world, device, mesh, pp
-        self.teams: dict[tuple[MeshShape, int], RankTeam] = {}
-
-    def team(self, mesh: MeshShape) -> RankTeam:
-        return self._team(mesh, self.mesh.coords[self.world.rank].get(self.pp, 0))
-
-    def stages(self, mesh: MeshShape, count: int) -> tuple[list[RankTeam], Any]:
-        depth = self.mesh.size_of.get(self.pp, 1)
-        teams = [self._team(mesh, stage % depth) for stage in range(count)]
-        return teams, RankLinks(self.world, teams)
-
-    def _team(self, mesh: MeshShape, place: int) -> RankTeam:
-        if (mesh, place) not in self.teams:
-            every = enumerate(self.mesh.coords)
-            ranks = [rank for rank, at in every if at.get(self.pp, 0) == place]
-            self.teams[mesh, place] = RankTeam(mesh, self.device, self.world, ranks)
-        return self.teams[mesh, place]
-
-
-class RankLinks:
-    """How the stages of a pipeline hand values on: `teams[stage]` has the processes of each, which
-    talk to their own kind. Sends never wait; what was sent is kept until the step is over."""
-
-    def __init__(self, world: World, teams: Sequence[RankTeam]) -> None:
-        self.world, self.teams = world, teams
-        self._under_way: list[tuple[Any, np.ndarray]] = []
-
-    def send(self, value: Shards, stage: int, key: int) -> None:
-        ((device, buffer),) = value.parts.items()
-        data = np.frombuffer(buffer.start_read(value.layout.local_nbytes).result(), np.uint8)
-        to = self.teams[stage].ranks[device]
-        self._under_way.append((self.world.comm.Isend(data, dest=to, tag=key), data))
-
-    def receive(self, layout: Layout, of: int, team: RankTeam, key: int) -> Shards:
-        (device,) = team.here
-        data = np.empty(layout.local_nbytes, np.uint8)
-        with self.world.watchdog.waiting(f"a value of {layout.aval} from stage {of}"):
-            self.world.comm.Recv(data, source=self.teams[of].ranks[device], tag=key)
-        return Shards(layout, {device: team.device.upload(data)}, team)
-
-    def finish(self) -> None:
-        with self.world.watchdog.waiting("the end of a step"):
-            self.world.mpi.Request.Waitall([request for request, _ in self._under_way])
-        self._under_way.clear()
-
-
-__all__ = ["Channel", "RankDrivers", "RankLinks", "RankTeam", "World", "mpi"]
+__all__ = ["Channel", "Slab", "Spent", "World", "mpi"]

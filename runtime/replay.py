@@ -27,6 +27,7 @@ from .buffer import pad
 from .device import Pipeline
 from .driver import RawCommand, RawEncoder, wgpu
 from .errors import ProgramError
+from .overlap import Awaited, awaited
 
 
 class Command(NamedTuple):
@@ -66,18 +67,18 @@ class Choose(NamedTuple):
     cases: list[list[Part]]
 
 
-Part = Span | Copy | Fill | Collective | Repeat | Until | Choose
+Part = Span | Copy | Fill | Collective | Awaited | Repeat | Until | Choose
 
 
 def looks_at_data(step: Part) -> bool:
     """Whether the host must read something to run this step."""
     inner = isinstance(step, Repeat) and any(map(looks_at_data, step.body))
-    return inner or isinstance(step, (Until, Choose, Collective))
+    return inner or isinstance(step, (Until, Choose, Collective, Awaited))
 
 
 def spans(program: Program) -> list[Part]:
-    """The steps, with each run of dispatches as one Span."""
-    return _spans(program.steps, 0)[0]
+    """The steps, with each run of dispatches as one Span, and where collectives end."""
+    return _spans(awaited(program.steps), 0)[0]
 
 
 def _spans(steps: Sequence[Step], count: int) -> tuple[list, int]:
@@ -129,7 +130,7 @@ def unroll(steps: Sequence[Step], start: int = 0) -> Iterator[tuple[int, Step]]:
 
 def switches(program: Program) -> list[bool]:
     """For each dispatch, whether it must set its pipeline: first of its pass, or another kernel."""
-    return _switches(program.steps)
+    return _switches(awaited(program.steps))
 
 
 def _switches(steps: Sequence[Step]) -> list[bool]:

@@ -57,7 +57,7 @@ class Bench(OnAdapter):
     pp_schedule: Literal["1f1b", "afab", "interleaved", "zb-h1"] | None = None
     """Of step on a mesh with pp: the order of its passes."""
     fsdp: bool = False
-    """Of step on a mesh: weights, gradients and moments in parts over dp."""
+    """Of mpi, and of step on a mesh: weights, gradients and moments in parts over dp."""
     sp: bool = False
     """Of step on a mesh: positions between tensor parallel regions in parts over tp."""
     steps: int = 11
@@ -130,6 +130,7 @@ class Bench(OnAdapter):
         shapes = self._shapes()
         flags = ["--adapter", self.adapter] if self.adapter else []
         flags += ["--config", str(self.config)] if self.config else []
+        flags += ["--fsdp"] * self.fsdp
         result = run_mpi(shapes, self.ranks, self.steps, self.rounds, flags)
         return result, lambda r: print(summary(r))
 

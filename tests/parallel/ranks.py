@@ -25,7 +25,8 @@ from picotron.device import drive
 from picotron.launch import check_equal, guarded
 from picotron.saver import Saver
 from picotron.sharding import Layout as SharedLayout
-from runtime.mpi import RankTeam, World
+from runtime.mpi import World
+from runtime.ranks import RankTeam
 from runtime.shards import Layout
 from tracer import tree
 from tracer.spmd import spmd

@@ -117,7 +117,7 @@ def test_two_processes_train_as_one_device(tmp_path):
     losses, saved = {}, tmp_path / "pp" / "tiny" / "checkpoints" / "step-000002"
     two = "--distributed.launcher mpi"
     meshes = {"one": "--mbs 2", "pp": f"--mbs 2 --pp 2 {two}", "dp": f"--mbs 1 --dp 2 {two}"}
-    meshes["dp"] += f" --resume {saved}"
+    meshes["dp"] += f" --fsdp True --resume {saved}"
     for name, flags in meshes.items():
         command = [sys.executable, "-m", "picotron", "train", "--out", str(tmp_path / name)]
         done = subprocess.run(
@@ -147,6 +147,7 @@ def test_what_two_processes_gain_is_measured(tmp_path):
     assert found["ranks"] == 2 and found["ratio"] > 0 and found["alone_tok_s"] > 0
     assert 0 < found["all_reduce_least_ms"] <= found["all_reduce_ms"]
     assert found["collectives"]["dp"]["psum"][1] > 0
+    assert found["messages"] == 1 and 0 < found["telling_share"] < 1 == 1 + found["covered_share"]
 
 
 def test_as_many_processes_as_devices(monkeypatch):
