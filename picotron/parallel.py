@@ -8,18 +8,23 @@ here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from picotron import model, optim
 from picotron.checkpoint import dotted
 from picotron.config import Config, DistributedConfig
-from picotron.pipeline import PipelineStep, Recipe, weight_of
+from picotron.pipeline import PipelineStep, Recipe, stage_of_weight, weight_of
 from picotron.precision import policy_of
+from picotron.schedules import split_layers, stages_of
 from picotron.sharding import Layout
 from picotron.step import State, batch_shapes, make_train_step, skipping, state_shapes
-from tracer import tree
+from picotron.tensors import Slices
+from tracer import ShapeDtypeStruct, tree
 from tracer.sharding import P, named_values
-from tracer.spmd import MeshShape, OneDevice, spmd
+from tracer.spmd import MeshShape, OneDevice, from_blocks, spmd
 
 AXES = ("dp", "cp", "tp")  # of a stage; the whole mesh has pp between dp and cp, as picotron's
 
@@ -49,6 +54,20 @@ def state_specs(config: Config, layout: Layout, optimizer: optim.GradientTransfo
         )
 
     return tree.map_with_path(spec, state_shapes(config, optimizer))
+
+
+def weights_in_pieces(config: Config, read: Callable[[str, Slices], np.ndarray]) -> model.Params:
+    """The weights as a run on several devices starts with them, each device with its own piece:
+    `read(path, slices)` gives a block of one, and is asked for no other."""
+    d, layout = config.distributed, layout_of(config.distributed)
+    mesh, count = mesh_of(layout), stages_of(d.pp_engine, d.pp_size)
+    layers = split_layers(config.model.num_hidden_layers, count)
+    found = {}
+    for path, shape in model.parameter_shapes(config.model).items():
+        stage = stage_of_weight(path, layers), count
+        like, lies = ShapeDtypeStruct(shape, np.float32), layout.at_rest(path, shape)
+        found[path] = from_blocks(mesh, like, lies, partial(read, path), stage)
+    return model.unflatten(found)
 
 
 class MeshStep:

@@ -33,6 +33,7 @@ from picotron.validate import raise_problems
 from picotron.words import size_in_bytes
 from tracer import jit, tree
 from tracer import numpy as jnp
+from tracer.config import default_backend
 from tracer.kept import determined
 
 AUTO = "auto"  # as load_path: wherever an earlier run of the same name got to
@@ -71,7 +72,7 @@ def prepare(config: Config) -> Run:
         if first:
             _check_same_model(config.model, first.model)
         compiled = compile_step(config)
-        return Run(config, corpus, new_state(config, first and first.read()), compiled)
+        return Run(config, corpus, new_state(config, first), compiled)
     found, previous = loaded
     _check_unfinished(found, previous, config)
     if corpus.tokenizer != found.tokenizer:
@@ -93,12 +94,35 @@ def _first_weights(config: Config) -> Folder | None:
     return None if path is None else open_folder(Path(path))
 
 
-def new_state(config: Config, params: Any = None) -> State:
+def new_state(config: Config, first: Folder | None = None) -> State:
     """Weights, by default of the seed alone, and an optimizer that has seen nothing."""
     optimizer, _ = optim.from_config(config.training)
-    if params is None:
-        params = on_device(model.init(config.model, config.training.seed))
+    params = _starting_weights(config, first)
     return initial_state(params, optimizer.init(params), config)
+
+
+def _starting_weights(config: Config, first: Folder | None) -> Any:
+    if first is None:
+        return _in_pieces(config, model.init(config.model, config.training.seed))
+    if not _has_pieces(config):
+        return first.read()
+    from picotron.parallel import weights_in_pieces
+
+    return weights_in_pieces(config, first.block)  # each device its own, and no more
+
+
+def _in_pieces(config: Config, params: Any) -> Any:
+    """Weights of the host on the devices of a run."""
+    if not _has_pieces(config):
+        return on_device(params)
+    from picotron.parallel import weights_in_pieces
+
+    flat = model.flatten(params)
+    return weights_in_pieces(config, lambda path, at: flat[path][at])
+
+
+def _has_pieces(config: Config) -> bool:
+    return config.distributed.world_size > 1 and default_backend() != "oracle"
 
 
 def state_of(found: checkpoint.Checkpoint, rest: TrainingState, config: Config) -> State:
@@ -108,7 +132,7 @@ def state_of(found: checkpoint.Checkpoint, rest: TrainingState, config: Config) 
     for the first time.
     """
     optimizer, _ = optim.from_config(config.training)
-    params = on_device(found.params)
+    params = _in_pieces(config, found.params)
     fresh = initial_state(params, optimizer.init(params), config)
     others = {name: part for name, part in fresh.items() if name != "params"}
     _check_same_optimizer(checkpoint.by_path(others), rest.state, config)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ir.dtypes import dtype
 from ir.graph import Aval, Graph
 from ir.passes.messages import arranged, sent
 from ir.passes.shard import Options, shard
@@ -24,8 +25,8 @@ from ir.sharding import MeshShape, Spec
 from ir.spmd import ShardedGraph, evaluate_spmd
 
 from . import settings, tree
-from .array import Array
-from .calls import Signature, checked_avals
+from .array import Array, interned
+from .calls import ShapeDtypeStruct, Signature, checked_avals
 from .compiled import Compiled, as_stored, plan_results
 from .explain import log_compile
 from .jit import Jitted
@@ -208,6 +209,29 @@ def in_pieces(x: Array, mesh: MeshShape, spec: Spec) -> Any:
     return Shards(layout, {d: team.device.upload(piece) for d, piece in pieces.items()}, team)
 
 
+def from_blocks(
+    mesh: MeshShape,
+    like: ShapeDtypeStruct,
+    spec: Any,
+    read: Callable[[tuple], np.ndarray],
+    stage: tuple[int, int] = (0, 1),
+) -> Array:
+    """An array of which `read(slices)` gives blocks: those that devices of this process hold, each
+    once. `stage` is (s, n) of an array that stage s of n has."""
+    from runtime.mesh import stage_teams
+    from runtime.shards import Layout, Shards
+
+    aval = Aval(tuple(like.shape), dtype(like.dtype))
+    (lies,) = fitted([spec], [aval])
+    layout, team = Layout(mesh, aval, lies), stage_teams(mesh, stage[1])[0][stage[0]]
+    blocks: dict[tuple, np.ndarray] = {}
+    for start in dict.fromkeys(map(layout.start, team.here)):
+        at = tuple(slice(a, a + n) for a, n in zip(start, layout.local, strict=True))
+        blocks[start] = np.ascontiguousarray(as_stored(aval, read(at)))
+    parts = {d: team.device.upload(blocks[layout.start(d)]) for d in team.here}
+    return Array(interned(aval), Shards(layout, parts, team))
+
+
 class DeviceMesh:
     """A `ShardedGraph` compiled for the devices of its mesh; see `jit.DeviceExecutable`."""
 
@@ -336,6 +360,7 @@ __all__ = [
     "elsewhere",
     "executable_for",
     "fitted",
+    "from_blocks",
     "in_pieces",
     "layouts",
     "own_piece",

@@ -20,11 +20,14 @@ from ir.prims.elementwise import cast
 from ir.sharding import MeshShape, Spec
 from picotron import joint, model, tokenizer
 from picotron.checkpoint import TrainingState
-from picotron.config import Config, ModelConfig
+from picotron.config import Config, DistributedConfig, ModelConfig
 from picotron.device import drive
 from picotron.launch import check_equal, guarded
+from picotron.prepare import new_state
+from picotron.pretrained import open_folder
 from picotron.saver import Saver
 from picotron.sharding import Layout as SharedLayout
+from picotron.tensors import TensorFile
 from runtime.mpi import World
 from runtime.ranks import RankTeam
 from runtime.shards import Layout
@@ -122,7 +125,7 @@ def saves(world: World) -> None:
     saver.wait()
 
 
-MODEL = {"vocab_size": 96, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1}
+MODEL = {"vocab_size": 96, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
 MODEL |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 8}
 
 
@@ -145,7 +148,34 @@ def _in_pieces(world: World, config: ModelConfig) -> dict:
     return {"params": doubled(params), "optimizer": {"count": np.int32(7)}}
 
 
-CASES = {f.__name__: f for f in (collectives, hangs, raises, differs, saves)}
+def loads(world: World) -> None:
+    """Weights of a folder: each process reads its own slices, byte for byte no more."""
+    sizes = {"dp_size": 1, "tp_size": 2} if world.size == 2 else {"dp_size": 2, "pp_size": 2}
+    fsdp = world.size == 4
+    distributed = DistributedConfig(**sizes, fsdp=fsdp)
+    folder = open_folder(Path(os.environ["FOLDER"]))
+    config = Config(model=folder.model, distributed=distributed)
+    d, read = distributed, [0]
+    drive(world, (d.dp_size, d.pp_size, d.cp_size, d.tp_size))
+    of_file = TensorFile.read
+
+    def counted(file: TensorFile, name: str, at: tuple | None = None) -> np.ndarray:
+        block = of_file(file, name, at)
+        read[0] += block.nbytes
+        return block
+
+    TensorFile.read = counted
+    params = model.flatten(new_state(config, folder)["params"])
+    own = sum(b.nbytes for w in params.values() for b in w._buffer.parts.values())
+    whole = sum(prod(w.shape) * 4 for w in params.values())
+    assert 0 < read[0] <= own < 0.75 * whole, (read, own, whole)
+    assert sum(world.comm.allgather(read[0])) >= whole  # everything is somewhere
+    wanted = model.flatten(weights(folder.model))
+    for name, weight in params.items():
+        np.testing.assert_array_equal(np.asarray(weight), wanted[name], name)
+
+
+CASES = {f.__name__: f for f in (collectives, hangs, raises, differs, saves, loads)}
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
-from picotron import checkpoint, launch, model, tokenizer
+from picotron import checkpoint, hf, hf_config, launch, model, tokenizer
+from picotron.config import ModelConfig
 from picotron.errors import ConfigError
 
-from .ranks import weights
+from .ranks import MODEL, weights
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -103,6 +105,18 @@ def test_processes_write_their_own_parts_of_a_checkpoint(tmp_path):
     for name, found in model.flatten(loaded.params).items():
         np.testing.assert_array_equal(found, 2 * wanted[name])
     assert rest.state["optimizer.count"] == 7
+
+
+@needs_mpi
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_read_their_own_parts_of_a_folder(tmp_path, count):
+    """Columns and rows of two, and the stages of a pipeline with weights in parts."""
+    config = ModelConfig(**MODEL)
+    tensors = hf.to_tensors(weights(config))
+    safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(hf_config.to_config(config)))
+    done = ranks("loads", count, FOLDER=str(tmp_path))
+    assert done.returncode == 0, done.stderr
 
 
 @needs_mpi
