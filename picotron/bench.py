@@ -21,7 +21,7 @@ from picotron.config import Config, DistributedConfig, TrainingConfig
 from picotron.config_file import suggest
 from picotron.device import adapter_name, is_software
 from picotron.errors import ConfigError
-from picotron.measure import WARM, Side, Timing, interleaved, ratios
+from picotron.measure import WARM, Progress, Side, Timing, interleaved, ratios
 from picotron.prepare import on_device
 from picotron.validate import check, raise_problems
 from tracer import jit
@@ -94,11 +94,14 @@ class _Ours:
 def _one_by_one(sides: dict[str, Begin], steps: int) -> dict[str, list[tuple[float, float]]]:
     """(seconds, loss) of each step of each side; they take turns."""
     found: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
-    for _ in range(steps):
+    told = Progress("bench step") if launch.leads() else lambda _: None
+    for number in range(1, steps + 1):
         for side, begin in sides.items():
             start = time.perf_counter()
             loss = begin()()
-            found[side].append((time.perf_counter() - start, loss))
+            seconds = time.perf_counter() - start
+            found[side].append((seconds, loss))
+            told(f"step {number} of {steps}, {side}: {seconds:.1f} s, loss {loss:.3f}")
     return found
 
 

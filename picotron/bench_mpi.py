@@ -21,7 +21,7 @@ import numpy as np
 from picotron import launch, reference
 from picotron.config import DistributedConfig
 from picotron.errors import ConfigError, PicotronError
-from picotron.measure import ratios
+from picotron.measure import Progress, ratios
 
 SIZE = 64 << 20  # bytes of the array that is summed up, float32
 REPEATS = 15
@@ -49,9 +49,11 @@ def run_mpi(
     if launcher is None:
         raise ConfigError("bench mpi needs MPI: pip install 'picotron-webgpu[mpi]'")
     jobs: dict[int, list[dict[str, Any]]] = {1: [], ranks: []}
-    for _ in range(rounds):
+    told = Progress("bench mpi")
+    for number in range(1, rounds + 1):
         for count, found in jobs.items():
             found.append(_job(launcher, count, ["--steps", str(steps), *flags]))
+            told(f"round {number} of {rounds}, {count}: {found[-1]['tok_s']:.0f} tokens/s")
     return _together(ranks, jobs[1], jobs[ranks])
 
 

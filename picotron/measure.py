@@ -9,6 +9,7 @@ count; nothing waits within one.
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,21 @@ from picotron.peak import VENDOR, known_card
 
 WARM = 0.06
 MOST_CALLS = 2000
+QUIET = 5.0  # seconds after which whoever waits is told how far things are
+
+
+class Progress:
+    """Lines on stderr about what takes long; what is quick says nothing."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self._last = what, time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Say how far things are, if nothing was said for `QUIET` seconds."""
+        now = time.monotonic()
+        if now - self._last >= QUIET:
+            self._last = now
+            print(f"{self.what}: {text}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from picotron import bench_host, cli
+from picotron import bench, bench_host, cli, measure
 
 
 @pytest.mark.device
@@ -36,3 +36,15 @@ def test_the_summary_says_which_goals_are_missed():
 def test_counts_are_checked(flag, capsys):
     assert cli.main(["bench", "host", flag, "0"]) == 2
     assert f"{flag} must be greater than 0" in capsys.readouterr().err
+
+
+def test_what_takes_long_says_how_far_it_is(capsys, monkeypatch):
+    """On stderr, each step of both sides; a quick run says nothing."""
+    steps = {"ours": lambda: lambda: 1.5, "peer": lambda: lambda: 1.5}
+    bench._one_by_one(steps, 2)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(measure, "QUIET", 0.0)
+    found = bench._one_by_one(steps, 2)
+    assert [len(side) for side in found.values()] == [2, 2]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4 and lines[3] == "bench step: step 2 of 2, peer: 0.0 s, loss 1.500"
