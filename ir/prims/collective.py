@@ -9,20 +9,18 @@ lower the same records to messages instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
 from math import prod
 
 import numpy as np
 
 from ..build import build, emit, inline, lit, lit_like
 from ..dtypes import i32
-from ..graph import Aval, Lit, Value
+from ..graph import Aval, Value
 from ..prim import Primitive, register
 from . import reduce
 from .elementwise import cast, eq
-from .index import take
 from .lead import front, inward, lead, merge
-from .views import concat, iota, reshape_to, rev, slice, transpose_to
+from .views import iota, reshape_to
 
 Names = tuple[str, ...]
 Sizes = tuple[int, ...]
@@ -154,14 +152,14 @@ class pmin(Extremum):
     local = reduce.reduce_min
 
 
-# --- moving data ----------------------------------------------------------------------------------
+# --- gathers and scatters -------------------------------------------------------------------------
 
 
-def _sized(x: Aval, axis: int, size: int) -> Aval:
+def sized(x: Aval, axis: int, size: int) -> Aval:
     return Aval((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
 
 
-def _check_axis(name: str, x: Aval, axis: int, ndim: int) -> None:
+def check_axis(name: str, x: Aval, axis: int, ndim: int) -> None:
     if not 0 <= axis < ndim:
         raise TypeError(f"{name} along axis {axis} of an operand of type {x}")
 
@@ -175,9 +173,9 @@ class all_gather(Collective):
 
     def typeof(self, x: Aval, *, axes: Names, sizes: Sizes, axis: int, tiled: bool) -> Aval:
         count = prod(sizes)
-        _check_axis("all_gather", x, axis, x.ndim + (not tiled))
+        check_axis("all_gather", x, axis, x.ndim + (not tiled))
         if tiled:
-            return _sized(x, axis, count * x.shape[axis])
+            return sized(x, axis, count * x.shape[axis])
         return Aval((*x.shape[:axis], count, *x.shape[axis:]), x.dtype)
 
     def members(self, xs, *, axes, sizes, axis, tiled):
@@ -208,12 +206,12 @@ class reduce_scatter(Collective):
 
     def typeof(self, x: Aval, *, axes: Names, sizes: Sizes, axis: int, tiled: bool) -> Aval:
         count = prod(sizes)
-        _check_axis("reduce_scatter", x, axis, x.ndim)
+        check_axis("reduce_scatter", x, axis, x.ndim)
         if x.shape[axis] % count if tiled else x.shape[axis] != count:
             text = "divisible by" if tiled else "equal to"
             raise TypeError(f"psum_scatter needs axis {axis} of {x} to be {text} {count}")
         if tiled:
-            return _sized(x, axis, x.shape[axis] // count)
+            return sized(x, axis, x.shape[axis] // count)
         return Aval((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype)
 
     def members(self, xs, *, axes, sizes, axis, tiled):
@@ -230,10 +228,10 @@ class reduce_scatter(Collective):
         if len(axes) > 1:
             return _one_by_one(reduce_scatter, x, name, zip(axes, sizes, strict=True), axis, tiled)
         total = emit(reduce.sum, x, axes=(0,))
-        return front(_parted(total, axis, sizes[0]) if tiled else total, axis)
+        return front(parted(total, axis, sizes[0]) if tiled else total, axis)
 
 
-def _parted(x: Value, axis: int, count: int) -> Value:
+def parted(x: Value, axis: int, count: int) -> Value:
     """Axis `axis` as two: `count` parts, and what is within each."""
     shape = x.aval.shape
     return reshape_to(x, (*shape[:axis], count, shape[axis] // count, *shape[axis + 1 :]))
@@ -257,143 +255,15 @@ def _one_by_one(
             v = emit(prim, v, axes=(axis_name,), sizes=(size,), axis=axis, tiled=tiled)
         return reshape_to(v, wide.shape)
 
-    return _rewritten(chain, x, name, prim.shared)
+    return rewritten(chain, x, name, prim.shared)
 
 
-def _rewritten(fun: Callable, x: Value, name: str, shared: bool) -> Value:
+def rewritten(fun: Callable, x: Value, name: str, shared: bool) -> Value:
     """`fun` of one member, batched along `name`; all members may share the result."""
     from ..passes.batch import batch_some
 
     graph = build(fun, Aval(x.aval.shape[1:], x.aval.dtype))
     return inline(batch_some(graph, (True,), (not shared,), x.aval.shape[0], name), [x])[0]
-
-
-@register
-class ppermute(Collective):
-    """Member `to` gets the operand of member `of` for each (of, to) in `perm`, others get zeros."""
-
-    name = "ppermute"
-
-    def typeof(self, x: Aval, *, axes: Names, sizes: Sizes, perm: tuple) -> Aval:
-        count = prod(sizes)
-        for side, what in ((0, "sources"), (1, "destinations")):
-            found = [pair[side] for pair in perm]
-            if len(set(found)) < len(found) or any(not 0 <= i < count for i in found):
-                raise TypeError(
-                    f"ppermute of {x}: {what} {found} must differ and lie between 0 and {count - 1}"
-                )
-        return x
-
-    def members(self, xs, *, axes, sizes, perm):
-        sent = {to: xs[of] for of, to in perm}
-        return [sent.get(i, np.zeros_like(x)) for i, x in enumerate(xs)]
-
-    def vjp(self, ct, out, x, *, perm, **params):
-        return (emit(ppermute, ct, perm=tuple((to, of) for of, to in perm), **params),)
-
-    def along(self, x, name, *, axes, sizes, perm):
-        if len(axes) == 1:
-            return _permuted(x, perm)
-        everyone = {"axes": axes, "sizes": sizes, "axis": 0, "tiled": False}
-
-        def chain(v: Value) -> Value:
-            rows = _permuted(emit(all_gather, v, **everyone), perm)
-            return emit(take, rows, member_index(axes, sizes))
-
-        return _rewritten(chain, x, name, False)
-
-
-def _permuted(x: Value, perm: Sequence[tuple[int, int]]) -> Value:
-    """Rows of `x` where `perm` sends them; runs of neighbours move together."""
-    source = {to: of for of, to in perm}
-    order = [source.get(i) for i in range(x.aval.shape[0])]
-    parts = [_run(x, run) for run in _runs(order)]
-    return parts[0] if len(parts) == 1 else emit(concat, *parts, axis=0)
-
-
-def _runs(order: Sequence[int | None]) -> list[list[int | None]]:
-    """Maximal stretches that rise by one, fall by one, or are None throughout."""
-    runs = [[order[0]]]
-    for before, now in pairwise(order):
-        last = runs[-1]
-        step = None if None in (before, now) else now - before
-        fits = before is None and now is None
-        fits |= step in (1, -1) and (len(last) == 1 or last[1] - last[0] == step)
-        if fits:
-            last.append(now)
-        else:
-            runs.append([now])
-    return runs
-
-
-def _run(x: Value, run: Sequence[int | None]) -> Value:
-    shape = (len(run), *x.aval.shape[1:])
-    if run[0] is None:
-        return Lit(0, Aval(shape, x.aval.dtype))
-    low = min(run)
-    start = (low, *(0 for _ in shape[1:]))
-    limit = (low + len(run), *shape[1:])
-    part = emit(slice, x, start=start, limit=limit, stride=(1,) * len(shape))
-    return emit(rev, part, axes=(0,)) if run[0] > run[-1] else part
-
-
-@register
-class all_to_all(Collective):
-    """Each member cuts its operand along `split` and sends every member the part of its number.
-
-    What arrives is stacked at `concat`. Untiled, the split axis has one element a member and
-    disappears, and the stack gets a new axis; tiled, both axes stay.
-    """
-
-    name = "all_to_all"
-
-    def typeof(self, x: Aval, *, axes, sizes, split: int, concat: int, tiled: bool) -> Aval:
-        count = prod(sizes)
-        for axis in (split, concat):
-            _check_axis("all_to_all", x, axis, x.ndim)
-        if x.shape[split] % count if tiled else x.shape[split] != count:
-            text = "divisible by" if tiled else "equal to"
-            raise TypeError(f"all_to_all needs split axis {split} of {x} to be {text} {count}")
-        if tiled:
-            x = _sized(x, split, x.shape[split] // count)
-            return _sized(x, concat, x.shape[concat] * count)
-        rest = [n for d, n in enumerate(x.shape) if d != split]
-        return Aval((*rest[:concat], count, *rest[concat:]), x.dtype)
-
-    def members(self, xs, *, axes, sizes, split, concat, tiled):
-        parts = [np.split(x, len(xs), split) for x in xs]
-        if tiled:
-            return [np.concatenate(got, concat) for got in zip(*parts, strict=True)]
-        return [np.stack([g.squeeze(split) for g in got], concat)
-                for got in zip(*parts, strict=True)]  # fmt: skip
-
-    def vjp(self, ct, out, x, *, split, concat, **params):
-        return (emit(all_to_all, ct, split=concat, concat=split, **params),)
-
-    def beside(self, x, *, split, concat, **params):
-        return emit(all_to_all, x, split=split + 1, concat=concat + 1, **params)
-
-    def along(self, x, name, *, axes, sizes, split, concat, tiled):
-        how = {"split": split, "concat": concat, "tiled": tiled}
-        if len(axes) == 1:
-            return _exchanged(x, sizes[0], **how)
-        everyone = {"axes": axes, "sizes": sizes, "axis": 0, "tiled": False}
-
-        def chain(v: Value) -> Value:
-            rows = _exchanged(emit(all_gather, v, **everyone), prod(sizes), **how)
-            return emit(take, rows, member_index(axes, sizes))
-
-        return _rewritten(chain, x, name, False)
-
-
-def _exchanged(x: Value, count: int, *, split: int, concat: int, tiled: bool) -> Value:
-    """[of, ...] -> [to, ...]: an exchange between the rows of one array."""
-    x = _parted(x, split + 1, count) if tiled else x
-    to_first = front(x, split + 1)
-    perm = [0, *range(2, to_first.aval.ndim)]
-    perm.insert(concat + 1, 1)
-    moved = transpose_to(to_first, perm)
-    return merge(moved, concat + 1) if tiled else moved
 
 
 @register
