@@ -23,7 +23,7 @@ ALLOWED = {
     "ir": {"numpy", "ml_dtypes"},
     "codegen": {"ir", "numpy", "jinja2"},
     "runtime": {"ir", "codegen", "numpy", "wgpu", "platformdirs", "mpi4py"},
-    "tracer": {"ir", "numpy", "optree", "runtime", "codegen"},
+    "tracer": {"ir", "numpy", "optree", "runtime", "codegen", "rich"},
     "picotron": {"tracer", "runtime", "codegen", "numpy", "safetensors", "tyro", "rich"}
     | {"matplotlib", "platformdirs", "ml_dtypes", "tensorboard", "wandb"}
     | {"tokenizers", "datasets", "jinja2"},

@@ -49,7 +49,7 @@ class Laid:
     @property
     def sharding(self) -> Any:
         """A NamedSharding of an array on a mesh; otherwise that of the one device."""
-        from .sharding import SingleDeviceSharding
+        from .shardings import SingleDeviceSharding
 
         placed = lies(self)
         return placed if placed is not None else SingleDeviceSharding(self._first_device())

@@ -73,8 +73,7 @@ NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
     ],
     "jax.sharding": [
         (XLA, "AbstractDevice AbstractMesh ManualAxisType auto_axes explicit_axes "
-              "get_abstract_mesh use_abstract_mesh make_single_device_sharding "
-              "SingleDeviceSharding"),
+              "get_abstract_mesh use_abstract_mesh make_single_device_sharding"),
     ],
     "jax.debug": [
         (XLA, "DebugEffect OrderedDebugEffect log"),
@@ -99,7 +98,7 @@ NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
 }  # fmt: skip
 
 # What a name that exists lacks, where its parameters do not tell.
-PARTLY: dict[str, str] = {}
+PARTLY: dict[str, str] = {"jax.debug.visualize_array_sharding": "not inside of `jit`"}
 
 # Parameters that no name takes, each for one reason that FEATURES.md gives at its head.
 IGNORED_PARAMETERS = frozenset(
