@@ -85,14 +85,18 @@ class Plan:
         return rate / (devices * self.machine.peak)
 
 
-def plan(config: Config, machine: Machine) -> Plan:
-    """What `config` would take on `machine`. Raises ConfigError listing every size at odds."""
+def plan(config: Config, machine: Machine, exact: bool = True) -> Plan:
+    """What `config` would take on `machine`. Raises ConfigError listing every size at odds.
+
+    Unless `exact`, the traffic too is continued from one and two layers. Only the number of buckets
+    is not linear in layers, so that bytes stay right and a few collectives more or less are told.
+    """
     problems = list(mismatches(config))
     if problems:
         raise ConfigError("the mesh does not fit the run:\n  " + "\n  ".join(problems))
     d, t = config.distributed, config.training
     layers = _layers(config)
-    traffic, counted = _counted(config, layers, machine)
+    traffic, counted = _counted(config, layers, machine, exact)
     micros = t.gradient_accumulation_steps
     timeline = schedules.simulate(schedules.schedule(d.pp_engine, d.pp_size, micros))
     if d.pp_size > 1:
@@ -134,7 +138,7 @@ def _layers(config: Config) -> int:
 # --- counting -------------------------------------------------------------------------------------
 
 
-def _counted(config: Config, layers: int, machine: Machine) -> tuple[Traffic, Counted]:
+def _counted(config: Config, layers: int, machine: Machine, exact: bool) -> tuple[Traffic, Counted]:
     """What a device with this many layers sends and does, if it has the embedding and the head as
     well, which a pipeline has on its first and last."""
     mesh = replace(config.distributed, pp_size=1, pp_engine="1f1b")
@@ -146,10 +150,24 @@ def _counted(config: Config, layers: int, machine: Machine) -> tuple[Traffic, Co
     def counted(count: int) -> Counted:
         return _read(_program(of(count)), machine)
 
-    sent = _scaled(_one_device(of(layers)).traffic, machine)
     if layers < 3:
-        return sent, counted(layers)
-    return sent, counted(1).continued(counted(2), layers)
+        return _scaled(_one_device(of(layers)).traffic, machine), counted(layers)
+    if exact:
+        sent = _one_device(of(layers)).traffic
+    else:
+        sent = _continued(*(_one_device(of(n)).traffic for n in (1, 2)), layers)
+    return _scaled(sent, machine), counted(1).continued(counted(2), layers)
+
+
+def _continued(one: Traffic, two: Traffic, layers: int) -> Traffic:
+    """The traffic at `layers` layers from that at one and at two."""
+    found: Traffic = {}
+    for axes, kinds in two.items():
+        for kind, more in kinds.items():
+            less = one.get(axes, {}).get(kind, [0, 0])
+            line = [a + (b - a) * (layers - 1) for a, b in zip(less, more, strict=True)]
+            found.setdefault(axes, {})[kind] = line
+    return found
 
 
 @lru_cache(maxsize=64)
@@ -237,9 +255,9 @@ def _transfer(
 
 def search(config: Config, machine: Machine, devices: int) -> list[Plan]:
     """Plans of every mesh of `devices` that the run divides over and that fit in memory, the
-    fastest first. cp stays as configured. Micro-batches are shared out so that the tokens of a
-    step stay those of `config` on one device."""
-    found = [plan(one, machine) for one in _meshes(config, machine, devices)]
+    fastest first; their traffic is not `exact`. cp stays as configured. Micro-batches are shared
+    out so that the tokens of a step stay those of `config` on one device."""
+    found = [plan(one, machine, exact=False) for one in _meshes(config, machine, devices)]
     return sorted((p for p in found if p.fits), key=lambda p: p.step)
 
 

@@ -14,6 +14,7 @@ from picotron.config import Config, DistributedConfig, ModelConfig, TrainingConf
 from picotron.errors import ConfigError
 from picotron.machines import MACHINES, machine
 from picotron.parallel import step_of
+from picotron.presets import PRESETS
 from picotron.step import initial_state
 
 MACHINE = MACHINES["h100-webgpu"]
@@ -87,6 +88,24 @@ def test_the_published_run_of_llama_2_7b_fits_where_it_ran() -> None:
     assert found.fits and 0.3 < found.mfu < 0.6
     whole = plan.plan(replace(config, distributed=DistributedConfig(dp_size=64)), found.machine)
     assert not whole.fits
+
+
+def test_the_published_run_of_smollm_1_7b_is_met() -> None:
+    """picotron's README: about 50 % MFU on 8 H100. One mesh divides nothing but the data."""
+    config = job(PRESETS["smollm-1.7b"].model, 8, 4, dp_size=8)
+    found = plan.plan(config, MACHINES["h100-cuda-bf16"], exact=False)
+    assert found.fits and found.mfu == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize("mesh", MESHES, ids=str)
+def test_traffic_is_continued_from_two_layers_for_a_ranking(mesh: dict) -> None:
+    config = job(**mesh)
+    exact, quick = (plan.plan(config, MACHINE, exact=e).traffic for e in (True, False))
+    assert exact.keys() == quick.keys()
+    for axes, kinds in exact.items():
+        for kind, (count, nbytes) in kinds.items():
+            assert quick[axes][kind][1] == nbytes
+            assert quick[axes][kind][0] == pytest.approx(count, rel=0.5, abs=2)
 
 
 def test_a_deeper_pipeline_waits_longer() -> None:
