@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -29,7 +30,7 @@ from picotron.step import (
     skipping,
     state_shapes,
 )
-from picotron.validate import raise_problems
+from picotron.validate import cut_problems, raise_problems
 from picotron.words import size_in_bytes
 from tracer import jit, tree
 from tracer import numpy as jnp
@@ -80,7 +81,7 @@ def prepare(config: Config) -> Run:
             f"{corpus.source} has other tokens than the text of {found.path}; "
             f"add --dataset.tokenizer-path {found.path / checkpoint.TOKENIZER}"
         )
-    config = with_vocabulary(config, found.model.vocab_size)
+    config = _with_rows(config, config.model.vocab_size or found.model.vocab_size)
     _check_same_model(config.model, found.model)
     compiled = compile_step(config)
     state = state_of(found, previous, config)
@@ -231,17 +232,23 @@ def _previous(config: Config) -> Path | None:
 
 
 def with_vocabulary(config: Config, size: int) -> Config:
-    """The config with the tokenizer's size filled in; raises ConfigError if a given one is less, or
-    if the mesh does not divide it."""
+    """The config with rows for the tokenizer's `size` tokens, as many as tp divides: the last ones
+    may go unused, as Megatron-LM's do. Raises ConfigError if a given number is less."""
     given, parts = config.model.vocab_size, config.distributed.tp_size
     if given is not None and given < size:
         raise_problems([f"model.vocab_size {given} is less than the tokenizer's {size}"])
-    if (given or size) % parts:
-        cure = f"--model.vocab-size {math.ceil((given or size) / parts) * parts} adds unused rows"
-        raise_problems(
-            [f"tp_size {parts} does not divide the {given or size} rows of the vocabulary; {cure}"]
-        )
-    return replace(config, model=replace(config.model, vocab_size=given or size))
+    rows = given or math.ceil(size / parts) * parts
+    if rows > size and given is None:
+        text = f"tp_size {parts} does not divide the tokenizer's {size} tokens"
+        warnings.warn(f"{text}: the vocabulary gets {rows} rows, the last unused", stacklevel=2)
+    return _with_rows(config, rows)
+
+
+def _with_rows(config: Config, rows: int) -> Config:
+    """The config with so many rows of the vocabulary. Raises ConfigError if tp does not divide."""
+    found = replace(config, model=replace(config.model, vocab_size=rows))
+    raise_problems(cut_problems(found))
+    return found
 
 
 def with_steps(config: Config, corpus: dataset.Corpus) -> Config:
