@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from picotron import checkpoint, config_file, dataset, optim, prepare
+from picotron.config import DistributedConfig
 from picotron.errors import ConfigError
 from picotron.report import Reporter
 from picotron.step import weights_of
@@ -138,12 +139,12 @@ def test_clipping_and_accumulation_change_the_first_step(tmp_path, setting):
 
 
 def test_the_vocabulary_gets_rows_that_tp_divides(tmp_path):
-    config = config_of(tmp_path, distributed={"tp_size": 4})
-    said = "tp_size 4 does not divide the tokenizer's 82 tokens: the vocabulary gets 84 rows"
+    config = replace(config_of(tmp_path), distributed=DistributedConfig(tp_size=2))
+    said = "tp_size 2 does not divide the tokenizer's 81 tokens: the vocabulary gets 82 rows"
     with pytest.warns(UserWarning, match=said):
-        assert prepare.with_vocabulary(config, 82).model.vocab_size == 84
-    given = replace(config, model=replace(config.model, vocab_size=82))
-    with pytest.raises(ConfigError, match="82 is not divisible by tp_size 4; 80 or 84 would do"):
+        assert prepare.with_vocabulary(config, 81).model.vocab_size == 82
+    given = replace(config, model=replace(config.model, vocab_size=83))
+    with pytest.raises(ConfigError, match="83 is not divisible by tp_size 2; 82 or 84 would do"):
         prepare.with_vocabulary(given, 80)
-    with pytest.raises(ConfigError, match="vocab_size 82 is less than the tokenizer's 90"):
+    with pytest.raises(ConfigError, match="vocab_size 83 is less than the tokenizer's 90"):
         prepare.with_vocabulary(given, 90)
