@@ -76,6 +76,11 @@ def free_memory() -> int | None:
     return free_ram() if info.software else free_vram(info.name)
 
 
+def text_of_free(free: int) -> str:
+    """How a refusal tells what there is."""
+    return f"only {free / 2**20:.1f} MiB of memory are free"
+
+
 def largest_binding() -> int:
     """Bytes of the largest array that a kernel of the adapter in use can be given."""
     import runtime

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from picotron.config import Config
     from runtime.mpi import World
 
+_HERE = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "PMIX_LOCAL_SIZE")
 _COUNTS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
 PACKAGES = ("ir", "tracer", "codegen", "runtime", "picotron")
 TIMEOUT = "PICOTRON_TIMEOUT"  # seconds that a process waits for others
@@ -37,6 +38,12 @@ _world: World | None = None
 def process_count() -> int:
     """How many processes `mpirun` started, this one among them; 0 without it."""
     return next((int(os.environ[name]) for name in _COUNTS if name in os.environ), 0)
+
+
+def processes_here() -> int:
+    """How many of them are on this machine, as far as the launcher tells; all of them otherwise."""
+    told = (int(os.environ[name]) for name in _HERE if name in os.environ)
+    return max(1, next(told, process_count()))
 
 
 def mpirun() -> str | None:

@@ -22,8 +22,7 @@ from picotron.config import Config
 from picotron.errors import ConfigError
 from picotron.machines import Machine
 from picotron.parallel import layout_of, step_of
-from picotron.sharding import DATA, Layout
-from tracer.sharding import P
+from picotron.sharding import DATA
 from tracer.spmd import OneDevice
 
 Traffic = dict[str, dict[str, list[int]]]  # axes -> kind -> [count, bytes], as programs report it
@@ -214,8 +213,8 @@ def _memory(
     micro-batches in their first stage."""
     lay, shape = layout_of(config.distributed), replace(config.model, num_hidden_layers=layers)
     shapes = model.parameter_shapes(shape)
-    at_rest = sum(_local(s, lay.at_rest(p, s), lay) for p, s in shapes.items())
-    moments = sum(_local(s, lay.moments(p, s), lay) for p, s in shapes.items())
+    at_rest = sum(lay.local_size(s, lay.at_rest(p, s)) for p, s in shapes.items())
+    moments = sum(lay.local_size(s, lay.moments(p, s)) for p, s in shapes.items())
     small = machine.itemsize < F32
     activations = max(counted.temporary - at_rest * machine.itemsize, 0.0)
     return {
@@ -224,12 +223,6 @@ def _memory(
         "optimizer": moments * F32 * (2 + small),
         "activations and workspace": int(activations * live),
     }
-
-
-def _local(shape: tuple[int, ...], spec: P, lay: Layout) -> int:
-    parts = [1 if axes is None else lay.size(*((axes,) if isinstance(axes, str) else axes))
-             for axes in spec]  # fmt: skip
-    return prod(shape) // prod(parts)
 
 
 def _transfer(

@@ -18,8 +18,9 @@ from typing import Any
 from picotron import checkpoint, dataset, model, optim, step_memory
 from picotron.checkpoint import TrainingState
 from picotron.config import Config, ModelConfig
+from picotron.device import is_software
 from picotron.errors import CheckpointError, DataError
-from picotron.launch import process_count
+from picotron.launch import process_count, processes_here
 from picotron.precision import policy_of
 from picotron.pretrained import Folder, open_folder
 from picotron.step import (
@@ -55,6 +56,8 @@ class Run:
     step: int = 0
     folder: Path | None = None
     skipped: int = 0
+    pipeline: Any = None
+    """The train step of a pipeline, which is made to see whether it fits."""
 
 
 def prepare(config: Config) -> Run:
@@ -72,8 +75,8 @@ def prepare(config: Config) -> Run:
         config = with_vocabulary(config, corpus.tokenizer.vocab_size)
         if first:
             _check_same_model(config.model, first.model)
-        compiled = compile_step(config)
-        return Run(config, corpus, new_state(config, first), compiled)
+        told, pipeline = compile_step(config)
+        return Run(config, corpus, new_state(config, first), told, pipeline=pipeline)
     found, previous = loaded
     _check_unfinished(found, previous, config)
     if corpus.tokenizer != found.tokenizer:
@@ -83,11 +86,11 @@ def prepare(config: Config) -> Run:
         )
     config = _with_rows(config, config.model.vocab_size or found.model.vocab_size)
     _check_same_model(config.model, found.model)
-    compiled = compile_step(config)
+    told, pipeline = compile_step(config)
     state = state_of(found, previous, config)
     folder = _run_folder(config, found.path)
     skipped = previous.batches - previous.step
-    return Run(config, corpus, state, compiled, previous.step, folder, skipped)
+    return Run(config, corpus, state, told, previous.step, folder, skipped, pipeline)
 
 
 def _first_weights(config: Config) -> Folder | None:
@@ -176,26 +179,30 @@ def train_step_of(config: Config) -> Any:
     return jit(determined(step, config), donate_argnums=(0,), memory_budget=size)
 
 
-def compile_step(config: Config) -> str:
-    """Compile the train step from shapes alone and say what came of it.
+def compile_step(config: Config) -> tuple[str, Any]:
+    """Compile the train step from shapes alone: what came of it, and a pipeline's step itself.
 
     Raises NoRoomError or CompileError if it cannot run here: a model that is far too big is
     refused before its weights fill the memory. The compiler keeps the program for the run.
     """
     start, d = time.perf_counter(), config.distributed
+    # Processes of one machine share the memory of a software adapter; cards they have each.
+    together = processes_here() if process_count() > 1 and is_software() else 1
     if d.pp_size > 1:
-        return f"a pipeline of {d.pp_size} stages, schedule {d.pp_engine}"
-    copies = d.world_size // max(1, process_count())
+        step = step_memory.pipeline_of(config, train_step_of, together)
+        return f"a pipeline of {d.pp_size} stages, schedule {d.pp_engine}", step
+    copies = together * d.world_size // max(1, process_count())
     program = step_memory.program_of(config, lowered_step, copies)
     if program is None:
-        return "evaluated by numpy"
+        return "evaluated by numpy", None
     budget = config.training.memory_budget
-    return (
+    told = (
         f"compiled {program.dispatch_count} kernels per step ({len(program.kernels)} distinct) "
         f"in {time.perf_counter() - start:.1f} s; "
         f"{program.peak_bytes / 2**20:.0f} MiB on the device"
         f"{'' if budget is None else f', within memory_budget {budget}'}"
     )
+    return told, None
 
 
 def lowered_step(config: Config) -> Any:

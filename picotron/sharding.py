@@ -52,6 +52,11 @@ class Layout:
     def size(self, *axes: str) -> int:
         return prod(self.sizes.get(a, 1) for a in axes)
 
+    def local_size(self, shape: tuple[int, ...], spec: P) -> int:
+        """Elements of a device's part of an array."""
+        axes = ((s,) if isinstance(s, str) else s for s in spec if s is not None)
+        return prod(shape) // prod(self.size(*a) for a in axes)
+
     # --- weights ---
 
     def used(self, path: str, ndim: int) -> P:

@@ -20,6 +20,21 @@ from tracer.nn.chunked import parts_of
 STATE = {"params_": "parameters", "optimizer_": "optimizer", "ema_": "average of the weights"}
 CURE = "take a smaller --preset, an adapter with more memory, or more devices: see `picotron plan`"
 Lower = Callable[[Config], Any]
+Make = Callable[[Config], Any]
+
+
+def pipeline_of(config: Config, make: Make, processes: int) -> Any:
+    """The step of a pipeline; raises NoRoomError if the device cannot hold what this process has
+    of it, `processes` like it sharing the memory."""
+    from picotron.pipeline_memory import need_of_pipeline
+
+    step = make(config)
+
+    def changed(config: Config) -> Need:
+        return need_of_pipeline(make(config), processes)
+
+    require(need_of_pipeline(step, processes), "this run", lambda: _offers(config, changed), CURE)
+    return step
 
 
 def program_of(config: Config, lower: Lower, copies: int) -> Any:
@@ -32,10 +47,12 @@ def program_of(config: Config, lower: Lower, copies: int) -> Any:
 
 def offers(config: Config, lower: Lower, copies: int = 1) -> Offers:
     """Changes of a run that might let it fit, as flags."""
+    return _offers(config, lambda changed: _need(changed, lower, copies)[0])
 
+
+def _offers(config: Config, need: Callable[[Config], Need | None]) -> Offers:
     def at(**changes: Any) -> Need | None:
-        changed = replace(config, training=replace(config.training, **changes))
-        return _need(changed, lower, copies)[0]
+        return need(replace(config, training=replace(config.training, **changes)))
 
     training, free = config.training, free_memory()
     if config.distributed.world_size == 1 and free is not None and free >= 1 << 20:
@@ -47,8 +64,8 @@ def offers(config: Config, lower: Lower, copies: int = 1) -> Offers:
         lambda n: at(micro_batch_size=n, gradient_accumulation_steps=parts * rows // n),
     )
     if found:
-        size, need = found
-        yield f"--mbs {size} --grad_acc_steps {parts * rows // size}, the same step", need
+        size, fits = found
+        yield f"--mbs {size} --grad_acc_steps {parts * rows // size}, the same step", fits
     if policy_of(training.precision).name == "f32":
         yield "--training.precision f16", at(precision="f16")
     shorter = largest(halvings(training.seq_length, 16), lambda n: at(seq_length=n))

@@ -53,7 +53,7 @@ class Trainer:
         self.config, self.corpus, self.reporter = run.config, run.corpus, reporter
         self.state, self.step, self.folder = run.state, run.step, run.folder
         self.compiled, self.skipped = run.compiled, run.skipped
-        self.train_step = train_step_of(run.config)
+        self.train_step = run.pipeline or train_step_of(run.config)
         self.eval_loss = jit(make_eval_loss(run.config.model))
         self.batches = Prefetched(
             dataset.batches_of(run.corpus, of_all_ranks(run.config)), run.config.dataset.num_workers

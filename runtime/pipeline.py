@@ -126,6 +126,35 @@ class Pipeline:
         self.record = step.record
         return [step.sums.get(n) or self._elsewhere(n) for n in range(len(self.outs))]
 
+    def foreseen(self, actions: Actions) -> tuple[int, int]:
+        """Bytes that a step takes on the devices of this process, without running it: the sums
+        that it makes, and the most that values under way and the workspace of a part take at once.
+        """
+        held: dict[tuple[int, Var], int] = {}  # micro-batch, value -> reads to come
+        most = 0
+        for kind, stage, micro in actions:
+            part, team = self.stages.parts[kind, stage], self.teams[stage]
+            if not team.here:
+                continue
+            read = [(micro, v) for v in part.ins if v not in self.place]
+            for key in read:  # what another process made arrives now
+                held.setdefault(key, self._reads(key[1]))
+            held.update({(micro, v): n for v in part.outs if (n := self._reads(v))})
+            now = sum(self._layout(v).local_nbytes for _, v in held)
+            work = self.executables[kind, stage].program.bytes_by_kind().get("temp", 0)
+            most = max(most, len(team.here) * (now + work))
+            for key in read:
+                held[key] -= 1
+                if not held[key]:
+                    del held[key]
+        sums = (len(t.here) * self.outs[n].local_nbytes
+                for s, t in enumerate(self.teams) for n in self._summed(s))  # fmt: skip
+        return sum(sums), most
+
+    def _reads(self, v: Var) -> int:
+        """How many parts of this process read a value."""
+        return sum(bool(self.teams[r.stage].here) for r in self.readers.get(v, ()))
+
     def shared(self, value: Shards | np.ndarray, place: int, owner: int) -> Shards | np.ndarray:
         """An input, a weight of stage `owner`, where every stage that reads it has it."""
         v = self.graph.ins[place]

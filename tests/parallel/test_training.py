@@ -151,8 +151,11 @@ def test_zero_bubble():
 
 SETTINGS = {
     "dropout, documents": (
-        {"pp_size": 2, "pp_engine": "afab"},
-        {"model": {"hidden_dropout": 0.2}, "dataset": {"document_mask": True}},
+        {"pp_size": 2, "pp_engine": "afab", "tp_size": 2},
+        {
+            "model": {"hidden_dropout": 0.2, "attention_dropout": 0.1},
+            "dataset": {"document_mask": True},
+        },
     ),
     "averages, skipped steps, cut weights": (
         {"pp_size": 2, "dp_size": 2, "fsdp": True},

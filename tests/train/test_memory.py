@@ -17,11 +17,12 @@ import pytest
 import safetensors.numpy
 
 import runtime
-from picotron import cli, hf, hf_config, model, step_memory
+from picotron import cli, hf, hf_config, launch, model, step_memory
 from picotron import device as devices
 from picotron.config import ModelConfig
 from picotron.errors import NoRoomError
 from picotron.memory import Need, halvings, largest
+from picotron.pipeline_memory import need_of_pipeline
 from picotron.prepare import lowered_step, new_state, train_step_of
 from picotron.presets import PRESETS
 from picotron.tokenizer import ByteTokenizer
@@ -177,6 +178,45 @@ def test_the_peak_is_what_the_allocator_gives_and_a_budget_changes_no_loss(parts
         assert given == pytest.approx(program.peak_bytes, rel=0.05)
         losses.append(loss)
     assert losses[1] == losses[2]
+
+
+@pytest.mark.parametrize(("engine", "stages"), [("1f1b", 2), ("zb-h1", 4)])
+def test_what_a_pipeline_takes_is_known_beforehand(engine, stages, room):
+    """Within a twentieth of what the allocator gives, and nothing is asked of it before."""
+    config, _ = small(micro_batch_size=8, gradient_accumulation_steps=4)
+    shape = replace(config.model, num_hidden_layers=4)
+    distributed = replace(config.distributed, pp_size=stages, pp_engine=engine)
+    config = replace(config, model=shape, distributed=distributed)
+    made = runtime.default_device().pool.created
+    step = train_step_of(config)
+    need = need_of_pipeline(step)
+    assert runtime.default_device().pool.created == made
+    _, given = loss_and_peak(config)
+    assert given == pytest.approx(need.total, rel=0.05)
+
+    room(f"{int(1.5 * need.total)}")
+    assert need_of_pipeline(step).lacking is None
+    assert need_of_pipeline(step, 2).lacking.endswith("are free, for each of 2 processes")
+
+
+def test_a_pipeline_that_does_not_fit_is_refused(place, room, capsys):
+    room("1MiB")
+    flags = [*RUN, "--model.num-hidden-layers", "2", "--pp", "2", "--mbs", "8"]
+    flags += ["--distributed.launcher", "virtual"]
+    total, parts, free, advice = told_sizes(refused(capsys, *flags))
+    assert total > free == 1.0 and parts["activations"] > parts["optimizer"] > 0
+    assert advice.startswith("what fits: --mbs ")
+
+
+def test_processes_of_one_machine_are_known_from_the_launcher(monkeypatch):
+    for names in (launch._HERE, launch._COUNTS):
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+    assert launch.processes_here() == 1
+    monkeypatch.setenv("PMI_SIZE", "8")
+    assert launch.processes_here() == 8  # a launcher that does not say where they are
+    monkeypatch.setenv("MPI_LOCALNRANKS", "4")
+    assert launch.processes_here() == 4
 
 
 def test_a_budget_is_for_one_device(place, capsys):
