@@ -18,6 +18,8 @@ from ..graph import Eqn, Graph, Value, Var
 
 _TAG = re.compile(r"stage\((\d+)\)")
 _FORWARD, _BACKWARD = "F", "B"
+# What stands between the contributions of several stages to a gradient and the gradient itself.
+_SUMMING = ("add", "cast", "reshape", "transpose", "psum", "reduce_scatter")
 
 
 class StageError(TypeError):
@@ -184,13 +186,13 @@ class _Cutter:
         )
 
     def _gradient_sums(self) -> set[int]:
-        """Sums of what several stages contribute to the gradient of one weight, with the views
-        and casts behind them."""
+        """Sums of what several stages contribute to the gradient of one weight, with the views,
+        casts and sums over other axes behind them."""
         found: set[int] = set()
         stack = [v for v in self.graph.outs[self.losses :] if v in self.made]
         while stack:
             eqn = self.made[stack.pop()]
-            simple = eqn.prim.name in ("add", "cast", "reshape", "transpose")
+            simple = eqn.prim.name in _SUMMING
             if simple and self.pass_of[id(eqn)] == _BACKWARD:
                 found.add(id(eqn))
                 stack += [v for v in eqn.ins if v in self.made]
@@ -254,14 +256,21 @@ class _Cutter:
 
 def _of_no_stage(graph: Graph, common: set[Value]) -> set[int]:
     """Equations that are of no stage and read nothing that is, and cheap ones, whatever their tag,
-    that read nothing but what all stages have: passes may have merged those of several."""
+    that read nothing but what all stages have, or views of a weight, which is wherever it is used:
+    passes may have merged those of several."""
     made: set[Value] = set(graph.ins)
-    everywhere = set(common)
+    everywhere, views = set(common), set(graph.ins)
     found: set[int] = set()
     for eqn in graph.eqns:
         shared = all(not isinstance(v, Var) or v in everywhere for v in eqn.ins) and _is_cheap(eqn)
+        view = eqn.prim.kind == "view" and all(v in views for v in eqn.ins)
+        views.update(eqn.outs if view else ())
         untagged = stage_of(eqn) is None and not eqn.effectful
-        if shared or (untagged and all(not isinstance(v, Var) or v in made for v in eqn.ins)):
+        if (
+            shared
+            or view
+            or (untagged and all(not isinstance(v, Var) or v in made for v in eqn.ins))
+        ):
             made.update(eqn.outs)
             found.add(id(eqn))
         everywhere.update(eqn.outs if shared else ())

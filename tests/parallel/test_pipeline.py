@@ -121,6 +121,26 @@ def test_peak_live_activations():
     assert tuple(split.record.live) == simulate(plan).live == (4, 4, 4, 4)
 
 
+def test_peak_live_activations_of_interleaved_stages(monkeypatch):
+    """As in Megatron-LM: rank r of R with v stages holds 2 (R - r - 1) + (v - 1) R + 1."""
+    ranks, chunks = 2, 2
+    graph, owners, weights, batches = setup(ranks * chunks)
+    plan = schedule("interleaved", ranks, 8)
+    wanted = tuple(2 * (ranks - r - 1) + (chunks - 1) * ranks + 1 for r in range(ranks))
+    assert simulate(plan).live == wanted == (5, 3)
+    most, count = [0] * ranks, runtime.pipeline._Step._count
+
+    def counting(step, part, micro):
+        count(step, part, micro)
+        for r in range(ranks):
+            most[r] = max(most[r], sum(map(len, step._live[r::ranks])))
+
+    monkeypatch.setattr(runtime.pipeline._Step, "_count", counting)
+    made = pipeline(graph, owners, "interleaved")
+    run(made, weights, batches + batches, [a for _, a in order(plan)])
+    assert tuple(most) == wanted
+
+
 def test_stages_that_a_function_names():
     """`with stage(k)` says where an equation runs, whatever its weights say: here the norm of the
     first stage's result, which has none."""

@@ -166,6 +166,14 @@ SETTINGS = {
         {"model": {"tie_word_embeddings": True}, "training": {"precision": "bf16"}},
     ),
     "f16, scaled": ({"pp_size": 2}, {"training": {"precision": "f16"}}),
+    "tied over four stages, cut columns": (
+        {"pp_size": 4, "tp_size": 2},
+        {"model": {"tie_word_embeddings": True, "num_hidden_layers": 4}},
+    ),
+    "tied over four stages, cut weights": (
+        {"pp_size": 4, "dp_size": 2, "fsdp": True},
+        {"model": {"tie_word_embeddings": True, "num_hidden_layers": 4}},
+    ),
 }
 
 
