@@ -355,6 +355,10 @@ SURVIVED: Rows = {
         "the job ends with that rank's traceback",
         ("parallel/test_mpi.py::test_a_process_that_raises_ends_the_job_with_its_traceback",),
     ),
+    "a rank dies while it saves": (
+        "each writes its own part, and the checkpoint before stays the last",
+        ("parallel/test_mpi.py::test_processes_write_their_own_parts_of_a_checkpoint",),
+    ),
     "a rank hangs": (
         "the job ends, and names it",
         ("parallel/test_mpi.py::test_a_process_that_hangs_ends_the_job_and_is_named",),
