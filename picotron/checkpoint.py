@@ -7,7 +7,6 @@ last, holds the SHA-256 of each file and the place of each array: what is loaded
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
@@ -25,7 +24,7 @@ import safetensors
 from picotron import config_file, hf, hf_config, json_file, tensors
 from picotron import tokenizer as tokenizers
 from picotron.config import Config, ModelConfig
-from picotron.errors import CheckpointError, ConfigError
+from picotron.errors import CheckpointError, ConfigError, reason
 from picotron.model import Params, flatten, unflatten
 from picotron.tensors import Arrays, GlobalArray
 from picotron.tokenizer import Tokenizer
@@ -128,7 +127,7 @@ def written_aside(folder: Path, step: int, alone: bool = False) -> Iterator[Path
             discard(folder, step)
         kept = "earlier checkpoints are intact" if newest(folder) else "there is no earlier one"
         raise CheckpointError(
-            f"cannot save checkpoint {folder / name_of(step)}: {_reason(error)}; {kept}"
+            f"cannot save checkpoint {folder / name_of(step)}: {reason(error)}; {kept}"
         ) from error
 
 
@@ -196,13 +195,6 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    if getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in text:
-        return "no space left on the disk"
-    return getattr(error, "strerror", None) or text
 
 
 # -- the folder of checkpoints -------------------------------------------------------------------
@@ -306,11 +298,17 @@ def load(path: Path) -> Checkpoint:
 
 def load_training(path: Path) -> TrainingState:
     """Everything but the weights; raises CheckpointError."""
+    path = resumable(path)
+    verify(path)
+    return _load_rest(path)
+
+
+def resumable(path: Path) -> Path:
+    """`resolve`, of a checkpoint that a run can go on from."""
     path = resolve(path)
     if not (path / TRAINER).exists():
         raise CheckpointError(f"{path} can generate but not be resumed: it has no {TRAINER}")
-    verify(path)
-    return _load_rest(path)
+    return path
 
 
 def load_run(path: Path) -> tuple[Checkpoint, TrainingState]:

@@ -6,6 +6,8 @@ stderr and an exit code; any other exception is a defect of the program and keep
 
 from __future__ import annotations
 
+import errno
+
 DEVICE_LOST = 75  # exit code, sysexits' "try again": a new process can go on
 
 
@@ -35,3 +37,11 @@ class DivergedError(PicotronError):
 
 class NoRoomError(PicotronError):
     """What was asked for needs more memory than the device has; nothing was allocated."""
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be written, in words."""
+    text = str(error)
+    if getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in text:
+        return "no space left on the disk"
+    return getattr(error, "strerror", None) or text

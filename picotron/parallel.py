@@ -23,6 +23,7 @@ from picotron.sharding import Layout
 from picotron.step import State, batch_shapes, make_train_step, skipping, state_shapes
 from picotron.tensors import Slices
 from tracer import ShapeDtypeStruct, tree
+from tracer import numpy as jnp
 from tracer.sharding import P, named_values
 from tracer.spmd import MeshShape, OneDevice, from_blocks, spmd
 
@@ -45,29 +46,45 @@ def state_specs(config: Config, layout: Layout, optimizer: optim.GradientTransfo
     shapes = model.parameter_shapes(config.model)
 
     def spec(path: Any, leaf: Any) -> P:
-        name = dotted(path)
-        weight = weight_of(name, shapes)
-        if weight is None or tuple(leaf.shape) != shapes[weight]:
-            return P()
-        return (layout.moments if name.startswith("optimizer.") else layout.at_rest)(
-            weight, shapes[weight]
-        )
+        return _spec_of(dotted(path), tuple(leaf.shape), layout, shapes) or P()
 
     return tree.map_with_path(spec, state_shapes(config, optimizer))
+
+
+def _spec_of(
+    name: str, shape: tuple[int, ...], layout: Layout, shapes: dict[str, tuple[int, ...]]
+) -> P | None:
+    """Where a part of a state lies that belongs to a weight and has its shape; None of others."""
+    weight = weight_of(name, shapes)
+    if weight is None or shape != shapes[weight]:
+        return None
+    return (layout.moments if name.startswith("optimizer.") else layout.at_rest)(weight, shape)
 
 
 def weights_in_pieces(config: Config, read: Callable[[str, Slices], np.ndarray]) -> model.Params:
     """The weights as a run on several devices starts with them, each device with its own piece:
     `read(path, slices)` gives a block of one, and is asked for no other."""
+    shapes = model.parameter_shapes(config.model).items()
+    return model.unflatten(
+        {path: part_in_pieces(config, path, shape, partial(read, path)) for path, shape in shapes}
+    )
+
+
+def part_in_pieces(
+    config: Config, name: str, shape: tuple[int, ...], read: Callable[[Slices], np.ndarray]
+) -> Any:
+    """A part of a state, by its dotted name, float32 if it belongs to a weight, as a run on several
+    devices starts with it; all have all of what belongs to none."""
     d, layout = config.distributed, layout_of(config.distributed)
-    mesh, count = mesh_of(layout), stages_of(d.pp_engine, d.pp_size)
+    shapes = model.parameter_shapes(config.model)
+    lies = _spec_of(name, shape, layout, shapes)
+    if lies is None:
+        return jnp.asarray(read(()))
+    count = stages_of(d.pp_engine, d.pp_size)
     layers = split_layers(config.model.num_hidden_layers, count)
-    found = {}
-    for path, shape in model.parameter_shapes(config.model).items():
-        stage = stage_of_weight(path, layers), count
-        like, lies = ShapeDtypeStruct(shape, np.float32), layout.at_rest(path, shape)
-        found[path] = from_blocks(mesh, like, lies, partial(read, path), stage)
-    return model.unflatten(found)
+    stage = stage_of_weight(weight_of(name, shapes), layers), count
+    like = ShapeDtypeStruct(shape, np.float32)
+    return from_blocks(mesh_of(layout), like, lies, read, stage)
 
 
 class MeshStep:

@@ -31,6 +31,7 @@ from picotron.step import (
     skipping,
     state_shapes,
 )
+from picotron.stored import open_run
 from picotron.validate import cut_problems, raise_problems
 from picotron.words import size_in_bytes
 from tracer import jit, tree
@@ -142,8 +143,15 @@ def state_of(found: checkpoint.Checkpoint, rest: TrainingState, config: Config) 
     _check_same_optimizer(checkpoint.by_path(others), rest.state, config)
 
     def take(path: Any, leaf: Any) -> Any:
-        saved = rest.state.get(checkpoint.dotted(path))
-        return leaf if saved is None else jnp.asarray(saved)
+        name = checkpoint.dotted(path)
+        saved = rest.state.get(name)
+        if saved is None:
+            return leaf
+        if not _has_pieces(config):
+            return jnp.asarray(saved)
+        from picotron.parallel import part_in_pieces
+
+        return part_in_pieces(config, name, tuple(saved.shape), lambda at: saved[at])
 
     return {"params": params, **tree.map_with_path(take, others)}
 
@@ -215,7 +223,7 @@ def _load_previous(config: Config) -> tuple[checkpoint.Checkpoint, TrainingState
     path = _previous(config)
     if path is None:
         return None
-    return checkpoint.load_run(path)
+    return open_run(path) if _has_pieces(config) else checkpoint.load_run(path)
 
 
 def _check_unfinished(found: checkpoint.Checkpoint, rest: TrainingState, config: Config) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -23,10 +24,12 @@ from picotron.checkpoint import TrainingState
 from picotron.config import Config, DistributedConfig, ModelConfig
 from picotron.device import drive
 from picotron.launch import check_equal, guarded
+from picotron.parallel import weights_in_pieces
 from picotron.prepare import new_state
 from picotron.pretrained import open_folder
 from picotron.saver import Saver
 from picotron.sharding import Layout as SharedLayout
+from picotron.stored import open_run
 from picotron.tensors import TensorFile
 from runtime.mpi import World
 from runtime.ranks import RankTeam
@@ -108,8 +111,8 @@ def differs(world: World) -> None:
 
 
 def saves(world: World) -> None:
-    """A state in pieces, saved by all, each its own; then once more, and a process dies after it
-    has written its part. Nobody gathers anything."""
+    """A state in pieces, saved by all, each its own, and read again, each its own; then saved once
+    more, and a process dies after it has written its part. Nobody gathers anything."""
     folder = Path(os.environ["FOLDER"])
     config = Config(model=ModelConfig(**MODEL))
     state = _in_pieces(world, config.model)
@@ -118,6 +121,9 @@ def saves(world: World) -> None:
     saver.start(state, TrainingState(1, config, {}, 1))
     saver.wait()
     assert saver.done == 1
+    two = replace(config, distributed=DistributedConfig(tp_size=2))
+    flat, read = model.flatten(open_run(saver.path())[0].params), count_reads()
+    check_own(model.flatten(weights_in_pieces(two, lambda path, at: flat[path][at])), read[0])
     saver.start(state, TrainingState(2, config, {}, 2))
     if world.rank == 1:
         write = joint.write
@@ -155,9 +161,19 @@ def loads(world: World) -> None:
     distributed = DistributedConfig(**sizes, fsdp=fsdp)
     folder = open_folder(Path(os.environ["FOLDER"]))
     config = Config(model=folder.model, distributed=distributed)
-    d, read = distributed, [0]
+    d, read = distributed, count_reads()
     drive(world, (d.dp_size, d.pp_size, d.cp_size, d.tp_size))
-    of_file = TensorFile.read
+    params = model.flatten(new_state(config, folder)["params"])
+    whole = check_own(params, read[0])
+    assert sum(world.comm.allgather(read[0])) >= whole  # everything is somewhere
+    wanted = model.flatten(weights(folder.model))
+    for name, weight in params.items():
+        np.testing.assert_array_equal(np.asarray(weight), wanted[name], name)
+
+
+def count_reads() -> list[int]:
+    """Bytes of arrays that come from files from now on, in a list of one."""
+    read, of_file = [0], TensorFile.read
 
     def counted(file: TensorFile, name: str, at: tuple | None = None) -> np.ndarray:
         block = of_file(file, name, at)
@@ -165,14 +181,15 @@ def loads(world: World) -> None:
         return block
 
     TensorFile.read = counted
-    params = model.flatten(new_state(config, folder)["params"])
+    return read
+
+
+def check_own(params: dict, read: int) -> int:
+    """No more bytes were read than this process holds of the weights; gives those of all."""
     own = sum(b.nbytes for w in params.values() for b in w._buffer.parts.values())
     whole = sum(prod(w.shape) * 4 for w in params.values())
-    assert 0 < read[0] <= own < 0.75 * whole, (read, own, whole)
-    assert sum(world.comm.allgather(read[0])) >= whole  # everything is somewhere
-    wanted = model.flatten(weights(folder.model))
-    for name, weight in params.items():
-        np.testing.assert_array_equal(np.asarray(weight), wanted[name], name)
+    assert 0 < read <= own < 0.75 * whole, (read, own, whole)
+    return whole
 
 
 CASES = {f.__name__: f for f in (collectives, hangs, raises, differs, saves, loads)}
