@@ -28,7 +28,7 @@ from tracer import jit
 
 WARM_UP, TIMED = 6, 5
 LAG = 2  # steps under way before a loss is read
-PEERS = ("torch", "torch.compile")
+PEERS = ("torch", "torch.compile", "jax", "tinygrad")
 Begin = Callable[[], Callable[[], float]]  # starts a step and gives what reads its loss
 
 
@@ -124,13 +124,21 @@ def _lagging(begin: Begin) -> Side:
 def _peer(shapes: reference.Shapes, vs: str) -> tuple[Begin, str]:
     """Steps of another library, and what it is."""
     if vs not in PEERS:
-        raise ConfigError(f"bench step compares with torch or torch.compile, not {vs}")
+        raise ConfigError(f"bench step compares with {', '.join(PEERS)}, not {vs}")
     try:
+        if vs == "jax":
+            from picotron.bench_jax_step import jax_step
+
+            return jax_step(shapes)
+        if vs == "tinygrad":
+            from picotron.bench_tinygrad_step import tinygrad_step
+
+            return tinygrad_step(shapes)
         from picotron.bench_torch_step import torch_step
 
         return torch_step(shapes, is_software(), vs == "torch.compile")
     except ImportError as error:
-        raise ConfigError(f"--vs torch needs torch, which is not installed: {error}") from None
+        raise ConfigError(f"--vs {vs} needs {vs}, which is not installed: {error}") from None
 
 
 def _compared(seconds: dict[str, list[float]], losses: list[float], name: str) -> dict[str, Any]:

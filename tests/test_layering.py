@@ -30,7 +30,8 @@ ALLOWED = {
 }
 # Libraries that we are compared with, in the modules that compare, imported when asked for.
 PEERS = {"torch", "transformers", "jax", "tinygrad"}
-PEER_HOMES = {"bench_peers.py", "bench_decode.py", "bench_torch_step.py"}
+PEER_HOMES = {"bench_peers.py", "bench_decode.py"}
+PEER_HOMES |= {"bench_torch_step.py", "bench_jax_step.py", "bench_tinygrad_step.py"}
 # Where a package's lower layers may appear at all; elsewhere in it they are out of bounds.
 ONLY_IN = {
     "tracer": ({"runtime", "codegen"}, {"jit.py", "spmd.py"}),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from picotron import bench_kernels, bench_table, cli, measure
+from picotron import bench_kernels, bench_table, cli, measure, reference
+from picotron.bench import run_step
 from picotron.bench_decode import SMALL, run_decode
 from picotron.bench_kernels import FAMILIES, run_family
 from picotron.bench_scaling import exponent, run_scaling
@@ -113,25 +114,21 @@ def test_decode_counts_tokens_and_kernels(monkeypatch):
 
 
 @pytest.mark.device
-def test_the_step_compares_with_torch_alone(capsys):
+def test_what_a_peer_cannot_do_is_refused(capsys):
     assert cli.main(["bench", "step", "--vs", "numpy"]) == 2
-    assert "compares with torch or torch.compile, not numpy" in capsys.readouterr().err
+    assert "compares with torch, torch.compile, jax, tinygrad, not numpy" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="not jax"):
         run_decode(SMALL, "float32", 1, 5, 6, "jax", 1)
 
 
 @pytest.mark.device
-def test_torch_makes_the_reference_step():
-    pytest.importorskip("torch")
-    from picotron import reference
-    from picotron.bench_torch_step import torch_step
-
+@pytest.mark.parametrize("peer", ["torch", "jax", "tinygrad"])
+def test_peers_make_the_reference_step(peer):
+    pytest.importorskip(peer)
     shapes = reference.Shapes(V=256, H=32, NH=4, NKV=2, L=2, I=48, S=16, B=2)
-    from picotron.bench import run_step
-
-    step, _ = torch_step(shapes, software=True)
-    theirs = [step()() for _ in range(4)]
-    np.testing.assert_allclose(run_step(shapes, 4)["losses"], theirs, rtol=1e-4)
+    found = run_step(shapes, 4, vs=peer)
+    np.testing.assert_allclose(found["losses"], found["peer_losses"], rtol=1e-4)
+    assert found["peer"].startswith(peer) and found["ratio_least"] <= found["ratio"]
 
 
 def test_every_card_has_both_roofs():
