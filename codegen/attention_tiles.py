@@ -347,6 +347,7 @@ def attention_key(record: Attention, kernel: str) -> str:
     """What a table calls the choice for this kernel."""
     heads = f"{record.batch}x{record.heads} heads of {record.head_dim} ({record.kv_heads} of keys)"
     mask = "causal" if record.causal else "full"
+    mask += " in segments" if record.segments else ""
     return f"attention {kernel} {heads}, {record.q_len}x{record.kv_len} {mask}"
 
 

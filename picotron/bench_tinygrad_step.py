@@ -1,8 +1,8 @@
 """The reference train step in tinygrad, from the same weights and data.
 
 Invariant: the same losses as ours; forward, backward and its own AdamW, captured by its jit, on the
-device that tinygrad's DEV names. Its jit writes every loss to the same place, so a loss is read before
-the next step is started.
+device that tinygrad's DEV names. Its jit writes every loss to the same place, so a loss is read
+before the next step is started.
 """
 
 from __future__ import annotations

@@ -102,13 +102,16 @@ def _agreeing(
 
 
 def stand_in(aval: Aval, seed: int) -> np.ndarray:
-    """An array of a type, as the device stores it: floats in [0, 1), integers and bools 0 or 1."""
-    rng = np.random.default_rng(seed)
-    block = rng.random(min(aval.size, 1 << 20), np.float32)
+    """An array of a type, as the device stores it: floats in [0, 1), integers and bools 0 in the
+    first half of each row and 1 in the second, since numbers of segments must not fall."""
     if aval.dtype.is_float:
+        rng = np.random.default_rng(seed)
+        block = rng.random(min(aval.size, 1 << 20), np.float32)
         return np.resize(block.astype(aval.dtype.np), aval.shape)
     kind = np.dtype(np.uint32) if aval.dtype.name == "bool" else aval.dtype.np
-    return np.resize((block < 0.5).astype(kind), aval.shape)
+    width = aval.shape[-1] if aval.shape else 1
+    row = (np.arange(width) >= (width + 1) // 2).astype(kind)
+    return np.array(np.broadcast_to(row, aval.shape))
 
 
 def results(

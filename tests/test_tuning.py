@@ -13,9 +13,9 @@ import pytest
 import runtime
 from codegen.choices import BY_RULE, Choices, choosing
 from codegen.profile import H100, LAVAPIPE
-from codegen.records import Matmul
+from codegen.records import Attention, Matmul
 from codegen.subjects import subjects
-from codegen.tiles import matmul_config, matmul_key, matmul_options
+from codegen.tiles import attention_key, matmul_config, matmul_key, matmul_options
 from picotron import cli
 from runtime import contest, programs, tuned, tuner
 from runtime.contest import Finding
@@ -60,6 +60,12 @@ def test_the_cache_of_programs_tells_tables_apart():
 def test_profiles_without_a_table_are_what_they_were():
     assert LAVAPIPE.choices is BY_RULE and choosing(LAVAPIPE, {}) == LAVAPIPE
     assert hash(Choices.of({"k": "a"})) == hash(Choices.of({"k": "a"}))
+
+
+def test_attention_in_segments_is_another_choice():
+    whole = Attention(1, 2, 2, 32, 32, 8, True, 1.0)
+    parts = dataclasses.replace(whole, segments=True)
+    assert attention_key(whole, "fwd") != attention_key(parts, "fwd")
 
 
 # --- what is taken --------------------------------------------------------------------------------
