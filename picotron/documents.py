@@ -109,7 +109,7 @@ class Files:
                 with path.open("rb") as file:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
             except OSError as error:
-                raise DataError(f"cannot read the text file {path}: {error.strerror}") from error
+                raise _unreadable(path, error) from error
         return digest.hexdigest()
 
 
@@ -133,7 +133,7 @@ def read_text(path: Path, ends: bool) -> Iterator[Piece]:
     except FileNotFoundError:
         raise DataError(f"there is no text file {path}") from None
     except OSError as error:
-        raise DataError(f"cannot read the text file {path}: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     except UnicodeDecodeError as error:
         at, byte = offset + error.start, error.object[error.start]
         raise DataError(f"{path} is not UTF-8 text: byte {at} is {byte:#04x}") from None
@@ -154,9 +154,14 @@ def read_lines(path: Path, column: str, most: int | None) -> Iterator[Piece]:
     except FileNotFoundError:
         raise DataError(f"there is no text file {path}") from None
     except OSError as error:
-        raise DataError(f"cannot read the text file {path}: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: {error.reason}") from None
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    cure = f"; name its files: '{path / '*.txt'}'" if path.is_dir() else ""
+    return DataError(f"cannot read the text file {path}: {error.strerror}{cure}")
 
 
 def _text_of(line: str, column: str, where: str) -> str:

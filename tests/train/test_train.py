@@ -214,7 +214,11 @@ def test_a_full_disk_ends_the_run_with_one_sentence(place):
     ("arguments", "code", "message"),
     [
         ("train --data none.txt", 1, "there is no text file none.txt"),
-        ("train --data .", 1, "cannot read the text file .: Is a directory"),
+        (
+            "train --data .",
+            1,
+            "cannot read the text file .: Is a directory; name its files: '*.txt'",
+        ),
         ("train --data empty.txt", 1, "the text file empty.txt is empty"),
         ("train --data binary.txt", 1, "binary.txt is not UTF-8 text: byte 3 is 0xff"),
         ("train --data short.txt", 1, "short.txt is too short: its training part has"),
