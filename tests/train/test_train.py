@@ -232,7 +232,6 @@ def test_a_full_disk_ends_the_run_with_one_sentence(place):
         ("train --config bad.json", 2, "did you mean 'hidden_size'"),
         ("train --resume none", 1, "there is no checkpoint folder none"),
         ("train --model.vocab-size 10", 2, "less than the tokenizer's"),
-        ("train --data odd.txt --tp 2 --distributed.launcher virtual", 2, "--model.vocab-size 84"),
         ("train --model.hidden-size 32768", 1, "binding"),
         ("generate", 2, "there is no run under outputs/"),
         ("generate --ckpt .", 1, "holds no checkpoint"),
