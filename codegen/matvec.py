@@ -7,7 +7,7 @@ flight together. A is staged in workgroup memory, a chunk of k at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -20,9 +20,14 @@ from .profile import Profile
 ROWS = 8  # rows of A that one read of B serves
 ROWS_WITHOUT_SUBGROUPS = 2  # partial sums of more would fill the workgroup memory
 COLUMNS = 16  # fewer results than that do not fill one workgroup
+SECTOR = 32  # bytes that memory hands over at a time
 STAGED = 16 << 10  # bytes of A in workgroup memory, at most
 SUMS = 1 << 10  # bytes left for sums over rows
 THREADS = 256
+HELD_THREADS = 384
+HELD_STEPS = 4  # of four loads of B and one of each row of A
+HELD = 16  # vec4s of A that fit into registers beside B
+HELD_SHARE = 0.85  # of the lanes' steps lie within k, at least
 IN_FLIGHT = {False: 8, True: 5}  # steps written out; one loads a vec4, or four along k
 
 
@@ -32,7 +37,8 @@ class MatvecConfig:
 
     `along_k`: B is contiguous along k, so a load fetches four k of one column, and four of them
     make a step; otherwise a load fetches four columns of one k. A `chunk` of k is staged at a time
-    and walked in `steps` steps, `unroll` of them written out.
+    and walked in `steps` steps, `unroll` of them written out. Where A is `held`, a step is four k
+    of four columns, all steps are written out and a chunk is all of k.
     """
 
     quads: int
@@ -41,16 +47,23 @@ class MatvecConfig:
     along_k: bool
     chunk: int
     unroll: int
+    held: bool = False
 
-    template = "matvec"
+    @property
+    def template(self) -> str:
+        return "matvec_held" if self.held else "matvec"
 
     @property
     def name(self) -> str:
-        return f"{self.lanes} lanes for each of {self.quads}, {self.unroll} steps"
+        held = ", A held" if self.held else ""
+        return f"{self.lanes} lanes for each of {self.quads}, {self.unroll} steps{held}"
 
     def memory(self, rows: int) -> int:
         """Bytes of workgroup memory, at most."""
-        return 4 * rows * self.chunk + self.partial_bytes(rows) + SUMS
+        return self.staged_bytes(rows) + self.partial_bytes(rows) + SUMS
+
+    def staged_bytes(self, rows: int) -> int:
+        return 0 if self.held else 4 * rows * self.chunk
 
     @property
     def threads(self) -> int:
@@ -63,7 +76,7 @@ class MatvecConfig:
     @property
     def depth(self) -> int:
         """k that all lanes of a quad cover in one step."""
-        return self.lanes * (4 if self.along_k else 1)
+        return self.lanes * (4 if self.along_k or self.held else 1)
 
     @property
     def steps(self) -> int:
@@ -88,12 +101,16 @@ class MatvecConfig:
         return self.lanes // self.shared
 
     def partial_bytes(self, rows: int) -> int:
-        return 16 * self.parts * rows * self.quads if self.parts > 1 else 0
+        return 16 * self.parts * rows * self.quads if self.parts > 1 or self.held else 0
 
     @property
     def bundles(self) -> int:
         """Values of a sum over the whole workgroup that meet in workgroup memory."""
         return self.threads // max(1, self.subgroup)
+
+    def sum_bytes(self, rows: int) -> int:
+        """What a sum over the rows takes of it."""
+        return 4 * rows * (self.parts * self.quads if self.held else 1 + self.bundles)
 
     @property
     def whole_hops(self) -> list[int]:
@@ -164,14 +181,21 @@ def _sizes(spec: str, x: Aval, y: Aval) -> dict[str, int]:
 
 
 def matvec_config(
-    rows: int, columns: Sequence[int], k: int, batch: int, along_k: bool, profile: Profile
-) -> MatvecConfig:
+    rows: int, columns: Sequence[int], k: int, batch: int, along_k: bool, profile: Profile,
+    itemsize: int = 4, holdable: bool = False,
+) -> MatvecConfig:  # fmt: skip
     """Layout of products of one A [rows, k] with matrices of so many `columns`: what the profile's
-    table names, else the usual one."""
-    quads, lanes = _usual(columns, k, batch, along_k, profile)
-    usual = _staged(quads, lanes, IN_FLIGHT[along_k], rows, k, along_k, profile)
+    table names, else the usual one.
+
+    An element of the matrices takes `itemsize` bytes. `holdable`: what A is computed from lets each
+    invocation compute its own share.
+    """
+    quads, lanes = _usual(columns, k, batch, along_k, profile, itemsize)
+    held = holdable and _held(quads, rows, k, along_k, profile)
+    usual = held or _staged(quads, lanes, IN_FLIGHT[along_k], rows, k, along_k, profile)
     key = matvec_key(rows, columns, k, batch, along_k)
-    return profile.choices.pick(key, lambda: matvec_options(rows, k, along_k, profile), usual)
+    options = lambda: matvec_options(rows, k, along_k, profile, holdable)  # noqa: E731
+    return profile.choices.pick(key, options, usual)
 
 
 def matvec_key(rows: int, columns: Sequence[int], k: int, batch: int, along_k: bool) -> str:
@@ -180,7 +204,9 @@ def matvec_key(rows: int, columns: Sequence[int], k: int, batch: int, along_k: b
     return f"matvec {f'{batch} of ' if batch > 1 else ''}{rows}x{widths}x{k} n{layout}"
 
 
-def matvec_options(rows: int, k: int, along_k: bool, profile: Profile) -> dict[str, MatvecConfig]:
+def matvec_options(
+    rows: int, k: int, along_k: bool, profile: Profile, holdable: bool = False
+) -> dict[str, MatvecConfig]:
     """Every layout that fits, by name."""
     found = {}
     for threads in (64, 128, 256):
@@ -191,13 +217,38 @@ def matvec_options(rows: int, k: int, along_k: bool, profile: Profile) -> dict[s
                 config = _staged(quads, lanes, in_flight, rows, k, along_k, profile)
                 if config.memory(rows) <= profile.workgroup_bytes:
                     found[config.name] = config
+    for quads in (8, 4, 2) if holdable and not along_k else ():
+        for config in _all_held(quads, rows, k, profile, profile.invocations):
+            found[config.name] = config
     return found
 
 
+def _held(quads: int, rows: int, k: int, along_k: bool, profile: Profile) -> MatvecConfig | None:
+    """The layout with all of A and B under way at once, in the fewest steps; None where k is too
+    long for that."""
+    if along_k:
+        return None
+    found = _all_held(quads, rows, k, profile, min(HELD_THREADS, profile.invocations))
+    return next((c for c in found if k >= HELD_SHARE * c.chunk), None)
+
+
+def _all_held(quads: int, rows: int, k: int, profile: Profile, most: int) -> Iterator[MatvecConfig]:
+    """One layout for each number of steps; lanes are whole subgroups."""
+    shared = profile.subgroup // quads
+    for steps in range(1, min(HELD_STEPS, HELD // rows) + 1) if shared else ():
+        lanes = ceil_div(k, 4 * steps * shared) * shared
+        chunk = 4 * lanes * steps
+        config = MatvecConfig(quads, lanes, profile.subgroup, False, chunk, steps, held=True)
+        each = rows * quads  # results, four by four: an invocation finishes one of them
+        if each <= config.threads <= most and config.memory(rows) <= profile.workgroup_bytes:
+            yield config
+
+
 def _usual(
-    columns: Sequence[int], k: int, batch: int, along_k: bool, profile: Profile
+    columns: Sequence[int], k: int, batch: int, along_k: bool, profile: Profile, itemsize: int
 ) -> tuple[int, int]:
-    """(quads, lanes): small workgroups where large ones would not fill the device."""
+    """(quads, lanes): small workgroups where large ones would not fill the device, but never so
+    small that a row of theirs is less than what memory hands over."""
     subgroup = profile.subgroup
     quads_in_all = batch * sum(ceil_div(n, 4) for n in columns)
     threads = min(THREADS, profile.invocations)
@@ -207,7 +258,7 @@ def _usual(
         while quads > max(1, subgroup // lanes) and quads_in_all < quads * profile.units:
             quads //= 2
         return quads, lanes
-    options = (8, 4, 2) if subgroup else (8,)
+    options = [q for q in (8, 4, 2) if 4 * q * itemsize >= SECTOR] if subgroup else [8]
     quads = next((q for q in options if quads_in_all >= q * profile.units), options[-1])
     lanes = threads // quads
     while lanes * quads > max(32, subgroup) and lanes * 8 > k:

@@ -2,11 +2,14 @@
 
 Invariant: every workgroup stages the same rows of A, so what A is computed from, sums over its
 rows included, is computed by each workgroup on the way; the matrices lie side by side along the
-grid. The template calls `load_a`, `load_b` and `store_out`, written here.
+grid. The template calls `load_a`, `load_b` and `store_out`, written here. Where each invocation
+holds what it multiplies, nothing waits for a sum over the row: A is then a product of two factors,
+one of which depends on such sums alone and is applied to the result (`factors`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ir.dtypes import f32
@@ -15,7 +18,7 @@ from ir.graph import Eqn, Graph, Var
 from .. import expr as ex
 from ..choices import Decision
 from ..expr import Expr, sym
-from ..frame import Frame
+from ..frame import Frame, independent
 from ..grid import Grid, ceil_div, fold
 from ..lower import Lowering
 from ..matvec import MatvecConfig, matvec_config, matvec_key, matvec_options, roles_of
@@ -23,9 +26,12 @@ from ..profile import Profile
 from ..program import KernelCode
 from ..render import render
 from ..wgsl import choose_vec
-from .base import LANE, Accumulator, Kernel, accumulators, write_stores
+from .base import LANE, Accumulator, Kernel, Store, accumulators, write_stores
 from .dot import Axes, Operands
-from .functions import branched, function, guarded, loader, with_lets
+from .factors import factors
+from .functions import Branch, branched, function, guarded, loader, with_lets
+
+EARLY = sym("early", None, None, f32)
 
 
 @dataclass(frozen=True)
@@ -58,13 +64,15 @@ def build_matvec(frame: Frame, profile: Profile) -> Kernel:
     along_k = probe.contiguous(axes[0].b, axes[0].b_letters, "n") == "k"
     rows, k, batch = axes[0].size(axes[0].m), axes[0].size(axes[0].k), axes[0].size(axes[0].batch)
     columns = [a.size(a.n) for a in axes]
-    config = matvec_config(rows, columns, k, batch, along_k, profile)
+    itemsize = min(frame.vars[x.value].aval.dtype.itemsize for x in probe.matrix_loads())
+    holdable = stats.may_be_late and factors(probe.rows_of_a(), stats.symbols) is not None
+    config = matvec_config(rows, columns, k, batch, along_k, profile, itemsize, holdable)
     blocks = [ceil_div(n, config.columns) for n in columns]
     first = tuple(sum(blocks[:i]) for i in range(len(blocks)))
     whole = Whole(rows, k, batch, first, sum(blocks), ceil_div(k, config.chunk))
     hooks = _Hooks(frame, axes, roots, stats, config, whole)
     wgsl = render(
-        "matvec",
+        config.template,
         header=frame.header(_text(whole, columns, config)),
         bindings=frame.declarations(hooks.vec) + "\n\n" + "\n\n".join(hooks.functions),
         k=whole,
@@ -74,10 +82,10 @@ def build_matvec(frame: Frame, profile: Profile) -> Kernel:
         name=frame.name,
     )
     code = KernelCode(
-        frame.name, "matvec", wgsl, (config.threads, 1, 1), frame.bindings(),
+        frame.name, config.template, wgsl, (config.threads, 1, 1), frame.bindings(),
         _shared_bytes(whole, config, stats), _iterations(whole, config, stats),
     )  # fmt: skip
-    options = tuple(matvec_options(rows, k, along_k, profile))
+    options = tuple(matvec_options(rows, k, along_k, profile, holdable))
     decision = Decision((matvec_key(rows, columns, k, batch, along_k),), options, config.name)
     return Kernel(code, fold(whole.tiles), decision=decision)
 
@@ -91,12 +99,13 @@ def _text(whole: Whole, columns: list[int], config: MatvecConfig) -> str:
 
 
 def _shared_bytes(whole: Whole, config: MatvecConfig, stats: _Stats) -> int:
-    staged = 4 * whole.rows * config.chunk
-    partial = config.partial_bytes(whole.rows)
-    return staged + partial + 4 * len(stats.sums) * whole.rows * (1 + config.bundles)
+    sums = len(stats.sums) * config.sum_bytes(whole.rows)
+    return config.staged_bytes(whole.rows) + config.partial_bytes(whole.rows) + sums
 
 
 def _iterations(whole: Whole, config: MatvecConfig, stats: _Stats) -> int:
+    if config.held:
+        return config.parts
     staging = ceil_div(whole.rows * config.chunk // 4, config.threads)
     walks = config.steps // config.unroll + staging
     rows = len(stats.sums) * whole.rows * ceil_div(whole.visits, config.threads)
@@ -138,10 +147,18 @@ class _Stats:
 
     def local(self) -> dict[Var, Expr]:
         """What stands for each sum where A is read."""
-        return {
-            a.eqn.out: ex.cast(sym(f"{a.name}[row]", None, None, a.dtype), a.eqn.out.aval.dtype)
-            for a in self.sums
-        }
+        pairs = zip(self.sums, self.symbols, strict=True)
+        return {a.eqn.out: ex.cast(x, a.eqn.out.aval.dtype) for a, x in pairs}
+
+    @property
+    def symbols(self) -> list[Expr]:
+        """The sums of a row."""
+        return [sym(f"{a.name}[row]", None, None, a.dtype) for a in self.sums]
+
+    @property
+    def may_be_late(self) -> bool:
+        """Whether invocations can take them while they multiply, each its own four elements."""
+        return not self.sums or self.wide
 
     def start(self, a: Accumulator) -> str:
         return f"vec4<f32>({a.start})" if self.wide else a.start
@@ -173,6 +190,18 @@ class _Part(Operands):
         pairs = zip(frame.region.outs, frame.targets, strict=True)
         self.results = [(v, t) for v, t in pairs if v in reached]
 
+    def rows_of_a(self) -> list[Branch]:
+        """Four elements of A along k."""
+        return self.tile_load(self.axes.a, self.axes.a_letters, "m", "k")
+
+    def matrix(self, along: str) -> list[Branch]:
+        """Four elements of the matrix along "k" or "n"."""
+        return self.tile_load(self.axes.b, self.axes.b_letters, "n", along)
+
+    def matrix_loads(self) -> list[Expr]:
+        """What the matrix is read from."""
+        return [x for branch in self.matrix("n") for x in ex.loads(branch.value)]
+
     def epilogue(self, wide: bool) -> list[tuple[int, Expr, Expr]]:
         """(tensor, flat index of the first lane, value over the lanes) of each own result."""
         row = sym("row", 0, self.m - 1)
@@ -191,6 +220,16 @@ def _reached(graph: Graph, root: Eqn) -> set[Var]:
     return found
 
 
+def _early(acc: Expr, stores: Sequence[Sequence[Store]]) -> Expr | None:
+    """What the one result of one product is computed from beside it, if that is one number; it can
+    be read before the product is there."""
+    if len(stores) != 1 or len(stores[0]) != 1:
+        return None
+    ((_, _, value),) = stores[0]
+    found = [x for x in independent([value], [acc]) if ex.loads(x)]
+    return found[0] if len(found) == 1 and found[0].dtype is f32 else None
+
+
 class _Hooks:
     """What the template calls; the functions behind it go above `main`."""
 
@@ -205,20 +244,43 @@ class _Hooks:
         ]
         self.head = ["b"] if self.batched else []
         along = "k" if config.along_k else "n"
-        a = self.parts[0].tile_load(axes[0].a, axes[0].a_letters, "m", "k")
-        reads = [p.tile_load(p.axes.b, p.axes.b_letters, "n", along) for p in self.parts]
+        a, self.late = self.parts[0].rows_of_a(), None
+        if config.held:
+            a, self.late = factors(a, stats.symbols)
+        reads = [p.matrix(along) for p in self.parts]
         self.wide = [p.n % 4 == 0 and p.result_side_by_side() for p in self.parts]
         stores = [p.epilogue(w) for p, w in zip(self.parts, self.wide, strict=True)]
         values = [branch.value for branches in (a, *reads) for branch in branches]
         self.vec = self._widths(values, stores)
+        self.early = _early(self.parts[0].acc, stores) if config.held and self.wide[0] else None
         self.functions = [
             *(self._stat(n, x) for n, x in enumerate(stats.operands)),
+            *self._held_functions(config.held),
             branched(frame, self.vec, "load_a", [*self.head, "row", "k"], "k", a, LANE),
         ]
         for i, branches in enumerate(reads):
             name, params = self._name("load_b", i), [*self.head, "k", "col"]
             self.functions.append(branched(frame, self.vec, name, params, "k", branches, LANE))
             self.functions.append(self._store(i, stores[i]))
+
+    def _held_functions(self, held: bool) -> list[str]:
+        """The factor of a row, and what the results are computed from beside the product."""
+        found = []
+        if held and self.stats.sums:
+            names = [a.name for a in self.stats.sums]
+            plain = (
+                sym(n, None, None, a.dtype) for n, a in zip(names, self.stats.sums, strict=True)
+            )
+            value = ex.substitute(self.late, dict(zip(self.stats.symbols, plain, strict=True)))
+            writer = self.frame.writer(self.vec)
+            text = writer.value(value)
+            body = [*writer.lines, f"  return {text};"]
+            found.append(function("a_scale", [f"{n}: f32" for n in names], "f32", body))
+        if self.early:
+            params = [*self.head, "row", "col"]
+            lets = ["let col4 = col / 4u;"]
+            found.append(loader(self.frame, self.vec, "load_early", params, lets, self.early, LANE))
+        return found
 
     def _name(self, stem: str, i: int) -> str:
         return stem if len(self.parts) == 1 else f"{stem}_{i}"
@@ -245,6 +307,10 @@ class _Hooks:
         params = [f"{p}: u32" for p in (*self.head, "row", "col")]
         guard = f"col < {part.n}u" if part.padded[1] > part.n or not self.wide[i] else ""
         writer = self.frame.writer(self.vec)
+        if self.early:
+            writer.declare_vector(EARLY)
+            stores = [(t, at, ex.substitute(x, {self.early: EARLY})) for t, at, x in stores]
+            params.append("early: vec4<f32>")
         if self.wide[i]:
             writer.declare_vector(part.acc)
             write_stores(self.frame, writer, stores, LANE)
@@ -266,7 +332,12 @@ class _Hooks:
         return f"{self._name('load_b', i)}({self._args(b, k, col)})"
 
     def store4(self, i: int, b: str, row: str, col: str, acc: str) -> str:
-        return f"{self._name('store', i)}_out({self._args(b, row, col)}, {acc});"
+        early = ", early" if self.early else ""
+        return f"{self._name('store', i)}_out({self._args(b, row, col)}{early}, {acc});"
+
+    def early4(self, b: str, row: str, col: str) -> str:
+        part, text = self.parts[0], f"early = load_early({self._args(b, row, col)});"
+        return f"if (col < {part.n}u) {{ {text} }}" if part.padded[1] > part.n else text
 
     def _args(self, b: str, *rest: str) -> str:
         return ", ".join((b, *rest) if self.batched else rest)

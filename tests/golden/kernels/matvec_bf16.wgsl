@@ -1,4 +1,4 @@
-// matmul_add: 1 x 64, sums of 96, layout nn, 16 invocations for each 4 columns
+// matmul_add: 1 x 64, sums of 96, layout nn, 24 invocations for each 4 columns
 //   a: f32[1, 96] = logistic gate
 //   b: f32[1, 96] = mul gate a
 //   c: f32[1, 96] = mul b up
@@ -19,6 +19,11 @@ fn unpack_bf16x4(words: vec2<u32>) -> vec4<f32> {
   return bitcast<vec4<f32>>(vec4<u32>(low.x, high.x, low.y, high.y));
 }
 
+fn load_early(row: u32, col: u32) -> vec4<f32> {
+  let col4 = col / 4u;
+  return before[col4];
+}
+
 fn load_a(row: u32, k: u32) -> vec4<f32> {
   let k4 = k / 4u;
   let gate_0 = gate[k4];
@@ -31,54 +36,57 @@ fn load_b(k: u32, col: u32) -> vec4<f32> {
   return unpack_bf16x4(weight[k * 16u + col4]);
 }
 
-fn store_out(row: u32, col: u32, acc: vec4<f32>) {
+fn store_out(row: u32, col: u32, early: vec4<f32>, acc: vec4<f32>) {
   let col4 = col / 4u;
-  let before_0 = before[col4];
-  result[col4] = before_0 + acc;
+  result[col4] = early + acc;
 }
 
-// Rows of A as vec4s along k.
-var<workgroup> a_tile: array<vec4<f32>, 24>;
+var<workgroup> partial: array<vec4<f32>, 12>;
 
-// 16 invocations share four columns of B; each reads its share of k for all rows, several loads at
-// a time.
-@compute @workgroup_size(32)
+// 24 invocations share four columns of B.
+// Each holds its share of it and of A, all of which is under way at once.
+@compute @workgroup_size(96)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let tile = group;
-  let lane = t / 2u;
-  let quad = t % 2u;
-  var b0: vec4<f32>;
-  var b1: vec4<f32>;
-  var b2: vec4<f32>;
-  var b3: vec4<f32>;
-  var b4: vec4<f32>;
-  var b5: vec4<f32>;
-  // Under way while A is prepared.
-  let col = tile.x * 8u + quad * 4u;
-  b0 = load_b(lane, col);
-  b1 = load_b(lane + 16u, col);
-  b2 = load_b(lane + 32u, col);
-  b3 = load_b(lane + 48u, col);
-  b4 = load_b(lane + 64u, col);
-  b5 = load_b(lane + 80u, col);
-  var s0 = vec4<f32>();
-  for (var i = t; i < 24u; i += 32u) {
-    a_tile[i] = load_a(0u, i * 4u);
+  let lane = t / 4u;
+  let quad = t % 4u;
+  let k = lane * 4u;
+  var b0_0: vec4<f32>;
+  var b0_1: vec4<f32>;
+  var b0_2: vec4<f32>;
+  var b0_3: vec4<f32>;
+  let col = tile.x * 16u + quad * 4u;
+  b0_0 = load_b(k, col);
+  b0_1 = load_b(k + 1u, col);
+  b0_2 = load_b(k + 2u, col);
+  b0_3 = load_b(k + 3u, col);
+  let a0_0 = load_a(0u, k);
+  var early = vec4<f32>();
+  if (t < 4u) {
+    let row = 0u;
+    let col = tile.x * 16u + quad * 4u;
+    early = load_early(row, col);
   }
-  workgroupBarrier();
-  let a_at = lane / 4u;
-  s0 = fma(vec4<f32>(a_tile[a_at][lane % 4u]), b0, s0);
-  s0 = fma(vec4<f32>(a_tile[a_at + 4u][lane % 4u]), b1, s0);
-  s0 = fma(vec4<f32>(a_tile[a_at + 8u][lane % 4u]), b2, s0);
-  s0 = fma(vec4<f32>(a_tile[a_at + 12u][lane % 4u]), b3, s0);
-  s0 = fma(vec4<f32>(a_tile[a_at + 16u][lane % 4u]), b4, s0);
-  s0 = fma(vec4<f32>(a_tile[a_at + 20u][lane % 4u]), b5, s0);
-  s0 += subgroupShuffleXor(s0, 2u);
+  var s0 = vec4<f32>();
+  s0 = fma(vec4<f32>(a0_0.x), b0_0, s0);
+  s0 = fma(vec4<f32>(a0_0.y), b0_1, s0);
+  s0 = fma(vec4<f32>(a0_0.z), b0_2, s0);
+  s0 = fma(vec4<f32>(a0_0.w), b0_3, s0);
   s0 += subgroupShuffleXor(s0, 4u);
   s0 += subgroupShuffleXor(s0, 8u);
   s0 += subgroupShuffleXor(s0, 16u);
-  if (lane == 0u) {
-    let col = tile.x * 8u + quad * 4u;
-    store_out(0u, col, s0);
+  if (lane % 8u == 0u) {
+    let at = lane / 8u * 4u + quad;
+    partial[at] = s0;
+  }
+  workgroupBarrier();
+  if (t < 4u) {
+    var sum = partial[t];
+    for (var p = 1u; p < 3u; p++) {
+      sum += partial[p * 4u + t];
+    }
+    let row = 0u;
+    let col = tile.x * 16u + quad * 4u;
+    store_out(row, col, early, sum);
   }
 }

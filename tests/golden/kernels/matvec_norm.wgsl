@@ -27,11 +27,15 @@ fn load_total(row: u32, j: u32) -> vec4<f32> {
   return x_0 * x_0;
 }
 
+fn a_scale(total: f32) -> f32 {
+  return inverseSqrt(total * 0.015625 + 1e-5);
+}
+
 fn load_a(row: u32, k: u32) -> vec4<f32> {
   let k4 = k / 4u;
   let x_0 = x[k4];
   let scale_0 = scale[k4];
-  return x_0 * inverseSqrt(total[row] * 0.015625 + 1e-5) * scale_0;
+  return x_0 * scale_0;
 }
 
 fn load_b_0(k: u32, col: u32) -> vec4<f32> {
@@ -64,90 +68,77 @@ fn store_2_out(row: u32, col: u32, acc: vec4<f32>) {
   result_2[col4] = acc;
 }
 
-// Rows of A as vec4s along k.
-var<workgroup> a_tile: array<vec4<f32>, 16>;
-var<workgroup> total: array<f32, 1>;
-var<workgroup> total_parts: array<f32, 1>;
+var<workgroup> total_parts: array<f32, 2>;
+var<workgroup> partial: array<vec4<f32>, 2>;
 
-// 16 invocations share four columns of a matrix; each reads its share of k for all rows, several
-// loads at a time.
+// 16 invocations share four columns of a matrix.
+// Each holds its share of it and of A, all of which is under way at once.
 @compute @workgroup_size(32)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let tile = group;
   let lane = t / 2u;
   let quad = t % 2u;
-  var b0: vec4<f32>;
-  var b1: vec4<f32>;
-  var b2: vec4<f32>;
-  var b3: vec4<f32>;
-  // Under way while A is prepared.
+  let k = lane * 4u;
+  var b0_0: vec4<f32>;
+  var b0_1: vec4<f32>;
+  var b0_2: vec4<f32>;
+  var b0_3: vec4<f32>;
   if (tile.x < 8u) {
     let col = tile.x * 8u + quad * 4u;
-    b0 = load_b_0(lane, col);
-    b1 = load_b_0(lane + 16u, col);
-    b2 = load_b_0(lane + 32u, col);
-    b3 = load_b_0(lane + 48u, col);
+    b0_0 = load_b_0(k, col);
+    b0_1 = load_b_0(k + 1u, col);
+    b0_2 = load_b_0(k + 2u, col);
+    b0_3 = load_b_0(k + 3u, col);
   } else if (tile.x < 12u) {
     let col = (tile.x - 8u) * 8u + quad * 4u;
-    b0 = load_b_1(lane, col);
-    b1 = load_b_1(lane + 16u, col);
-    b2 = load_b_1(lane + 32u, col);
-    b3 = load_b_1(lane + 48u, col);
+    b0_0 = load_b_1(k, col);
+    b0_1 = load_b_1(k + 1u, col);
+    b0_2 = load_b_1(k + 2u, col);
+    b0_3 = load_b_1(k + 3u, col);
   } else {
     let col = (tile.x - 12u) * 8u + quad * 4u;
-    b0 = load_b_2(lane, col);
-    b1 = load_b_2(lane + 16u, col);
-    b2 = load_b_2(lane + 32u, col);
-    b3 = load_b_2(lane + 48u, col);
+    b0_0 = load_b_2(k, col);
+    b0_1 = load_b_2(k + 1u, col);
+    b0_2 = load_b_2(k + 2u, col);
+    b0_3 = load_b_2(k + 3u, col);
   }
-  for (var row = 0u; row < 1u; row++) {
-    var part = vec4<f32>(0.0);
-    for (var j = t; j < 16u; j += 32u) {
-      part += load_total(row, j);
-    }
-    var whole = part.x + part.y + part.z + part.w;
-    whole += subgroupShuffleXor(whole, 1u);
-    whole += subgroupShuffleXor(whole, 2u);
-    whole += subgroupShuffleXor(whole, 4u);
-    whole += subgroupShuffleXor(whole, 8u);
-    whole += subgroupShuffleXor(whole, 16u);
-    if (t % 32u == 0u) {
-      total_parts[row * 1u + t / 32u] = whole;
-    }
-  }
-  workgroupBarrier();
-  if (t < 1u) {
-    var total_whole = 0.0;
-    for (var p = 0u; p < 1u; p++) {
-      total_whole += total_parts[t * 1u + p];
-    }
-    total[t] = total_whole;
-  }
-  workgroupBarrier();
+  let a0_0 = load_a(0u, k);
+  var total_in_0 = vec4<f32>(0.0);
+  total_in_0 += load_total(0u, lane);
+  var total_0 = total_in_0.x + total_in_0.y + total_in_0.z + total_in_0.w;
   var s0 = vec4<f32>();
-  for (var i = t; i < 16u; i += 32u) {
-    a_tile[i] = load_a(0u, i * 4u);
+  s0 = fma(vec4<f32>(a0_0.x), b0_0, s0);
+  s0 = fma(vec4<f32>(a0_0.y), b0_1, s0);
+  s0 = fma(vec4<f32>(a0_0.z), b0_2, s0);
+  s0 = fma(vec4<f32>(a0_0.w), b0_3, s0);
+  s0 += subgroupShuffleXor(s0, 2u);
+  total_0 += subgroupShuffleXor(total_0, 2u);
+  s0 += subgroupShuffleXor(s0, 4u);
+  total_0 += subgroupShuffleXor(total_0, 4u);
+  s0 += subgroupShuffleXor(s0, 8u);
+  total_0 += subgroupShuffleXor(total_0, 8u);
+  s0 += subgroupShuffleXor(s0, 16u);
+  total_0 += subgroupShuffleXor(total_0, 16u);
+  if (lane % 16u == 0u) {
+    let at = lane / 16u * 2u + quad;
+    partial[at] = s0;
+    total_parts[at] = total_0;
   }
   workgroupBarrier();
-  let a_at = lane / 4u;
-  s0 = fma(vec4<f32>(a_tile[a_at][lane % 4u]), b0, s0);
-  s0 = fma(vec4<f32>(a_tile[a_at + 4u][lane % 4u]), b1, s0);
-  s0 = fma(vec4<f32>(a_tile[a_at + 8u][lane % 4u]), b2, s0);
-  s0 = fma(vec4<f32>(a_tile[a_at + 12u][lane % 4u]), b3, s0);
-  s0 += subgroupShuffleXor(s0, 2u);
-  s0 += subgroupShuffleXor(s0, 4u);
-  s0 += subgroupShuffleXor(s0, 8u);
-  s0 += subgroupShuffleXor(s0, 16u);
-  if (lane == 0u) {
+  if (t < 2u) {
+    var sum = partial[t];
+    var total = total_parts[t];
+    sum *= a_scale(total);
+    let row = 0u;
     if (tile.x < 8u) {
       let col = tile.x * 8u + quad * 4u;
-      store_0_out(0u, col, s0);
+      store_0_out(row, col, sum);
     } else if (tile.x < 12u) {
       let col = (tile.x - 8u) * 8u + quad * 4u;
-      store_1_out(0u, col, s0);
+      store_1_out(row, col, sum);
     } else {
       let col = (tile.x - 12u) * 8u + quad * 4u;
-      store_2_out(0u, col, s0);
+      store_2_out(row, col, sum);
     }
   }
 }
