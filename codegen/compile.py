@@ -59,7 +59,7 @@ def _simplify(c: Compilation) -> None:
 
 def _legalize(c: Compilation) -> None:
     with _limits():
-        c.graph = as_buffers(legalize(c.graph, c.profile))
+        c.graph = as_buffers(legalize(c.graph, c.profile, c.donate))
 
 
 def _fuse(c: Compilation) -> None:
@@ -195,7 +195,7 @@ def _loop_body(region: Region, profile: Profile, counts: dict[str, int]) -> Loop
 
 
 def _body(graph: Graph, donate: Donations, profile: Profile, counts: dict[str, int]) -> Body:
-    graph = as_buffers(legalize(simplify(graph), profile))
+    graph = as_buffers(legalize(simplify(graph), profile, donate))
     regions = fuse(graph, profile, donate)
     return Body(graph, regions, build_kernels(graph, regions, profile, counts))
 

@@ -174,7 +174,10 @@ def side_by_side(parts: Sequence[Region]) -> Region:
 
 
 def _in_place(flow: Dataflow, group: Group, v: Var, donor: Var) -> bool:
-    """All reads of the donor in this group are at the element that is written."""
+    """All reads of the donor in this group are at the element that is written, or ordered by its
+    kernel."""
+    if group.kind == "attention":  # `legalize` keeps those alone that write to a cache in place
+        return group.root.prim.name == "attention_with_cache" and donor is group.root.ins[3]
     if group.kind == "update":
         x, *others = flow.define(v).ins
         return x is donor and not any(flow.reaches(o, {donor}) for o in others)

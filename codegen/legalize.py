@@ -7,7 +7,7 @@ the profile's driver survives or one workgroup for more than it can do in reason
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ir.build import attributed, building, emit, read
 from ir.dtypes import f32
@@ -21,7 +21,7 @@ from ir.prims.fused import total_flops
 from ir.prims.views import concat
 from ir.prims.while_loop import while_loop
 
-from .cached import cached_layout
+from .cached import cached_layout, overwritten
 from .collectives import canonical, is_member
 from .handwritten import handwritten, is_handwritten
 from .matvec import is_matvec
@@ -37,9 +37,16 @@ from .split_k import cut_dot
 _WAIT = {"gpu": 2_000_000_000, "cpu": 10_000_000}
 
 
-def legalize(graph: Graph, profile: Profile) -> Graph:
-    """The graph that `fuse` takes."""
-    graph = expand(graph, lambda eqn: has_kernel(eqn, profile) or has_steps(eqn, profile))
+def legalize(graph: Graph, profile: Profile, donate: Iterable[tuple[int, int]] = ()) -> Graph:
+    """The graph that `fuse` takes; `donate` pairs (input, output) that share one buffer."""
+    kept = overwritten(graph, donate)
+
+    def stays(eqn: Eqn) -> bool:
+        if eqn.prim.name == "attention_with_cache" and eqn.ins[3] not in kept:
+            return False
+        return has_kernel(eqn, profile) or has_steps(eqn, profile)
+
+    graph = expand(graph, stays)
     graph = join_sums(simplify(widened(graph)), profile)
     graph = join_products(graph, profile)
     graph = _rewrite(graph, profile)
@@ -69,7 +76,7 @@ def has_kernel(eqn: Eqn, profile: Profile) -> bool:
     nothing is empty; what brings a kernel of its own decides for itself."""
     if eqn.prim.kind == "composite" and handwritten(eqn, profile) is not None:
         return True
-    if eqn.prim.name == "cached_attention":
+    if eqn.prim.name in ("cached_attention", "attention_with_cache"):
         return cached_layout(eqn, profile) is not None
     if not getattr(eqn.prim, "has_kernel", False):
         return False

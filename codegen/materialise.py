@@ -125,6 +125,8 @@ def _operand_roots(flow: Dataflow, eqn: Eqn) -> Iterable[Var]:
     often: Iterable[Value] = eqn.ins[1:-1] if eqn.prim.kind == "scatter" else eqn.ins
     if eqn.prim.name == "cached_attention":  # a query is read once, and so are bounds
         often = eqn.ins[1:3]
+    if eqn.prim.name == "attention_with_cache":  # and so are a token's own key and value
+        often = eqn.ins[3:4]
     if eqn.prim.kind == "contract":
         joined = (piece for n in range(2) for piece in _pieces(flow, eqn, n))
         often = [x for v in joined for x in frontier(flow, v)]

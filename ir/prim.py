@@ -37,6 +37,7 @@ class Primitive:
     name: str = ""
     kind: str = ""
     multi = False  # several results: typeof, eval and expand return tuples, vjp takes a tuple
+    nested = False  # there are composites in its expansion
 
     def typeof(self, *avals: Aval, **params: Any) -> Aval | tuple[Aval, ...]:
         """The result type; raises TypeError naming the operands' types when they do not fit."""

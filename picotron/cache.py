@@ -57,11 +57,9 @@ def read_token(
     new: Cache = []
 
     def attend(query: Any, key: Any, value: Any) -> Any:
-        kept = lax.dynamic_update_slice(
-            cache[len(new)], jnp.stack([key, value]), (0, 0, slot, 0, 0)
-        )
+        mixed, kept = nn.attention_with_cache(query, key, value, cache[len(new)], first, slot)
         new.append(kept)
-        return nn.cached_attention(query, kept[0], kept[1], first, slot + 1)
+        return mixed
 
     x = model.embed(params, token[:, None])
     for weights in params["model"]["layers"]:

@@ -432,6 +432,15 @@ def _cached_attention(rng: Rng) -> Iterator[Sample]:
             yield Sample("cached_attention", avals, {"scale": d**-0.5}, domains)
 
 
+def _with_cache(rng: Rng) -> Iterator[Sample]:
+    for b, t, n, k, d in (1, 1, 1, 1, 4), (2, 9, 6, 2, 8), (1, 40, 3, 3, 5), (0, 5, 2, 1, 4):
+        avals = Aval((b, 1, n, d), f32), *(Aval((b, 1, k, d), f32),) * 2
+        avals += Aval((2, b, t, k, d), f32), Aval((b,), i32), Aval((), i32)
+        domains = *(plain,) * 4, within(0, t), within(-1, t + 2)
+        for _ in range(2):
+            yield Sample("attention_with_cache", avals, {"scale": d**-0.5}, domains)
+
+
 # --- calls and loops ------------------------------------------------------------------------------
 
 
@@ -579,7 +588,7 @@ SAMPLES |= {"dynamic_slice": _dynamic_slice, "dynamic_update": _dynamic_update}
 SAMPLES |= {"softmax": _softmax, "rms_norm": _norm("rms_norm", 1)}
 SAMPLES |= {"layer_norm": _norm("layer_norm", 2), "rope": _rope, "cross_entropy": _cross_entropy}
 SAMPLES |= {n: _attention(n) for n in ("attention", "attention_dq", "attention_dkv")}
-SAMPLES |= {"cached_attention": _cached_attention}
+SAMPLES |= {"cached_attention": _cached_attention, "attention_with_cache": _with_cache}
 SAMPLES |= {"custom_vjp": _custom_vjp, "remat": _remat, "checkpoint_name": _checkpoint_name}
 SAMPLES |= {"optimization_barrier": _optimization_barrier, "scan": _scan}
 SAMPLES |= {"sharding_constraint": _sharding_constraint, "shard_map": _shard_map}

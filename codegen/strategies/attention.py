@@ -40,7 +40,7 @@ _ROWS = ("lse", "delta")
 def build_attention(frame: Frame, profile: Profile) -> Kernel:
     """The kernel of an `attention`, `attention_dq` or `attention_dkv` equation."""
     eqn = frame.region.root
-    if eqn.prim.name == "cached_attention":
+    if eqn.prim.name in ("cached_attention", "attention_with_cache"):
         return build_cached(frame, profile)
     record = Attention.of(eqn)
     what = _TEMPLATES[eqn.prim.name]

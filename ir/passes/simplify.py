@@ -213,5 +213,8 @@ def _expanded(eqn: Eqn, ins: list[Value], keep: Callable[[Eqn], bool], builder) 
         return tuple(inline(expand(callee, keep), ins))
     if eqn.prim.kind != "composite":
         return builder.emit(eqn.prim, ins, eqn.params)
+    if eqn.prim.nested:
+        inner = eqn.prim.expansion(tuple(v.aval for v in ins), eqn.params)
+        return tuple(inline(expand(inner, keep), ins))
     outs = eqn.prim.expand(*ins, **eqn.params)
     return outs if eqn.prim.multi else (outs,)

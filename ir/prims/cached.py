@@ -1,21 +1,23 @@
 """Attention of one new token to the keys and values kept of those before it.
 
 Invariant: `expand` is the definition, as of all composites; where `codegen` has a kernel, only the
-slots that are seen are read.
+slots that are seen are read, and of what is kept only the new token's slot is written.
 """
 
 from __future__ import annotations
 
-from ..build import emit, lit_like
-from ..dtypes import i32, lowest
+from ..build import emit, lit, lit_like
+from ..dtypes import f32, i32, lowest
 from ..factors import Factors
 from ..graph import Aval, Value
 from ..prim import register
 from .contract import dot
-from .elementwise import and_, eq, exp, le, lt, select
+from .elementwise import and_, cast, eq, exp, le, lt, select
 from .fused import Composite
+from .index import dynamic_update
 from .reduce import reduce_max, spread, sum
-from .views import broadcast_to, iota, reshape_to
+from .views import broadcast_to, concat, iota, reshape_to
+from .views import slice as slice_
 
 
 @register
@@ -63,3 +65,56 @@ class cached_attention(Composite):
         total = emit(select, emit(eq, total, lit_like(0, total)), lit_like(1, total), total)
         shares = e / spread(total, (3,), e.aval.shape)
         return reshape_to(emit(dot, shares, v, spec="bkgt,btkd->bkgd"), (b, 1, n, d))
+
+
+@register
+class attention_with_cache(Composite):
+    """(o, cache): `cached_attention` of q [B, 1, N, D] once k and v [B, 1, K, D] are kept.
+
+    The cache [2, B, T, K, D] holds keys and values of T slots. Those of the new token go to slot
+    i32 [], shifted so that it exists; slot t is seen by row b iff first[b] <= t <= slot, for first
+    i32 [B].
+    """
+
+    name = "attention_with_cache"
+    nested = multi = True
+    has_kernel = True
+
+    def typeof(self, q, k, v, cache, first, slot, *, scale):
+        fits = q.ndim == k.ndim == 4 and k == v and cache.ndim == 5 and cache.shape[0] == 2
+        fits = fits and q.dtype is k.dtype is cache.dtype and q.dtype.is_float
+        fits = fits and k.shape[:2] == (q.shape[0], 1) == (cache.shape[1], q.shape[1])
+        fits = fits and cache.shape[3:] == k.shape[2:] and q.shape[3] == k.shape[3]
+        fits = fits and 0 not in cache.shape[2:] and q.shape[2] % k.shape[2] == 0
+        if not fits or first != Aval(q.shape[:1], i32) or slot != Aval((), i32):
+            raise TypeError(
+                "attention_with_cache needs q[B, 1, N, D], k, v[B, 1, K, D] and a cache"
+                "[2, B, T, K, D] with N a multiple of K, first i32[B] and slot i32[], got "
+                f"{q}, {k}, {v}, {cache}, {first} and {slot}"
+            )
+        return q, cache
+
+    def factors(self, *avals, scale):
+        """Rows and heads; the slots are met one after the other."""
+        rows, kept = ("b", None, "n", None), (None, "b", None, "n", None)
+        return Factors((rows, rows, rows, kept, ("b",), ()), (rows, kept))
+
+    def expand(self, q, k, v, cache, first, slot, *, scale):
+        b, _, heads, d = k.aval.shape
+        new = emit(concat, *(reshape_to(x, (1, b, 1, heads, d)) for x in (k, v)), axis=0)
+        zero = lit(0, i32)
+        cache = emit(dynamic_update, cache, new, zero, zero, slot, zero, zero)
+        kept = [_wide(_half(cache, n)) for n in range(2)]
+        o = emit(cached_attention, _wide(q), *kept, first, slot + 1, scale=scale)
+        return (o if o.aval == q.aval else emit(cast, o, dtype=q.aval.dtype)), cache
+
+
+def _half(cache: Value, n: int) -> Value:
+    """The keys (0) or the values (1) of a cache."""
+    shape = cache.aval.shape
+    part = emit(slice_, cache, start=(n, 0, 0, 0, 0), limit=(n + 1, *shape[1:]), stride=(1,) * 5)
+    return reshape_to(part, shape[1:])
+
+
+def _wide(x: Value) -> Value:
+    return emit(cast, x, dtype=f32) if x.aval.dtype.itemsize < 4 else x

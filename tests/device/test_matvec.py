@@ -39,7 +39,8 @@ def check(graph: Graph, profile: Profile, kernels: int, tolerance: float = 30.0)
     rng = np.random.default_rng(7)
     args = [(0.5 * rng.standard_normal(v.aval.shape)).astype(v.aval.dtype.np) for v in graph.ins]
     program = compile_graph(graph, profile, verify=True)
-    assert [k.template for k in program.kernels] == ["matvec"] * kernels
+    assert len(program.kernels) == kernels
+    assert {k.template for k in program.kernels} <= {"matvec", "matvec_held"}
     got, want = execute(program, graph, args), evaluate(graph, *args, wide=True)
     for aval, g, w in zip(graph.out_avals, got, want, strict=True):
         agree(g, w, aval, tolerance)
@@ -126,7 +127,7 @@ def test_a_sum_that_something_else_needs_is_stored():
         lambda x, s, m: fun(x, (s, m)), *(Aval(s, f32) for s in [(1, 64), (64,), (64, 48)])
     )
     program = compile_graph(graph, software_gpu(), verify=True)
-    assert [k.template for k in program.kernels] == ["row", "matvec"]
+    assert [k.template for k in program.kernels] == ["row", "matvec_held"]
 
 
 def test_which_products_have_few_rows():
@@ -170,3 +171,48 @@ def test_attention_to_a_cache_sees_its_slots_alone(batch, slots, heads, kv_heads
         args = [q, k, v, first, np.int32(stop)]
         (got,), (want,) = execute(program, graph, args), evaluate(graph, *args, wide=True)
         agree(got, want, graph.out_avals[0], 30.0)
+
+
+@pytest.mark.parametrize(
+    ("batch", "slots", "heads", "kv_heads", "size"),
+    [(1, 40, 9, 3, 32), (2, 300, 4, 4, 16), (3, 200, 64, 16, 32)],
+)
+def test_attention_keeps_a_token_in_place(batch, slots, heads, kv_heads, size):
+    """Its key and value are turned on the way, as rotary positions are."""
+
+    def fun(cache, q, k, v, turn, first, slot):
+        wide = op("broadcast", turn, shape=k.aval.shape, dims=(3,))
+        return op("attention_with_cache", q, k * wide, v, cache, first, slot, scale=size**-0.5)
+
+    new, kept = Aval((batch, 1, kv_heads, size), f32), Aval((2, batch, slots, kv_heads, size), f32)
+    query = Aval((batch, 1, heads, size), f32)
+    given = kept, query, new, new, Aval((size,), f32), Aval((batch,), i32), Aval((), i32)
+    graph = ir.build(fun, *given)
+    program = compile_graph(graph, software_gpu(), donate=[(0, 1)], verify=True)
+    assert [k.template for k in program.kernels] == ["attention_cached"]
+    assert program.in_slots[0] == program.out_slots[1] and len(program.steps) == 1
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(a.shape).astype(np.float32) for a in given[:5]]
+    first = 3 * np.arange(batch, dtype=np.int32)
+    for slot in (-1, 0, 7, slots // 3, slots - 1, slots + 5):
+        args = [*arrays, first, np.int32(slot)]
+        got, want = execute(program, graph, args), evaluate(graph, *args, wide=True)
+        agree(got[0], want[0], graph.out_avals[0], 30.0)
+        assert np.array_equal(got[1], want[1].astype(np.float32))
+
+
+def test_a_cache_that_something_else_reads_is_not_written_over():
+    def fun(cache, x, first, slot):
+        o, kept = op("attention_with_cache", x, x, x, cache, first, slot, scale=0.25)
+        return o, kept, cache * 2.0
+
+    given = Aval((2, 1, 12, 2, 16), f32), Aval((1, 1, 2, 16), f32), Aval((1,), i32), Aval((), i32)
+    graph = ir.build(fun, *given)
+    rng = np.random.default_rng(0)
+    args = [rng.standard_normal(a.shape).astype(np.float32) for a in given[:2]]
+    args += [np.zeros(1, np.int32), np.int32(5)]
+    want = evaluate(graph, *args, wide=True)
+    for donate in ([], [(0, 1)]):
+        program = compile_graph(graph, software_gpu(), donate=donate, verify=True)
+        for g, w, aval in zip(execute(program, graph, args), want, graph.out_avals, strict=True):
+            agree(g, w, aval, 30.0)

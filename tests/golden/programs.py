@@ -243,6 +243,10 @@ def one_token(query, kept, first, slot):
     return nn.cached_attention(query, kept[0], kept[1], first, slot + 1)
 
 
+def one_token_kept(query, key, value, kept, first, slot):
+    return nn.attention_with_cache(query, key, value, kept, first, slot)
+
+
 # --- what is kept ---------------------------------------------------------------------------------
 
 CPU, WEB, GPU = "lavapipe", "webgpu-default", "h100"
@@ -320,6 +324,19 @@ CASES = (
         GPU,
         one_token,
         ((1, 1, 6, 64), (2, 1, 128, 2, 64), (1, "int32"), ("int32",)),
+    ),
+    Case(
+        "attention_with_cache",
+        GPU,
+        one_token_kept,
+        (
+            (1, 1, 6, 64),
+            *((1, 1, 2, 64),) * 2,
+            (2, 1, 128, 2, 64),
+            (1, "int32"),
+            ("int32",),
+        ),
+        donate=(3,),
     ),
     Case("attention_cpu", CPU, attention, HEADS),
     Case("attention_backward_cpu", CPU, attention_gradient, (*HEADS, HEADS[0]), kernels=BACKWARD),

@@ -53,6 +53,9 @@ NUMBERS = {  # of the axes of a gather and of a scatter of rows
     "ROWS": lax.ScatterDimensionNumbers((1,), (0,), (0,)),
 }
 
+KEPT = OPERANDS["r"][:, None, :, None]
+AT = (np.zeros(1, np.int32), np.int32(2))  # where a row starts, and its new token's slot
+
 _NUMPY = """
     append: f(x, y)                       apply_along_axis: f(lambda r: jnp.sum(r * r), 0, x)
     apply_over_axes: f(jnp.sum, x, [0])   arccos: f(u)
@@ -178,6 +181,7 @@ _NN = """
     cross_entropy: f(x, i)                layer_norm: f(x, v, w)
     log1mexp: f(p)                        rms_norm: f(x, v)
     linear_cross_entropy: f(x, m, i)
+    attention_with_cache: f(m[None, None], r[None, :1, :1], r[None, 1:, :1], KEPT, *AT)
     cached_attention: f(t[None, :1], t[None], -t[None], i[:1] * 0, jnp.int32(2))
     dot_product_attention: f(t[None], -t[None], r[None, :, :3, :4])
     rope: f(t[None], m[:2, :2], m[2:, :2])
@@ -310,7 +314,9 @@ def _entry(path: str, function: Callable, call: str) -> Entry:
     def fun(*given: object) -> object:
         held = {n: jnp.asarray(a) for n, a in fixed.items()}
         named = dict(zip(names, given, strict=True))
-        return eval(code, {"f": function, "jnp": jnp, **NUMBERS, **held, **named})
+        return eval(
+            code, {"f": function, "jnp": jnp, "AT": AT, "KEPT": KEPT, **NUMBERS, **held, **named}
+        )
 
     return Entry(path, call, names, fun)
 

@@ -329,6 +329,14 @@ def _cached_attention(q, k, v, first, stop, *, scale) -> Array:
     return o
 
 
+def _with_cache(q, k, v, cache, first, slot, *, scale) -> tuple[Array, Array]:
+    """Each row's key and value in their slot, then attention to it and those before it."""
+    cache = np.array(cache)
+    own = min(max(int(slot), 0), cache.shape[2] - 1)
+    cache[0, :, own], cache[1, :, own] = k[:, 0], v[:, 0]
+    return _cached_attention(q, *cache, first, int(slot) + 1, scale=scale), cache
+
+
 def _score_grads(q, k, v, do, lse, delta, *ids, causal, scale, ordered=False):
     """(indices, weight p, d loss / d score) of every visible pair."""
     for b, s, n, h, seen in _pairs(q, k, causal, ids):
@@ -446,6 +454,7 @@ REFERENCE |= {
     "attention_dq": _attention_dq,
     "attention_dkv": _attention_dkv,
     "cached_attention": _cached_attention,
+    "attention_with_cache": _with_cache,
     "cond": _cond,
     "custom_jvp": _wave,
     "custom_vjp": _wave,

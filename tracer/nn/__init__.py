@@ -40,7 +40,7 @@ from .activations import (
     swish,
     tanh,
 )
-from .attention import cached_attention, dot_product_attention
+from .attention import attention_with_cache, cached_attention, dot_product_attention
 from .chunked import linear_cross_entropy
 from .softmax import (
     log_softmax,
@@ -74,8 +74,8 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 __all__ = """
-    cached_attention celu cross_entropy dot_product_attention elu erf gelu glu hard_sigmoid
-    hard_silu hard_swish hard_tanh identity initializers layer_norm leaky_relu
+    attention_with_cache cached_attention celu cross_entropy dot_product_attention elu erf gelu glu
+    hard_sigmoid hard_silu hard_swish hard_tanh identity initializers layer_norm leaky_relu
     linear_cross_entropy log1mexp log_sigmoid log_softmax logmeanexp logsumexp mish normalize
     one_hot relu relu6 rms_norm rope selu sigmoid silu soft_sign softmax softplus sparse_plus
     sparse_sigmoid squareplus standardize swish tanh

@@ -254,4 +254,19 @@ def cached_attention(query: Any, key: Any, value: Any, first: Any, stop: Any) ->
     return astype(bind("cached_attention", *wide, *given[3:], scale=scale), kind)
 
 
-__all__ = ["cached_attention", "dot_product_attention"]
+def attention_with_cache(
+    query: Any, key: Any, value: Any, cache: Any, first: Any, slot: Any
+) -> tuple[Any, Any]:
+    """`cached_attention` of one new token over a cache to which its own key and value are added.
+
+    query[B, 1, N, H], key and value[B, 1, K, H] and cache[2, B, S, K, H], keys and values of S
+    slots, in one dtype. Returns ([B, 1, N, H], the cache with those of the new token at int32
+    slot[], shifted so that it exists); slot s is seen by row b iff first[b] <= s <= slot. A cache
+    that is donated, or carried by a loop, is updated in place. Raises TypeError.
+    """
+    given = [operand(x, "attention_with_cache") for x in (query, key, value, cache, first, slot)]
+    scale = 1 / math.sqrt(aval_of(given[0]).shape[-1])
+    return bind("attention_with_cache", *given, scale=scale)
+
+
+__all__ = ["attention_with_cache", "cached_attention", "dot_product_attention"]

@@ -1,4 +1,5 @@
-// cached_attention: 1 x 6 heads of 64 (2 of keys), 1 query x at most 128 keys, 512 invocations each
+// cached_attention: 1 x 6 heads of 64 (2 of keys), 1 query x at most 128 keys, 512 invocations for
+//   each head
 //   a: f32[1, 1, 128, 2, 64] = slice[limit=(1, 1, 128, 2, 64), start=(0, 0, 0, 0, 0), stride=(1, 1,
 //     1, 1, 1)] kept
 //   b: f32[1, 128, 2, 64] = reshape a
@@ -43,52 +44,45 @@ fn store_o(batch: u32, head: u32, d4: u32, val: vec4<f32>) {
 
 const SCALE = 0.18033688; // scores are in powers of 2
 var<workgroup> last: u32;
-var<workgroup> tops: array<f32, 48>;
-var<workgroup> sums: array<f32, 48>;
-var<workgroup> mixed: array<vec4<f32>, 768>;
+var<workgroup> tops: array<f32, 16>;
+var<workgroup> sums: array<f32, 16>;
+var<workgroup> mixed: array<vec4<f32>, 256>;
 
 // 16 lanes read a slot of the cache, 32 slots lie side by side; each lane keeps the running maximum
-// m, sum l and mean o of what it has seen, for every query head that shares the key head.
+// m, sum l and mean o of what it has seen, for its query head.
 @compute @workgroup_size(512)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let tile = group;
   let batch = tile.z;
   let d4 = t % 16u;
   let place = t / 16u;
+  let kv_head = tile.x / 3u;
   let first = load_first(batch);
   if (t == 0u) {
     last = load_stop(batch);
   }
   let stop = workgroupUniformLoad(&last);
-  let q0 = load_q(batch, tile.x * 3u, d4) * SCALE;
+  let q0 = load_q(batch, tile.x, d4) * SCALE;
   var m0 = -3.4028234e38;
   var l0 = 0.0;
   var o0 = vec4<f32>();
-  let q1 = load_q(batch, tile.x * 3u + 1u, d4) * SCALE;
-  var m1 = -3.4028234e38;
-  var l1 = 0.0;
-  var o1 = vec4<f32>();
-  let q2 = load_q(batch, tile.x * 3u + 2u, d4) * SCALE;
-  var m2 = -3.4028234e38;
-  var l2 = 0.0;
-  var o2 = vec4<f32>();
   for (var s0 = 0u; s0 < stop; s0 += 128u) {
     let s_0 = s0 + place;
     let at_0 = min(s_0, 127u);
-    let k_0 = load_k(batch, at_0, tile.x, d4);
-    let v_0 = load_v(batch, at_0, tile.x, d4);
+    let k_0 = load_k(batch, at_0, kv_head, d4);
+    let v_0 = load_v(batch, at_0, kv_head, d4);
     let s_1 = s0 + place + 32u;
     let at_1 = min(s_1, 127u);
-    let k_1 = load_k(batch, at_1, tile.x, d4);
-    let v_1 = load_v(batch, at_1, tile.x, d4);
+    let k_1 = load_k(batch, at_1, kv_head, d4);
+    let v_1 = load_v(batch, at_1, kv_head, d4);
     let s_2 = s0 + place + 64u;
     let at_2 = min(s_2, 127u);
-    let k_2 = load_k(batch, at_2, tile.x, d4);
-    let v_2 = load_v(batch, at_2, tile.x, d4);
+    let k_2 = load_k(batch, at_2, kv_head, d4);
+    let v_2 = load_v(batch, at_2, kv_head, d4);
     let s_3 = s0 + place + 96u;
     let at_3 = min(s_3, 127u);
-    let k_3 = load_k(batch, at_3, tile.x, d4);
-    let v_3 = load_v(batch, at_3, tile.x, d4);
+    let k_3 = load_k(batch, at_3, kv_head, d4);
+    let v_3 = load_v(batch, at_3, kv_head, d4);
     let seen_0 = s_0 >= first && s_0 < stop;
     let seen_1 = s_1 >= first && s_1 < stop;
     let seen_2 = s_2 >= first && s_2 < stop;
@@ -140,100 +134,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       l0 += p3;
       o0 = fma(vec4<f32>(p3), v_3, o0);
     }
-    {
-      var x0 = dot(q1, k_0);
-      var x1 = dot(q1, k_1);
-      var x2 = dot(q1, k_2);
-      var x3 = dot(q1, k_3);
-      x0 += subgroupShuffleXor(x0, 1u);
-      x1 += subgroupShuffleXor(x1, 1u);
-      x2 += subgroupShuffleXor(x2, 1u);
-      x3 += subgroupShuffleXor(x3, 1u);
-      x0 += subgroupShuffleXor(x0, 2u);
-      x1 += subgroupShuffleXor(x1, 2u);
-      x2 += subgroupShuffleXor(x2, 2u);
-      x3 += subgroupShuffleXor(x3, 2u);
-      x0 += subgroupShuffleXor(x0, 4u);
-      x1 += subgroupShuffleXor(x1, 4u);
-      x2 += subgroupShuffleXor(x2, 4u);
-      x3 += subgroupShuffleXor(x3, 4u);
-      x0 += subgroupShuffleXor(x0, 8u);
-      x1 += subgroupShuffleXor(x1, 8u);
-      x2 += subgroupShuffleXor(x2, 8u);
-      x3 += subgroupShuffleXor(x3, 8u);
-      x0 = select(-3.4028234e38, x0, seen_0);
-      x1 = select(-3.4028234e38, x1, seen_1);
-      x2 = select(-3.4028234e38, x2, seen_2);
-      x3 = select(-3.4028234e38, x3, seen_3);
-      var top = m1;
-      top = max(top, x0);
-      top = max(top, x1);
-      top = max(top, x2);
-      top = max(top, x3);
-      let old = exp2(m1 - top);
-      m1 = top;
-      l1 *= old;
-      o1 *= old;
-      let p0 = select(0.0, exp2(x0 - top), seen_0);
-      l1 += p0;
-      o1 = fma(vec4<f32>(p0), v_0, o1);
-      let p1 = select(0.0, exp2(x1 - top), seen_1);
-      l1 += p1;
-      o1 = fma(vec4<f32>(p1), v_1, o1);
-      let p2 = select(0.0, exp2(x2 - top), seen_2);
-      l1 += p2;
-      o1 = fma(vec4<f32>(p2), v_2, o1);
-      let p3 = select(0.0, exp2(x3 - top), seen_3);
-      l1 += p3;
-      o1 = fma(vec4<f32>(p3), v_3, o1);
-    }
-    {
-      var x0 = dot(q2, k_0);
-      var x1 = dot(q2, k_1);
-      var x2 = dot(q2, k_2);
-      var x3 = dot(q2, k_3);
-      x0 += subgroupShuffleXor(x0, 1u);
-      x1 += subgroupShuffleXor(x1, 1u);
-      x2 += subgroupShuffleXor(x2, 1u);
-      x3 += subgroupShuffleXor(x3, 1u);
-      x0 += subgroupShuffleXor(x0, 2u);
-      x1 += subgroupShuffleXor(x1, 2u);
-      x2 += subgroupShuffleXor(x2, 2u);
-      x3 += subgroupShuffleXor(x3, 2u);
-      x0 += subgroupShuffleXor(x0, 4u);
-      x1 += subgroupShuffleXor(x1, 4u);
-      x2 += subgroupShuffleXor(x2, 4u);
-      x3 += subgroupShuffleXor(x3, 4u);
-      x0 += subgroupShuffleXor(x0, 8u);
-      x1 += subgroupShuffleXor(x1, 8u);
-      x2 += subgroupShuffleXor(x2, 8u);
-      x3 += subgroupShuffleXor(x3, 8u);
-      x0 = select(-3.4028234e38, x0, seen_0);
-      x1 = select(-3.4028234e38, x1, seen_1);
-      x2 = select(-3.4028234e38, x2, seen_2);
-      x3 = select(-3.4028234e38, x3, seen_3);
-      var top = m2;
-      top = max(top, x0);
-      top = max(top, x1);
-      top = max(top, x2);
-      top = max(top, x3);
-      let old = exp2(m2 - top);
-      m2 = top;
-      l2 *= old;
-      o2 *= old;
-      let p0 = select(0.0, exp2(x0 - top), seen_0);
-      l2 += p0;
-      o2 = fma(vec4<f32>(p0), v_0, o2);
-      let p1 = select(0.0, exp2(x1 - top), seen_1);
-      l2 += p1;
-      o2 = fma(vec4<f32>(p1), v_1, o2);
-      let p2 = select(0.0, exp2(x2 - top), seen_2);
-      l2 += p2;
-      o2 = fma(vec4<f32>(p2), v_2, o2);
-      let p3 = select(0.0, exp2(x3 - top), seen_3);
-      l2 += p3;
-      o2 = fma(vec4<f32>(p3), v_3, o2);
-    }
   }
   {
     let top = max(m0, subgroupShuffleXor(m0, 16u));
@@ -244,56 +144,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     o0 += subgroupShuffleXor(o0, 16u);
     m0 = top;
   }
-  {
-    let top = max(m1, subgroupShuffleXor(m1, 16u));
-    let old = exp2(m1 - top);
-    l1 *= old;
-    o1 *= old;
-    l1 += subgroupShuffleXor(l1, 16u);
-    o1 += subgroupShuffleXor(o1, 16u);
-    m1 = top;
-  }
-  {
-    let top = max(m2, subgroupShuffleXor(m2, 16u));
-    let old = exp2(m2 - top);
-    l2 *= old;
-    o2 *= old;
-    l2 += subgroupShuffleXor(l2, 16u);
-    o2 += subgroupShuffleXor(o2, 16u);
-    m2 = top;
-  }
   let part = t / 32u;
   if (t % 32u < 16u) {
-    mixed[(part * 3u) * 16u + d4] = o0;
+    mixed[part * 16u + d4] = o0;
     if (d4 == 0u) {
-      tops[part * 3u] = m0;
-      sums[part * 3u] = l0;
-    }
-    mixed[(part * 3u + 1u) * 16u + d4] = o1;
-    if (d4 == 0u) {
-      tops[part * 3u + 1u] = m1;
-      sums[part * 3u + 1u] = l1;
-    }
-    mixed[(part * 3u + 2u) * 16u + d4] = o2;
-    if (d4 == 0u) {
-      tops[part * 3u + 2u] = m2;
-      sums[part * 3u + 2u] = l2;
+      tops[part] = m0;
+      sums[part] = l0;
     }
   }
   workgroupBarrier();
-  for (var i = t; i < 48u; i += 512u) {
-    let g = i / 16u;
+  for (var i = t; i < 16u; i += 512u) {
     var top = -3.4028234e38;
     for (var p = 0u; p < 16u; p++) {
-      top = max(top, tops[p * 3u + g]);
+      top = max(top, tops[p]);
     }
     var total = 0.0;
     var o = vec4<f32>();
     for (var p = 0u; p < 16u; p++) {
-      let share = exp2(tops[p * 3u + g] - top);
-      total += share * sums[p * 3u + g];
-      o += share * mixed[p * 48u + i];
+      let share = exp2(tops[p] - top);
+      total += share * sums[p];
+      o += share * mixed[p * 16u + i];
     }
-    store_o(batch, tile.x * 3u + g, i % 16u, o / select(total, 1.0, total == 0.0));
+    store_o(batch, tile.x, i, o / select(total, 1.0, total == 0.0));
   }
 }
