@@ -106,7 +106,7 @@ def _distributed_problems(config: Config) -> list[str]:
     budget = "training.memory_budget is for one device; leave it out, or take fewer --mbs"
     return [
         *([] if config.training.memory_budget is None else [budget]),
-        *_cut_problems(config),
+        *cut_problems(config),
         *(_pipeline_problems(config) if distributed.pp_size > 1 else ()),
     ]
 
@@ -145,7 +145,7 @@ def misfits(
             yield Misfit(name, size, axes, parts)
 
 
-def _cut_problems(config: Config) -> list[str]:
+def cut_problems(config: Config) -> list[str]:
     """What the mesh does not divide, with the nearest sizes that it does."""
     d, t = config.distributed, config.training
     sizes = {axis: getattr(d, f"{axis}_size") for axis in ("dp", "cp", "tp")}

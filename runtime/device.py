@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from codegen.program import Binding, KernelCode
 
 from .adapter import AdapterInfo, adapters, choose, matches, profile_of
 from .buffer import Buffer, BufferPool, PendingRead, StagingRing
-from .driver import TRUSTED, RawCommands, RawEncoder, unchecked_module, wgpu
+from .driver import TRUSTED, RawEncoder, encode_in_pieces, submit_raw, unchecked_module, wgpu
 from .errors import KernelCompileError, NoAdapterError, translate
 from .settings import settings
 from .tuned import tuned
@@ -154,16 +154,24 @@ class Device:
         ]
         return self.raw.create_bind_group(layout=pipeline.layout, entries=entries)
 
-    def submit(self, encoder: wgpu.GPUCommandEncoder | RawEncoder) -> None:
+    def submit(self, encoder: wgpu.GPUCommandEncoder) -> None:
         """Finish the encoder and submit it. Raises DeviceLostError, GPUValidationError."""
         try:
             commands = encoder.finish()
         except wgpu.GPUError as error:
             raise translate(error) from error
-        if isinstance(commands, RawCommands):
-            commands.submit(self.raw.queue)
-        else:
-            self.raw.queue.submit([commands])
+        self.raw.queue.submit([commands])
+
+    def submit_pieces(self, pieces: Sequence[Callable[[RawEncoder], None]]) -> None:
+        """Encode each piece by native calls and submit them in order, as one.
+
+        Raises DeviceLostError, GPUValidationError.
+        """
+        try:
+            commands = encode_in_pieces(self.raw, pieces)
+        except wgpu.GPUError as error:
+            raise translate(error) from error
+        submit_raw(self.raw.queue, commands)
 
     def memory_bytes(self) -> int:
         """Bytes in live buffers of this device."""

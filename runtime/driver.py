@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import NamedTuple
 
 from . import lavapipe
@@ -31,7 +33,8 @@ _dispatch_workgroups = lib.wgpuComputePassEncoderDispatchWorkgroups
 _end_pass = lib.wgpuComputePassEncoderEnd
 _release_pass = lib.wgpuComputePassEncoderRelease
 NULL = ffi.NULL
-_ONE = ffi.typeof("WGPUCommandBuffer[1]")
+_MANY = ffi.typeof("WGPUCommandBuffer[]")
+FINISHERS = 2  # threads
 
 
 def enumerate_adapters(every_backend: bool = False) -> list[wgpu.GPUAdapter]:
@@ -129,16 +132,43 @@ class RawEncoder:
 
 
 class RawCommands:
-    """What `finish` makes: a list of one command buffer."""
+    """What `finish` makes: a command buffer."""
 
-    __slots__ = ("_internal", "_list")
+    __slots__ = ("_internal",)
 
     def __init__(self, handle: object) -> None:
-        self._internal, self._list = handle, ffi.new(_ONE, (handle,))
-
-    def submit(self, queue: wgpu.GPUQueue) -> None:
-        """Raises what a lost device gives."""
-        _api.libf.wgpuQueueSubmit(queue._internal, 1, self._list)
+        self._internal = handle
 
     def __del__(self) -> None:
         lib.wgpuCommandBufferRelease(self._internal)
+
+
+def submit_raw(queue: wgpu.GPUQueue, commands: Sequence[RawCommands]) -> None:
+    """Submit command buffers that run in this order. Raises what a lost device gives."""
+    handles = ffi.new(_MANY, [each._internal for each in commands])
+    _api.libf.wgpuQueueSubmit(queue._internal, len(commands), handles)
+
+
+def encode_in_pieces(
+    device: wgpu.GPUDevice, pieces: Sequence[Callable[[RawEncoder], None]]
+) -> list[RawCommands]:
+    """A command buffer for each piece, which encodes it. Raises what `finish` raises.
+
+    A driver does half of its work when an encoder is finished, and needs no lock of Python's for
+    that: while a piece is encoded here, other threads finish those before it.
+    """
+    *before, last = pieces
+    waiting: list[Future] = []
+    for piece in before:
+        encoder = RawEncoder(device)
+        piece(encoder)
+        waiting.append(_finishers().submit(encoder.finish))
+    encoder = RawEncoder(device)
+    last(encoder)
+    own = encoder.finish()
+    return [*(each.result() for each in waiting), own]
+
+
+@cache
+def _finishers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(FINISHERS, "finish")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from operator import attrgetter
 
 import numpy as np
@@ -31,6 +32,7 @@ from .replay import (
     checked_pass,
     encode,
     looks_at_data,
+    pieces,
     raw,
     raw_pass,
     spans,
@@ -67,6 +69,7 @@ class Executable:
         self._dispatches = program.dispatches
         self._spans, self._switch = spans(program), switches(program)
         self._straight = not any(map(looks_at_data, self._spans))
+        self._pieces = pieces(self._spans, self._switch) if self._straight else []
         ins, outs = set(program.in_slots), set(program.out_slots)
         self._donated, self._fresh = ins & outs, sorted(outs - ins)
         places = {slot: at for at, slot in enumerate([*program.in_slots, *self._fresh])}
@@ -302,10 +305,13 @@ class Executable:
         if self._checked:
             encoder = self.device.raw.create_command_encoder(label=self.program.name)
             encode(encoder, plan, checked_pass, self._commands, self._raws)
-        else:
-            encoder = RawEncoder(self.device.raw)
-            encode(encoder, plan, raw_pass, self._raw, self._raws)
-        self.device.submit(encoder)
+            self.device.submit(encoder)
+            return
+        parts = self._pieces if plan is self._spans else [plan]
+        self.device.submit_pieces([partial(self._encode_raw, part) for part in parts])
+
+    def _encode_raw(self, plan: list, encoder: RawEncoder) -> None:
+        encode(encoder, plan, raw_pass, self._raw, self._raws)
 
     def _buffer(self, slot: int) -> Buffer:
         """The buffer of a slot while a program with collectives runs."""

@@ -29,6 +29,8 @@ from .driver import RawCommand, RawEncoder, wgpu
 from .errors import ProgramError
 from .overlap import Awaited, awaited
 
+PIECE = 512  # dispatches of one encoder: more have a thread for their second half
+
 
 class Command(NamedTuple):
     """One dispatch, resolved. `switch` is false if the dispatch before set the same pipeline."""
@@ -109,6 +111,48 @@ def _spans(steps: Sequence[Step], count: int) -> tuple[list, int]:
             out.append(Span(count, count + 1))
         count += 1
     return out, count
+
+
+def pieces(plan: Sequence[Part], switch: Sequence[bool]) -> list[list[Part]]:
+    """A plan that looks at no data in stretches of about PIECE dispatches, each for one encoder.
+
+    Loops are cut between iterations, other runs of dispatches where one sets its pipeline, as
+    `switch` says of each.
+    """
+    found: list[list[Part]] = [[]]
+    size = 0
+    for part in plan:
+        for piece in _cut(part, switch):
+            if found[-1] and size + _size(piece) // 2 >= PIECE:
+                found.append([])
+                size = 0
+            found[-1].append(piece)
+            size += _size(piece)
+    return found
+
+
+def _cut(part: Part, switch: Sequence[bool]) -> Iterator[Part]:
+    """A part in pieces of at most PIECE dispatches, or a little more."""
+    if isinstance(part, Repeat):
+        each = max(1, PIECE // max(1, sum(map(_size, part.body))))
+        for start in range(0, part.count, each):
+            yield Repeat(min(each, part.count - start), part.body)
+        return
+    if isinstance(part, Span):
+        start = part.start
+        for at in range(part.start, part.stop):
+            if switch[at] and at - start >= PIECE:
+                yield Span(start, at)
+                start = at
+        part = Span(start, part.stop)
+    yield part
+
+
+def _size(part: Part) -> int:
+    """Dispatches of a part."""
+    if isinstance(part, Repeat):
+        return part.count * sum(map(_size, part.body))
+    return part.stop - part.start if isinstance(part, Span) else 0
 
 
 def unroll(steps: Sequence[Step], start: int = 0) -> Iterator[tuple[int, Step]]:

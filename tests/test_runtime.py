@@ -18,6 +18,7 @@ from codegen.program import Binding, Copy, Dispatch, Fill, KernelCode, Program, 
 from runtime import buffer as buffer_module
 from runtime import device as device_module
 from runtime import executable as executable_module
+from runtime import replay as replay_module
 from runtime import timing as timing_module
 from runtime.adapter import AdapterInfo, choose, profile_of
 from runtime.buffer import BufferPool
@@ -290,7 +291,9 @@ def test_results_are_never_overwritten_and_memory_is_reused(device):
 
 
 @pytest.mark.device
-def test_copies_fills_and_constants_run_in_step_order(device):
+@pytest.mark.parametrize("piece", [replay_module.PIECE, 1])
+def test_copies_fills_and_constants_run_in_step_order(device, monkeypatch, piece):
+    monkeypatch.setattr(replay_module, "PIECE", piece)
     slots = (
         slot("input", "x"),
         slot("constant", "ten", data=np.full(N, 10, np.float32).tobytes()),
@@ -429,6 +432,18 @@ def test_the_first_run_is_checked_and_later_ones_are_replayed(device, monkeypatc
     for _ in range(2):
         checked.run([numbers()])
     assert seen == ["checked_pass", "checked_pass"]
+
+
+def test_long_plans_are_cut_where_an_encoder_may_begin(monkeypatch):
+    monkeypatch.setattr(replay_module, "PIECE", 4)
+    span, repeat, copy = replay_module.Span, replay_module.Repeat, Copy(0, 1, 4)
+    switch = [n % 3 == 0 for n in range(12)]
+    assert replay_module.pieces([], switch) == [[]]
+    assert replay_module.pieces([copy, span(0, 3), copy], switch) == [[copy, span(0, 3), copy]]
+    assert replay_module.pieces([span(0, 12)], switch) == [[span(0, 6)], [span(6, 12)]]
+    loop = repeat(5, [span(0, 2), copy])
+    rows = [[repeat(2, loop.body)], [repeat(2, loop.body)], [repeat(1, loop.body), copy]]
+    assert replay_module.pieces([loop, copy], switch) == rows
 
 
 @pytest.mark.device
@@ -621,7 +636,9 @@ def test_memory_is_predicted_before_it_is_allocated(device, monkeypatch):
 
 
 @pytest.mark.device
-def test_what_raw_calls_get_wrong_is_an_exception_not_an_abort(device):
+@pytest.mark.parametrize("piece", [replay_module.PIECE, 1])
+def test_what_raw_calls_get_wrong_is_an_exception_not_an_abort(device, monkeypatch, piece):
+    monkeypatch.setattr(replay_module, "PIECE", piece)
     step = runtime.Executable(device, chain())
     x = device.upload(numbers())
     kept = [step.run([x]), step.run([x])]

@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 from picotron import checkpoint, config_file, dataset, optim, prepare
+from picotron.config import DistributedConfig
+from picotron.errors import ConfigError
 from picotron.report import Reporter
 from picotron.step import weights_of
 from picotron.train import Trainer
@@ -134,3 +136,15 @@ def test_clipping_and_accumulation_change_the_first_step(tmp_path, setting):
         assert norm == pytest.approx(other) and size == pytest.approx(0.01, rel=1e-2)
     else:
         assert other != norm and size != whole
+
+
+def test_the_vocabulary_gets_rows_that_tp_divides(tmp_path):
+    config = replace(config_of(tmp_path), distributed=DistributedConfig(tp_size=2))
+    said = "tp_size 2 does not divide the tokenizer's 81 tokens: the vocabulary gets 82 rows"
+    with pytest.warns(UserWarning, match=said):
+        assert prepare.with_vocabulary(config, 81).model.vocab_size == 82
+    given = replace(config, model=replace(config.model, vocab_size=83))
+    with pytest.raises(ConfigError, match="83 is not divisible by tp_size 2; 82 or 84 would do"):
+        prepare.with_vocabulary(given, 80)
+    with pytest.raises(ConfigError, match="vocab_size 83 is less than the tokenizer's 90"):
+        prepare.with_vocabulary(given, 90)
