@@ -8,7 +8,7 @@ more than the norm of their gradients.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from tracer.sharding import P, constrained, named_values
 from tracer.spmd import MeshShape, own_piece, spmd
 
 Flat = dict[str, Any]  # path of a weight -> what belongs to it
+Traffic = dict[str, dict[str, list[int]]]  # axes -> kind -> [count, bytes]
 # Optimizer, learning rate, and the largest norm of a gradient or 0.
 Recipe = tuple[optim.GradientTransformation, optim.Schedule | None, float]
 
@@ -53,6 +54,14 @@ def weight_of(name: str, weights: Iterable[str]) -> str | None:
 
 def _of(flat: Flat, prefix: str) -> Flat:
     return {name: x for name, x in flat.items() if name.startswith(prefix)}
+
+
+def add_traffic(found: Traffic, more: Traffic) -> None:
+    """Add the counts and bytes of `more` to those of `found`."""
+    for axes, kinds in more.items():
+        for kind, (count, nbytes) in kinds.items():
+            one = found.setdefault(axes, {}).setdefault(kind, [0, 0])
+            one[:] = one[0] + count, one[1] + nbytes
 
 
 class PipelineStep:
@@ -288,17 +297,36 @@ class PipelineStep:
             found[name] = self.gradients.elsewhere(like, lies, stage)
         return found
 
-    def traffic(self) -> dict[str, dict[str, list[int]]]:
+    def traffic(self) -> Traffic:
         """[count, bytes] of the collectives of one step by axes and kind; what stages hand on is
         under "pp"."""
         found = self.gradients.runner.traffic(self.micros)
         for made in filter(None, (*self.copies, *self.finish, *self.update)):
-            for axes, kinds in (made.traffic() if made.called else {}).items():
-                for kind, (count, nbytes) in kinds.items():
-                    one = found.setdefault(axes, {}).setdefault(kind, [0, 0])
-                    one[:] = one[0] + count, one[1] + nbytes
+            add_traffic(found, made.traffic() if made.called else {})
         handed = self.gradients.runner.record.handed_on
         return {**found, "pp": {"send": [sum(n) for n in zip(*handed.values(), strict=True)]}}
+
+    def sent(self, stage: int) -> Traffic:
+        """What a device of a stage would tell in a step, as `traffic`; nothing is compiled."""
+        found = self.gradients.sent(stage, self.micros)
+        for made, args in self._around(stage):
+            add_traffic(found, made.one_device(*args).traffic)
+        return found
+
+    def _around(self, stage: int) -> Iterator[tuple[Any, tuple]]:
+        """The programs before and after the passes, and what they are called with, as shapes."""
+        shapes = self.own(self.shapes, stage)
+        flat = {n: ShapeDtypeStruct(s, np.float32) for n, s in shapes.items()}
+        one = ShapeDtypeStruct((), np.float32)
+        if self.copies[stage] is not None:
+            yield self.copies[stage], (flat,)
+        losses = [one] * (stage == self.count - 1)
+        yield self.finish[stage], (flat, losses, [one] * self.policy.scales)
+        state = initial_state(flat, eval_shape(self.optimizer.init, flat), self.config)
+        rest = by_path({name: part for name, part in state.items() if name != "params"})
+        kept = {n: x for n, x in rest.items() if weight_of(n, shapes)}
+        common = {n: x for n, x in rest.items() if n not in kept}
+        yield self.update[stage], (flat, kept, flat, common, [one] * self.count, one)
 
     def stats(self) -> dict[str, Any]:
         """Counts and times of what the busiest of the devices runs: kernels of one step, distinct

@@ -1,9 +1,9 @@
 """What a run would need of many devices, without having any: memory, traffic, time.
 
-Invariant: what a step sends is counted in the per-device graph that the trainer would run. What it
-computes and keeps is counted in the program that the compiler makes of one and of two layers, and
-continued to all layers, in which it is linear. Nothing is allocated and no device is asked; what
-cannot be counted is `Machine`'s.
+Invariant: what a step sends is counted in the per-device graphs that the trainer would run, those
+of each stage of a pipeline among them. What it computes and keeps is counted in the program that
+the compiler makes of one and of two layers, and continued to all layers, in which it is linear.
+Nothing is allocated and no device is asked; what cannot be counted is `Machine`'s.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from picotron.config import Config
 from picotron.errors import ConfigError
 from picotron.machines import Machine
 from picotron.parallel import layout_of, step_of
+from picotron.pipeline import Traffic, add_traffic
 from picotron.sharding import DATA
 from tracer.spmd import OneDevice
 
-Traffic = dict[str, dict[str, list[int]]]  # axes -> kind -> [count, bytes], as programs report it
 # Planning is not bound by one adapter.
 PROFILE = replace(H100, name="plan", binding_bytes=1 << 40, storage_buffers=1 << 10)
 F32 = 4
@@ -51,7 +51,11 @@ class Counted:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run on a mesh: bytes by kind and traffic of the busiest device, seconds of a step."""
+    """A run on a mesh: bytes by kind of the busiest device, traffic, seconds of a step.
+
+    Traffic is a device's, as a run reports it: of a pipeline, one device of each stage added up.
+    In a search it is that of one stage with the embedding and the head.
+    """
 
     config: Config
     machine: Machine
@@ -104,6 +108,8 @@ def plan(config: Config, machine: Machine, exact: bool = True) -> Plan:
     seconds = {"compute": counted.seconds}
     for axes, kinds in traffic.items():
         seconds[axes] = sum(_transfer(config, machine, axes, k, *n) for k, n in kinds.items())
+    if exact and d.pp_size > 1:
+        traffic = _scaled(_of_stages(_in_f32(config)), machine)
     data = sum(s for axes, s in seconds.items() if set(axes.split(",")) <= set(DATA))
     busy = sum(seconds.values()) - data
     seconds["bubble"] = busy * timeline.bubble
@@ -141,7 +147,7 @@ def _counted(config: Config, layers: int, machine: Machine, exact: bool) -> tupl
     """What a device with this many layers sends and does, if it has the embedding and the head as
     well, which a pipeline has on its first and last."""
     mesh = replace(config.distributed, pp_size=1, pp_engine="1f1b")
-    run = replace(config, distributed=mesh, training=replace(config.training, precision="f32"))
+    run = replace(_in_f32(config), distributed=mesh)
 
     def of(count: int) -> Config:
         return replace(run, model=replace(run.model, num_hidden_layers=count))
@@ -156,6 +162,19 @@ def _counted(config: Config, layers: int, machine: Machine, exact: bool) -> tupl
     else:
         sent = _continued(*(_one_device(of(n)).traffic for n in (1, 2)), layers)
     return _scaled(sent, machine), counted(1).continued(counted(2), layers)
+
+
+def _in_f32(config: Config) -> Config:
+    return replace(config, training=replace(config.training, precision="f32"))
+
+
+@lru_cache(maxsize=64)
+def _of_stages(config: Config) -> Traffic:
+    """What a device of each stage of a pipeline sends, added up."""
+    step, found = step_of(config), {}
+    for stage in range(step.count):
+        add_traffic(found, step.sent(stage))
+    return found
 
 
 def _continued(one: Traffic, two: Traffic, layers: int) -> Traffic:

@@ -118,7 +118,9 @@ def _traffic(plan: Plan, y: int) -> tuple[list[str], int]:
     if not rows:
         return [], 0
     most = max(size for _, size in rows) or 1
-    lines = [_text(MARGIN, y + 12, "what each device sends in a step", 13, SOFT)]
+    staged = plan.config.distributed.pp_size > 1
+    who = "one device of each stage, added up," if staged else "each device"
+    lines = [_text(MARGIN, y + 12, f"what {who} sends in a step", 13, SOFT)]
     for n, (what, size) in enumerate(sorted(rows, key=lambda row: -row[1])):
         at = y + 24 + n * 18
         lines.append(_text(MARGIN, at + 11, what, 10, INK))

@@ -57,8 +57,16 @@ def test_four_layers_are_foreseen_from_one_and_two(mesh: dict) -> None:
     assert found.bytes == pytest.approx(program.peak_bytes - inputs, rel=0.05)
 
 
+STAGED = [
+    {"pp_size": 2, "pp_engine": "interleaved"},
+    {"pp_size": 4, "dp_size": 2, "fsdp": True},
+    {"pp_size": 2, "tp_size": 2, "sp": True, "pp_engine": "zb-h1"},
+    {"dp_size": 2, "pp_size": 2, "cp_size": 2, "tp_size": 2},
+]
+
+
 @pytest.mark.device
-@pytest.mark.parametrize("mesh", MESHES, ids=str)
+@pytest.mark.parametrize("mesh", [*MESHES, *STAGED], ids=str)
 def test_a_run_sends_what_was_foreseen(mesh: dict) -> None:
     config = job(**mesh)
     t = config.training

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ir.build import build, emit, inline
 from ir.dtypes import DType, dtype, f32
 from ir.graph import Aval, Graph, Var
 from ir.passes.grad import grad_graph
-from ir.passes.messages import arranged_graph
+from ir.passes.messages import arranged_graph, sent
 from ir.passes.shard import Options, shard
 from ir.passes.stages import assign, cut
 from ir.prims.elementwise import cast
@@ -76,8 +77,33 @@ class Pipelined:
         self.stages = cut(self.sharded.graph, 1, owners, split, common).each(arranged_graph)
         self.owners = dict(enumerate(owners, first))
         self.trace_s = time.perf_counter() - start
-        self.runner = runner(self.sharded, self.stages, range(first + count, len(joint.ins)))
-        self.compile_s = time.perf_counter() - start - self.trace_s
+        self._each = range(first + count, len(joint.ins))
+        self.compile_s = 0.0
+
+    @cached_property
+    def runner(self) -> Any:
+        """The parts, compiled for the teams of their stages when they are first asked for."""
+        start = time.perf_counter()
+        made = runner(self.sharded, self.stages, self._each)
+        self.compile_s = time.perf_counter() - start
+        return made
+
+    def sent(self, stage: int, micros: int) -> dict[str, dict[str, list[int]]]:
+        """[count, bytes] of what a device of a stage tells in `micros` micro-batches, by axes and
+        kind; what it hands on to other stages is under "pp". Nothing is compiled."""
+        found: dict[str, dict[str, list[int]]] = {}
+        own = [part for part in self.stages.parts.values() if part.stage == stage]
+        for part in own:
+            for axes, kinds in sent(part.graph).items():
+                for kind, (count, nbytes) in kinds.items():
+                    one = found.setdefault(axes, {}).setdefault(kind, [0, 0])
+                    one[:] = one[0] + micros * count, one[1] + micros * nbytes
+        handed = [v.aval.nbytes for part in own for v in part.outs for _ in self._others(v, stage)]
+        return {**found, "pp": {"send": [micros * len(handed), micros * sum(handed)]}}
+
+    def _others(self, v: Var, stage: int) -> set[int]:
+        """The other stages that read a value."""
+        return {part.stage for part in self.stages.parts.values() if v in part.ins} - {stage}
 
     def is_here(self, stage: int) -> bool:
         """Whether this process has devices of a stage."""

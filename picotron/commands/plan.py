@@ -164,6 +164,8 @@ def show(plan: Planned, console: Console) -> None:
         for kind, (count, size) in kinds.items():
             traffic.add_row(axes, kind, f"{count:,}", f"{size / 1e6:,.3g}")
     if plan.traffic:
+        staged = "; of one device of each stage, added up" if d.pp_size > 1 else ""
+        console.print(f"collectives of a step{staged}")
         console.print(traffic)
     times = Table("time of a step", "ms", box=None)
     for name, seconds in (*plan.seconds.items(), ("together", plan.step)):
