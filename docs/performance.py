@@ -24,9 +24,10 @@ _TABLE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def results(stem: str) -> Iterator[dict[str, Any]]:
-    """The files whose names start with `stem`, machine by machine."""
+    """The files whose names start with `stem`, machine by machine; "of" is what follows it."""
     for path in sorted(MEASURED.glob(f"*/{stem}*.json")):
-        yield json.loads(path.read_text(encoding="utf-8"))
+        of = path.stem.removeprefix(stem).strip("_").removesuffix("_compiled")
+        yield {"of": of, **json.loads(path.read_text(encoding="utf-8"))}
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
@@ -62,10 +63,11 @@ def step() -> str:
     """One row for each run of `bench step`."""
     rows = []
     for r in results("step"):
-        row = [r["adapter"], f"{r['tok_s']:,.0f}", f"{r['ms']:.1f}", str(r["kernels_per_step"])]
+        row = [r["adapter"], r["of"], f"{r['tok_s']:,.0f}", f"{r['ms']:.1f}"]
+        row.append(str(r["kernels_per_step"]))
         row += [f"{r['losses'][0]:.4f}", f"{r['peak_bytes'] / 2**20:.0f}"]
         rows.append([*row, *_against(r, "peer_ms", "{:.1f}")])
-    head = ["adapter", "tokens/s", "ms", "kernels", "first loss", "MiB"]
+    head = ["adapter", "step", "tokens/s", "ms", "kernels", "first loss", "MiB"]
     return markdown([*head, "peer", "peer's ms", "times as fast"], rows)
 
 
