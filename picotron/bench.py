@@ -23,11 +23,11 @@ from picotron.device import adapter_name, is_software
 from picotron.errors import ConfigError
 from picotron.measure import WARM, Progress, Side, Timing, interleaved, ratios
 from picotron.prepare import on_device
+from picotron.train import LAG
 from picotron.validate import check, raise_problems
 from tracer import jit
 
 WARM_UP, TIMED = 6, 5
-LAG = 2  # steps under way before a loss is read
 PEERS = ("torch", "torch.compile", "jax", "tinygrad")
 Begin = Callable[[], Callable[[], float]]  # starts a step and gives what reads its loss
 

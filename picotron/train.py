@@ -37,7 +37,7 @@ from picotron.terminal import command
 from picotron.words import readable
 from tracer import jit, tree
 
-LAG = 2
+LAG = 2  # steps under way before the metrics of the first are read
 
 
 def of_all_ranks(config: Config) -> Config:
