@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from picotron.rope import RopeScaling
+from picotron.words import size_in_bytes
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,8 @@ class TrainingConfig:
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this global norm; 0 leaves them alone."""
     memory_budget: str | None = None
-    """Most that a step may take on a device, such as 6GiB: what its backward pass reads is computed
-    again instead of kept until the step fits. By default all of it is kept."""
+    """Most that a step may take on each device, such as 6GiB: what its backward pass reads is
+    computed again instead of kept until the step fits. By default all of it is kept."""
     nan_policy: Literal["stop", "skip", "rollback"] = "stop"
     """If a loss or gradient is no number: end the run, leave the step out, or go back to the last
     checkpoint and leave out the batches since then."""
@@ -150,6 +151,12 @@ class TrainingConfig:
         """min_learning_rate, or what it is by default."""
         given = self.min_learning_rate
         return 0.1 * self.learning_rate if given is None else given
+
+    @property
+    def budget(self) -> int:
+        """memory_budget in bytes; 0 where there is none. Raises ConfigError."""
+        given = self.memory_budget
+        return 0 if given is None else size_in_bytes(given, "training.memory_budget")
 
     @property
     def tokens_per_step(self) -> int:

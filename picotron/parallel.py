@@ -108,7 +108,7 @@ class MeshStep:
         step = skipping(step) if training.nan_policy == "skip" else step
         self.compiled = spmd(
             self._annotated(step), mesh_of(self.layout), (state, data), (state, P()),
-            donate_argnums=(0,),
+            donate_argnums=(0,), memory_budget=training.budget,
         )  # fmt: skip
 
     def _annotated(self, step: Callable) -> Callable:

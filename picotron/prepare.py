@@ -33,7 +33,6 @@ from picotron.step import (
 )
 from picotron.stored import open_run
 from picotron.validate import cut_problems, raise_problems
-from picotron.words import size_in_bytes
 from tracer import jit, tree
 from tracer import numpy as jnp
 from tracer.config import default_backend
@@ -182,9 +181,7 @@ def train_step_of(config: Config) -> Any:
         ema_decay=training.ema_decay,
     )
     step = skipping(step) if training.nan_policy == "skip" else step
-    budget = training.memory_budget
-    size = None if budget is None else size_in_bytes(budget, "training.memory_budget")
-    return jit(determined(step, config), donate_argnums=(0,), memory_budget=size)
+    return jit(determined(step, config), donate_argnums=(0,), memory_budget=training.budget)
 
 
 def compile_step(config: Config) -> tuple[str, Any]:
@@ -207,7 +204,7 @@ def compile_step(config: Config) -> tuple[str, Any]:
     told = (
         f"compiled {program.dispatch_count} kernels per step ({len(program.kernels)} distinct) "
         f"in {time.perf_counter() - start:.1f} s; "
-        f"{program.peak_bytes / 2**20:.0f} MiB on the device"
+        f"{program.peak_bytes / 2**20:.0f} MiB on {'each' if d.world_size > 1 else 'the'} device"
         f"{'' if budget is None else f', within memory_budget {budget}'}"
     )
     return told, None

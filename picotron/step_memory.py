@@ -33,7 +33,8 @@ def pipeline_of(config: Config, make: Make, processes: int) -> Any:
     def changed(config: Config) -> Need:
         return need_of_pipeline(make(config), processes)
 
-    require(need_of_pipeline(step, processes), "this run", lambda: _offers(config, changed), CURE)
+    offered = lambda: _offers(config, changed, processes)  # noqa: E731
+    require(need_of_pipeline(step, processes), "this run", offered, CURE)
     return step
 
 
@@ -47,16 +48,17 @@ def program_of(config: Config, lower: Lower, copies: int) -> Any:
 
 def offers(config: Config, lower: Lower, copies: int = 1) -> Offers:
     """Changes of a run that might let it fit, as flags."""
-    return _offers(config, lambda changed: _need(changed, lower, copies)[0])
+    return _offers(config, lambda changed: _need(changed, lower, copies)[0], copies)
 
 
-def _offers(config: Config, need: Callable[[Config], Need | None]) -> Offers:
+def _offers(config: Config, need: Callable[[Config], Need | None], copies: int) -> Offers:
     def at(**changes: Any) -> Need | None:
         return need(replace(config, training=replace(config.training, **changes)))
 
     training, free = config.training, free_memory()
-    if config.distributed.world_size == 1 and free is not None and free >= 1 << 20:
-        budget = f"{free >> 20}MiB"
+    share = 0 if free is None else (free // copies) >> 20
+    if config.distributed.pp_size == 1 and share:
+        budget = f"{share}MiB"
         yield f"--training.memory-budget {budget}, the same step", at(memory_budget=budget)
     rows, parts = training.micro_batch_size, training.gradient_accumulation_steps
     found = largest(

@@ -13,14 +13,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from codegen.compile import CompileError, Donations, compile_graph
 from codegen.program import Program
 from codegen.spread import spread
+from ir.graph import Graph
 from ir.sharding import MeshShape
 
 from .buffer import Buffer
 from .device import Device, default_device
 from .errors import ProgramError
 from .executable import Executable
+from .programs import program_of
 from .shards import Layout, Shards
 from .timing import KernelTime
 
@@ -101,6 +104,22 @@ def team_of(mesh: MeshShape) -> Team:
 def stage_teams(mesh: MeshShape, count: int) -> tuple[list[Team], Any]:
     """The teams of the stages of a pipeline, each a mesh of its own, and the links between them."""
     return _drivers.stages(mesh, count)
+
+
+def program_of_each(
+    team: Team, graph: Graph, donate: Donations, name: str, memory_budget: int = 0
+) -> Program:
+    """The program of one device of a team, within a budget of bytes for each; 0: there is none.
+
+    Raises CompileError, which names the devices where a budget is too small.
+    """
+    profile = team.device.profile
+    if not memory_budget:
+        return compile_graph(graph, profile, donate, name)
+    try:
+        return program_of(graph, profile, donate, name, memory_budget)
+    except CompileError as error:
+        raise CompileError(f"on each of {team.mesh.count} devices ({team.mesh}) {error}") from None
 
 
 class MeshExecutable:
@@ -210,6 +229,7 @@ __all__ = [
     "Traffic",
     "VirtualTeam",
     "on_host",
+    "program_of_each",
     "stage_teams",
     "team_of",
     "use_drivers",

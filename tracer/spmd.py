@@ -45,23 +45,26 @@ def spmd(
     out_specs: Any,
     donate_argnums: Nums = None,
     options: Options = DEFAULT,
+    memory_budget: int = 0,
 ) -> SpmdFunction:
     """`fun` compiled for every device of `mesh`; called with whole arrays, or with results.
 
     `in_specs` is a tuple with a Spec, or a tree of Specs that leads the argument's, for each
-    argument; `out_specs` leads the tree of results. Raises ValueError listing what does not fit.
+    argument; `out_specs` leads the tree of results. `memory_budget` are the bytes of each device,
+    see `jit`; 0: there is none. Raises ValueError listing what does not fit.
     """
     return SpmdFunction(fun, roles(fun, None, None, donate_argnums, None), mesh,
-                        (in_specs, out_specs), options)  # fmt: skip
+                        (in_specs, out_specs), options, memory_budget)  # fmt: skip
 
 
 class SpmdFunction(Jitted):
     """A function compiled once for each signature of its arguments, for all devices."""
 
     def __init__(
-        self, fun: Callable, of: Roles, mesh: MeshShape, specs: tuple[Any, Any], options: Options
-    ) -> None:
-        super().__init__(fun, of)
+        self, fun: Callable, of: Roles, mesh: MeshShape, specs: tuple[Any, Any], options: Options,
+        budget: int,
+    ) -> None:  # fmt: skip
+        super().__init__(fun, of, budget=budget)
         self.mesh, self.options = mesh, options
         self._in_specs, self._out_specs = specs
 
@@ -95,7 +98,7 @@ class SpmdFunction(Jitted):
     def _compile(self, signature: Signature, traced: Traced) -> Compiled:
         traced = lifted(traced)
         one = self._cut(signature, traced)
-        executable = executable_for(one.sharded, one.donate, self._name, self._why)
+        executable = executable_for(one.sharded, one.donate, self._name, self._why, self._budget)
         donated = self._donated(signature)
         return Compiled(traced, plan_results(traced.graph), executable, donated, self._name)
 
@@ -181,15 +184,15 @@ KEPT = 64  # executables of equal programs, shared by the functions that they ar
 
 
 def executable_for(
-    sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str, why: str
+    sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str, why: str, budget: int = 0
 ) -> Any:
     """The executable, once for all equal programs."""
-    key = settings.backend(), sharded.graph.key(), sharded.mesh, tuple(donate)
+    key = settings.backend(), sharded.graph.key(), sharded.mesh, tuple(donate), budget
     key += sharded.in_specs, sharded.out_specs
     if key not in _made:
         start = time.perf_counter()
         kind = OracleMesh if settings.backend() == "oracle" else DeviceMesh
-        made = _made[key] = kind(sharded, donate, name)
+        made = _made[key] = kind(sharded, donate, name, budget)
         steps = made.program.dispatches if made.program else ()
         counts = len({d.kernel for d in steps}), len(steps)
         spent = time.perf_counter() - start
@@ -235,13 +238,13 @@ def from_blocks(
 class DeviceMesh:
     """A `ShardedGraph` compiled for the devices of its mesh; see `jit.DeviceExecutable`."""
 
-    def __init__(self, sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str) -> None:
-        from codegen.compile import compile_graph
-        from runtime.mesh import MeshExecutable, team_of
+    def __init__(
+        self, sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str, budget: int
+    ) -> None:
+        from runtime.mesh import MeshExecutable, program_of_each, team_of
 
         self.team = team_of(sharded.mesh)
-        profile = self.team.device.profile
-        self.program = compile_graph(sharded.graph, profile, donate=tuple(donate), name=name)
+        self.program = program_of_each(self.team, sharded.graph, tuple(donate), name, budget)
         ins, outs = layouts(sharded)
         self._inner = MeshExecutable(self.team, self.program, ins, outs)
         self.run, self.profile = self._inner.run, self._inner.profile
@@ -274,7 +277,9 @@ class OracleMesh:
 
     program = None
 
-    def __init__(self, sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str) -> None:
+    def __init__(
+        self, sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str, budget: int
+    ) -> None:
         self.sharded, self.graph = sharded, sharded.graph
         self.traffic = sent(sharded.graph)
 

@@ -174,9 +174,10 @@ def overlapped(graph: Graph) -> Graph:
     at = {e: i for i, e in enumerate(eqns)}
     first = _first_use(eqns, at)
     order: list[Eqn] = []
+    moved: set[Eqn] = set()
     for eqn in eqns:
         if _is_message(eqn) and eqn in first:
-            order = _behind(order, eqn, first, first[eqn])
+            order = _behind(order, eqn, first, moved)
         else:
             order.append(eqn)
     return Graph(graph.ins, tuple(order), graph.outs)
@@ -197,19 +198,23 @@ def _first_use(eqns: Sequence[Eqn], at: dict[Eqn, int]) -> dict[Eqn, int]:
     return found
 
 
-def _behind(order: list[Eqn], message: Eqn, first: dict[Eqn, int], use: int) -> list[Eqn]:
-    """`order` with `message`, and behind it what it does not need and nobody reads before `use`."""
+def _behind(order: list[Eqn], message: Eqn, first: dict[Eqn, int], moved: set[Eqn]) -> list[Eqn]:
+    """`order` with `message`, and behind it what it does not need and nobody reads before its
+    result. What is `moved` behind one message stays there, or what it reads would be kept long."""
+    use = first[message]
     needed = {v for v in message.ins if isinstance(v, Var)}
     cut = max(0, len(order) - WINDOW)
     before: list[Eqn] = []
     after: list[Eqn] = []
     for eqn in reversed(order[cut:]):
         wanted = any(v in needed for v in eqn.outs)
-        if wanted or _is_message(eqn) or eqn.effectful or first.get(eqn, use) < use:
+        stays = _is_message(eqn) or eqn.effectful or eqn in moved
+        if wanted or stays or first.get(eqn, use) < use:
             before.append(eqn)
             needed.update(v for v in eqn.ins if isinstance(v, Var))
         else:
             after.append(eqn)
+    moved.update(after)
     return [*order[:cut], *reversed(before), message, *reversed(after)]
 
 

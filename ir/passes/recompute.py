@@ -13,7 +13,8 @@ from ..build import attributed, building, emit, read
 from ..graph import Eqn, Graph, Value, Var
 from ..prims.call import optimization_barrier
 
-FIXED = ("control", "collective")  # never computed twice
+FIXED = ("control", "collective")  # never computed twice, but for gathers
+GATHERED = 1000  # operations in the time that a byte comes from another device of a machine
 SMALL = 1 << 12  # bytes that are not worth a second computation
 NARROW = 1.5  # a waist is this much narrower than what lies on either side of it
 
@@ -46,9 +47,20 @@ def _costs(graph: Graph) -> dict[Var, float]:
         for v in options.intersection(eqn.outs):
             chain = _chain(v, made, kept - {v}) if v.aval.nbytes > SMALL else None
             if chain is not None:
-                flops = sum(e.prim.flops(*(x.aval for x in e.ins), **e.params) for e in chain)
-                costs[v] = flops / v.aval.nbytes
+                costs[v] = sum(map(_cost, chain)) / v.aval.nbytes
     return costs
+
+
+def _cost(eqn: Eqn) -> float:
+    """Operations; a message is as many as the device could do meanwhile."""
+    if eqn.prim.kind == "collective":
+        return GATHERED * sum(v.aval.nbytes for v in eqn.outs)
+    return eqn.prim.flops(*(x.aval for x in eqn.ins), **eqn.params)
+
+
+def _runs_once(eqn: Eqn) -> bool:
+    """Whether an equation may not be computed twice. What is gathered once more is what was."""
+    return eqn.effectful or (eqn.prim.kind in FIXED and eqn.prim.name != "all_gather")
 
 
 def waists(graph: Graph) -> set[Var]:
@@ -96,7 +108,7 @@ def _chain(v: Var, made: dict[Var, Eqn], kept: set[Var]) -> list[Eqn] | None:
         eqn = made[stack.pop()]
         if eqn in found:
             continue
-        if eqn.effectful or eqn.prim.kind in FIXED:
+        if _runs_once(eqn):
             return None
         found[eqn] = None
         stack += [x for x in eqn.ins if isinstance(x, Var) and x in made and x not in kept]
@@ -148,7 +160,7 @@ class _Again:
         held = emit(optimization_barrier, *(read(self.env, x) for x in leaves)) if leaves else ()
         local = {**self.second, **dict(zip(leaves, held, strict=True))}
         for eqn in chain:
-            with attributed(eqn.src, "grad"):
+            with attributed(eqn.src, f"grad({eqn.scope})" if eqn.scope else "grad"):
                 outs = emit(eqn.prim, *(read(local, x) for x in eqn.ins), **eqn.params)
             outs = outs if isinstance(outs, tuple) else (outs,)
             local.update(zip(eqn.outs, outs, strict=True))

@@ -17,6 +17,7 @@ import pytest
 import safetensors.numpy
 
 import runtime
+from codegen.compile import CompileError
 from picotron import cli, hf, hf_config, launch, model, step_memory
 from picotron import device as devices
 from picotron.config import ModelConfig
@@ -145,8 +146,10 @@ def test_a_budget_that_lets_the_same_step_fit_is_offered(room):
     _, within = small(micro_batch_size=32, memory_budget=budget)
     assert within.peak_bytes <= int(budget.removesuffix("MiB")) << 20 < program.peak_bytes
     assert within.dispatch_count > program.dispatch_count
-    with pytest.raises(NoRoomError, match="even if all that can be is computed again"):
-        small(micro_batch_size=32, memory_budget="1MiB")
+    # That a refusal of the compiler reaches the user is test_mesh_budgets'.
+    tight = replace(config, training=replace(config.training, memory_budget="1MiB"))
+    with pytest.raises(CompileError, match="even if all that can be is computed again"):
+        lowered_step(tight).compile()
 
 
 def loss_and_peak(config):
@@ -217,11 +220,6 @@ def test_processes_of_one_machine_are_known_from_the_launcher(monkeypatch):
     assert launch.processes_here() == 8  # a launcher that does not say where they are
     monkeypatch.setenv("MPI_LOCALNRANKS", "4")
     assert launch.processes_here() == 4
-
-
-def test_a_budget_is_for_one_device(place, capsys):
-    assert cli.main([*RUN, "--training.memory-budget", "1GiB", "--dp", "2"]) == 2
-    assert "training.memory_budget is for one device" in capsys.readouterr().err
 
 
 # Models that write or are judged
