@@ -100,6 +100,9 @@ class Var(_Operators):
     hint: str = ""  # what the user called it; used only to name tensors in generated text
     spec: Spec | None = None  # how a mesh cuts it, where that is known; explains, as `src` does
 
+    def __reduce__(self):
+        return Var, (self.aval, self.hint, self.spec)
+
     @property
     def type(self) -> str:
         """The type as text, `f32[8@dp, 128]{+tp}` if it is known how a mesh cuts the value."""

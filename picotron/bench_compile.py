@@ -3,7 +3,8 @@
 Invariant: both processes start with an empty memory and share a cache folder that was empty before
 the first, so the second finds what the first has put there and nothing else. Times are by the wall
 clock and add up to the life of a process until the loss of its first step is known, less the time
-that making the weights takes.
+that making the state takes: weights by the host, which the step uploads, and an optimizer's zeros
+on the device, as the trainer makes them.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from picotron import reference
 from picotron.errors import ConfigError
+
+if TYPE_CHECKING:
+    from picotron import reference
 
 STAGES = ("import", "trace", "compile", "first step")
 GOALS = {"cold": 8.0, "from cache": 1.5}
@@ -48,14 +51,19 @@ def _child(order: dict[str, Any], folder: str) -> dict[str, float]:
 
 def stages(order: dict[str, Any]) -> dict[str, float]:
     """What one process does and how long each part takes."""
-    from picotron.device import adapter_name, program_of, use_adapter
-    from picotron.prepare import on_device
-    from tracer import jit
+    from picotron.device import adapter_name, open_ahead, program_of, use_adapter
 
-    shapes, marks = reference.Shapes(**order["shapes"]), [order["started"]]
+    marks = [order["started"]]
     use_adapter(order["adapter"])
     if order["profile"] is None:
-        adapter_name()  # opens the device
+        open_ahead()
+    from picotron import reference
+    from tracer import jit, tree
+    from tracer.numpy import asarray
+
+    shapes = reference.Shapes(**order["shapes"])
+    if order["profile"] is None:
+        adapter_name()  # waits for the device
     marks.append(time.time())
     step, arguments = reference.abstract_step(shapes)
     lowered = jit(step, donate_argnums=(0,)).lower(*arguments)
@@ -66,8 +74,11 @@ def stages(order: dict[str, Any]) -> dict[str, float]:
     else:
         compiled = lowered.compile()
         marks.append(time.time())
-        state, batch = map(on_device, reference.train_step(shapes)[1])
-        skipped = time.time()  # making weights is no part of it
+        weights, batch = (
+            tree.map(asarray, made(shapes)) for made in (reference.weights, reference.batch)
+        )
+        state = {"params": weights, "optimizer": reference.optimizer().init(weights)}
+        skipped = time.time()  # making the state is no part of it
         _, metrics = compiled(state, batch)
         float(metrics["loss"])
         marks.append(marks[-1] + time.time() - skipped)

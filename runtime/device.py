@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -240,6 +240,7 @@ def _open(info: AdapterInfo, features: Sequence[str]) -> wgpu.GPUDevice:
 
 _default: Device | None = None
 _override: str | None = None
+_ahead: Future[Device] | None = None  # of `open_ahead`
 
 
 def set_default_adapter(text: str | None) -> None:
@@ -247,26 +248,46 @@ def set_default_adapter(text: str | None) -> None:
 
     Raises RuntimeError once the device is open on another adapter.
     """
-    global _override
+    global _override, _ahead
     if _default is not None and text is not None and not matches(_default.info, text):
         raise RuntimeError(f"{_default} is already open; choose the adapter before its first use")
+    if text != _override:
+        _ahead = None  # what is being opened may be another one
     _override = text
 
 
 def default_device() -> Device:
     """The device of this process, opened at the first call. Raises NoAdapterError."""
-    global _default
+    global _default, _ahead
     if _default is None:
-        _default = Device(pick_adapter(_override or settings().adapter)[0])
+        begun, _ahead = _ahead, None
+        _default = begun.result() if begun else _open_default()
     return _default
+
+
+def open_ahead() -> None:
+    """Begin to open the device of this process; `default_device` waits for it, or raises its error.
+
+    Half of the time that it takes goes by in the driver, where other Python code can run.
+    """
+    global _ahead
+    if _default is None and _ahead is None:
+        opener = ThreadPoolExecutor(1, "open")
+        _ahead = opener.submit(_open_default)
+        opener.shutdown(wait=False)
+
+
+def _open_default() -> Device:
+    return Device(pick_adapter(_override or settings().adapter)[0])
 
 
 def spread_over_adapters(place: int) -> None:
     """Let the process at this place of a machine take the adapter at it, among those that are like
     the best; one that was chosen by name stays."""
-    global _override
+    global _override, _ahead
     if _default is not None or _override or settings().adapter:
         return
+    _ahead = None
     found = adapters(every_backend=False)
     best, _ = choose(found)
     alike = [a for a in found if (a.kind, a.backend) == (best.kind, best.backend)]

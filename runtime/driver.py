@@ -7,11 +7,12 @@ library loads, and everything that leans on private names of wgpu-py is in this 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import lavapipe
 
@@ -23,6 +24,30 @@ import wgpu  # noqa: E402
 from wgpu.backends.wgpu_native import _api, _helpers, extras  # noqa: E402
 from wgpu.backends.wgpu_native._ffi import ffi, lib  # noqa: E402
 
+
+def _read_types_quickly(parser: Any) -> None:
+    """Let cffi read the name of a C type in the light of the declarations that it mentions.
+
+    It reads every name after a line for each of the header's 430, which makes some 40 names a
+    second of work before a process has opened its device.
+    """
+    if not hasattr(parser, "_declarations"):
+        return  # another cffi, which may not need it
+    read = parser.parse_type
+
+    def parse_type(name: str) -> Any:
+        every, words = parser._declarations, set(re.findall(r"\w+", name))
+        parser._declarations = {k: v for k, v in every.items() if k.split()[-1] in words}
+        try:
+            return read(name)
+        finally:
+            every.update(parser._declarations)
+            parser._declarations = every
+
+    parser.parse_type = parse_type
+
+
+_read_types_quickly(getattr(ffi, "_parser", None))
 TRUSTED = hasattr(lib, "wgpuDeviceCreateShaderModuleTrusted")
 NATIVE_BACKENDS = ("Vulkan", "Metal", "DX12")
 

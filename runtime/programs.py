@@ -12,10 +12,10 @@ import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from codegen.compile import compile_graph
 from codegen.profile import Profile
 from codegen.program import Program
 from ir.fingerprint import fingerprint
@@ -42,10 +42,17 @@ def program_of(
             return Program.from_json(text.decode())
     start = time.perf_counter()
     pairs = tuple(donate)
-    program = compile_graph(graph, profile, pairs, name, memory_budget=memory_budget)
+    program = compile_anew(graph, profile, pairs, name, memory_budget=memory_budget)
     if key and time.perf_counter() - start >= WORTH_KEEPING_S:
         store.put(key, program.to_json().encode())
     return program
+
+
+def compile_anew(*args: Any, **options: Any) -> Program:
+    """`compile_graph`; the compiler is loaded only where a program is not found."""
+    from codegen.compile import compile_graph
+
+    return compile_graph(*args, **options)
 
 
 def _key(graph: Graph, profile: Profile, donate: Sequence, name: str, budget: int) -> str | None:

@@ -44,7 +44,7 @@ def compiles(monkeypatch):
         seen.append(args)
         return compile_graph(*args, **kwargs)
 
-    monkeypatch.setattr(programs, "compile_graph", counted)
+    monkeypatch.setattr(programs, "compile_anew", counted)
     return seen
 
 
@@ -266,7 +266,7 @@ def test_a_second_process_finds_trace_and_program(tmp_path):
         "p.WORTH_KEEPING_S = 0\n"
         "def told(name, f):\n"
         "    return lambda *a, **k: (print(name), f(*a, **k))[1]\n"
-        "p.compile_graph = told('compiled', p.compile_graph)\n"
+        "p.compile_anew = told('compiled', p.compile_anew)\n"
         "j.trace = told('traced', j.trace)\n"
         "from picotron import bench_compile\n"
         "import json, time\n"

@@ -6,6 +6,7 @@ is itself returned gives its memory to another output.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from ir.graph import Aval
@@ -27,17 +28,15 @@ def pair(
         (lambda p: p[2:], lambda p: p[1:]),  # f(state, batch) -> (loss, state')
         (lambda p: None, lambda p: None),
     ]
-    found: list[tuple[int, int]] = []
-    inputs, outputs = list(donors), list(results)
+    found: dict[int, int] = {}
+    taken: set[int] = set()  # outputs
     for of_input, of_output in views:
-        waiting: dict[object, list] = {}
-        for donor in inputs:
-            waiting.setdefault((of_input(donor[1]), donor[2]), []).append(donor)
-        for result in list(outputs):
-            match = waiting.get((of_output(result[1]), result[2]))
-            if match:
-                donor = match.pop(0)
-                found.append((donor[0], result[0]))
-                inputs.remove(donor)
-                outputs.remove(result)
-    return sorted(found)
+        waiting: dict[object, deque[int]] = {}
+        for index, path, aval in donors:
+            if index not in found:
+                waiting.setdefault((of_input(path), aval), deque()).append(index)
+        for index, path, aval in results:
+            if index not in taken and (match := waiting.get((of_output(path), aval))):
+                found[match.popleft()] = index
+                taken.add(index)
+    return sorted(found.items())

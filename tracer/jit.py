@@ -27,6 +27,7 @@ from .donation import pair
 from .errors import Origin
 from .explain import log_compile, log_miss, why_traced
 from .flattening import Flattener, flattener
+from .garbage import uncollected
 from .laid import followed
 from .limits import check_sizes
 from .lowered import Lowered
@@ -324,6 +325,7 @@ class Jitted:
         last = [self._last.signature] if self._last else []
         return [*(s for s in self._entries if s not in last), *last]
 
+    @uncollected()
     def _trace(self, signature: Signature) -> Traced:
         def body(*tracers: Any) -> Any:
             args, kwargs = self._roles.join(signature.in_tree, tracers, signature.statics)
@@ -338,6 +340,7 @@ class Jitted:
         self.placement.check(signature, traced, names)
         return traced
 
+    @uncollected()
     def _compile(self, signature: Signature, traced: Traced) -> Compiled:
         if not self.placement.empty or signature.context != (None, ()):
             from .placed import compile_placed
@@ -358,11 +361,11 @@ class Jitted:
             for i in donated
             if graph.ins[first + i] not in returned
         ]
-        results, seen = [], plan_results(graph).results
+        results, seen = {}, plan_results(graph).results
         for (made, at), path, v in zip(seen, tree.paths(traced.out_tree), graph.outs, strict=False):
-            if made and not isinstance(v, Lit) and at not in [r[0] for r in results]:
-                results.append((at, path, v.aval))
-        return pair(donors, results)
+            if made and not isinstance(v, Lit):
+                results.setdefault(at, (at, path, v.aval))
+        return pair(donors, list(results.values()))
 
     # --- looking inside ---
 
