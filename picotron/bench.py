@@ -21,10 +21,11 @@ from picotron.config import Config, DistributedConfig, TrainingConfig
 from picotron.config_file import suggest
 from picotron.device import adapter_name, is_software
 from picotron.errors import ConfigError
-from picotron.measure import WARM, Progress, Side, Timing, interleaved, ratios
+from picotron.measure import Progress, Side, Timing, interleaved, ratios
 from picotron.prepare import on_device
 from picotron.train import LAG
 from picotron.validate import check, raise_problems
+from runtime.clocks import WARM_S
 from tracer import jit
 
 WARM_UP, TIMED = 6, 5
@@ -56,7 +57,7 @@ def run_step(
     alone = _one_by_one(sides, steps)
     losses = {side: [loss for _, loss in found] for side, found in alone.items()}
     seconds = {side: [s for s, _ in found[_warm_steps(steps) :]] for side, found in alone.items()}
-    if steps > 1 and distributed is None and min(seconds["ours"]) < WARM:
+    if steps > 1 and distributed is None and min(seconds["ours"]) < WARM_S:
         seconds = interleaved({side: _lagging(begin) for side, begin in sides.items()}, TIMED)
     median = Timing.of(seconds["ours"]).median
     return {

@@ -23,7 +23,7 @@ from picotron.device import adapter_name, bytes_in_use
 from picotron.prepare import on_device
 from tracer import Array, block_until_ready, graph_of, jit, nn
 from tracer import numpy as jnp
-from tracer.jit import cached_programs
+from tracer.backend import cached_programs
 
 REPEATS, LINKS, LEAVES, CALLS, DISPATCHES = 9, 100, 200, 50, 400
 

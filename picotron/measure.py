@@ -2,7 +2,7 @@
 
 Invariant: sides take turns, round by round, so that whatever else the machine does falls on all of
 them; a ratio is the median of the rounds' ratios, and its spread their least and greatest. Each
-measurement lasts long enough (`WARM` seconds) for clocks to rise and for the call itself not to
+measurement lasts long enough (`WARM_S`) for clocks to rise and for the call itself not to
 count; nothing waits within one.
 """
 
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from picotron.peak import VENDOR, known_card
+from runtime.clocks import WARM_S
 
-WARM = 0.06
 MOST_CALLS = 2000
 QUIET = 5.0  # seconds after which whoever waits is told how far things are
 
@@ -70,7 +70,7 @@ def interleaved(sides: Mapping[str, Side], rounds: int) -> dict[str, list[float]
 
 
 def warm(side: Side) -> int:
-    """Run for `WARM` seconds, so that clocks are up; how many runs that were."""
+    """Run for `WARM_S` seconds, so that clocks are up; how many runs that were."""
     calls = _calls(side)
     _seconds(side, calls)
     return calls
@@ -82,10 +82,10 @@ def geometric_mean(values: Sequence[float]) -> float | None:
 
 
 def _calls(side: Side) -> int:
-    """How many calls last `WARM` seconds; runs them, so compiling and warming up happen here."""
+    """How many calls last `WARM_S` seconds; runs them, so compiling and warming up happen here."""
     _seconds(side, 1)
     once = _seconds(side, 2)
-    return max(1, min(MOST_CALLS, round(WARM / max(once, 1e-7))))
+    return max(1, min(MOST_CALLS, round(WARM_S / max(once, 1e-7))))
 
 
 def _seconds(side: Side, calls: int) -> float:

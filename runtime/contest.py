@@ -22,12 +22,12 @@ from codegen.subjects import Subject, alone, variants
 from ir.graph import Aval
 
 from .buffer import Buffer
+from .clocks import WARM_S
 from .device import Device
 from .errors import KernelCompileError, ProgramError
 from .executable import Executable
 
 ROUNDS = 7
-WARM_S = 0.06  # until clocks are up
 ROUND_S = 0.003  # that a kernel is timed for in one round, by as many dispatches as it takes
 MOST_TIMES = 40
 LEAST_GAIN = 0.02

@@ -8,7 +8,7 @@ import runtime
 from picotron import bench_accuracy
 from picotron.bench_accuracy import FAMILIES, error_of
 from picotron.bench_kernels import DTYPES
-from tracer.jit import clear_caches
+from tracer.backend import clear_caches
 
 pytestmark = pytest.mark.device
 

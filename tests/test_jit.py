@@ -12,7 +12,7 @@ from tracer import numpy as jnp
 from tracer.donation import pair
 from tracer.oracle import OracleExecutable
 
-module = import_module("tracer.jit")
+module = import_module("tracer.backend")
 
 
 @pytest.fixture(autouse=True)

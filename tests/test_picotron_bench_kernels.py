@@ -26,7 +26,7 @@ TINY["ROWS_SOFTWARE"] |= {"adamw": (1024,), "negate": (1024,)}
 def tiny(monkeypatch):
     for name, value in TINY.items():
         monkeypatch.setattr(bench_kernels, name, value)
-    monkeypatch.setattr(measure, "WARM", 1e-4)
+    monkeypatch.setattr(measure, "WARM_S", 1e-4)
 
 
 @pytest.mark.device
@@ -107,7 +107,7 @@ def test_the_verb_prints_json_or_a_table(tiny, capsys):
 
 @pytest.mark.device
 def test_decode_counts_tokens_and_kernels(monkeypatch):
-    monkeypatch.setattr(measure, "WARM", 1e-4)
+    monkeypatch.setattr(measure, "WARM_S", 1e-4)
     found = run_decode(SMALL, "float32", 1, 5, 6, None, 1)
     assert found["tok_s"] > 0 and found["tokens"] == 6
     assert 5 * SMALL.num_hidden_layers < found["kernels_per_token"] < 20 * SMALL.num_hidden_layers

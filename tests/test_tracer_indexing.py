@@ -233,7 +233,7 @@ def test_a_traced_slice_bound_names_the_cure():
 def test_positions_are_data_outside_of_a_trace():
     from importlib import import_module
 
-    module = import_module("tracer.jit")
+    module = import_module("tracer.backend")
     x = jnp.asarray(X)
     float(x[0, 0, 0])
     before = len(module._executables)

@@ -33,6 +33,7 @@ from .api import (
     typeof,
 )
 from .array import Array, Tracer
+from .backend import clear_caches
 from .batching import vmap
 from .callbacks import effects_barrier
 from .calls import ShapeDtypeStruct
@@ -57,7 +58,7 @@ from .custom_derivatives import closure_convert, custom_gradient
 from .forward import jvp
 from .gradients import float0, grad, value_and_grad
 from .jacobians import hessian, jacfwd, jacobian, jacrev
-from .jit import clear_caches, jit
+from .jit import jit
 from .lax import stop_gradient
 from .linear import linear_transpose, linearize, vjp
 from .mapping import shard_map

@@ -17,12 +17,12 @@ from ir.graph import Graph
 
 from . import tree
 from .array import Array, Tracer, WeakAval
+from .backend import wait
 from .callbacks import effects_barrier
 from .calls import ShapeDtypeStruct, checked_avals, hints, leaf_aval
 from .collectives import bound
 from .config import checked_device
 from .errors import Origin, located
-from .jit import wait
 from .roles import Nums, roles
 from .sharding import NamedSharding, PartitionSpec, with_sharding_constraint
 from .staging import Traced, trace

@@ -354,7 +354,7 @@ class Array(Laid, Typed):
 
     def block_until_ready(self) -> Array:
         """Wait until the value is computed; returns the array itself."""
-        from .jit import wait
+        from .backend import wait
 
         self.check_alive()
         wait([self._buffer])
@@ -367,7 +367,7 @@ class Array(Laid, Typed):
         """Start the copy that a later `np.asarray` or `float` will wait for."""
         self.check_alive()
         if self._host is None and self._read is None:
-            from .jit import start_read
+            from .backend import start_read
 
             self._read = start_read(self._buffer, self.aval)
 
@@ -376,7 +376,7 @@ class Array(Laid, Typed):
         self.check_alive()
         if self._host is not None:
             return lambda host=self._host: host
-        from .jit import start_read
+        from .backend import start_read
 
         return start_read(self._buffer, self.aval)
 

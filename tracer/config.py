@@ -95,7 +95,7 @@ class Device:
 
     def memory_stats(self) -> dict[str, int]:
         """bytes_in_use: of the buffers of live arrays and programs."""
-        from .jit import device_memory
+        from .backend import device_memory
 
         return {"bytes_in_use": device_memory()}
 
@@ -117,7 +117,7 @@ def devices(backend: str | None = None) -> list[Device]:
     numbers = range(settings.now().num_cpu_devices)
     if default_backend() == "oracle":
         return [Device(i, "oracle", "numpy") for i in numbers]
-    from .jit import adapter_name
+    from .backend import adapter_name
 
     return [Device(i, "webgpu", adapter_name()) for i in numbers]
 

@@ -72,7 +72,7 @@ def _told(found: Blame, graph: Graph, word: str, name: str) -> str:
 
 def run_on_device(eqn: Eqn, ins: Sequence[np.ndarray]) -> list[np.ndarray]:
     """One equation as a program of its own."""
-    from .jit import executable_for, start_read
+    from .backend import executable_for, start_read
 
     if not eqn.outs:
         return []

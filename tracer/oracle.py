@@ -1,8 +1,8 @@
 """The numpy backend: programs are graphs, buffers are numpy arrays.
 
-Invariant: obeys the contract of `jit.DeviceExecutable`, so everything above it runs unchanged on a
-machine without an adapter; slow, and the reference for what is right. Arrays made on the device,
-before the backend was changed, are read back.
+Invariant: obeys the contract of `backend.DeviceExecutable`, so everything above it runs unchanged
+on a machine without an adapter; slow, and the reference for what is right. Arrays made on the
+device, before the backend was changed, are read back.
 """
 
 from __future__ import annotations
@@ -36,6 +36,6 @@ class OracleExecutable:
 
 
 def _on_host(held: Any, aval: Aval) -> np.ndarray:
-    from .jit import start_read
+    from .backend import start_read
 
     return held if isinstance(held, np.ndarray) else start_read(held, aval)()

@@ -236,7 +236,7 @@ def from_blocks(
 
 
 class DeviceMesh:
-    """A `ShardedGraph` compiled for the devices of its mesh; see `jit.DeviceExecutable`."""
+    """A `ShardedGraph` compiled for the devices of its mesh; see `backend.DeviceExecutable`."""
 
     def __init__(
         self, sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str, budget: int

@@ -339,7 +339,7 @@ def _held(x: Any) -> Any:
 
 def run_now(fun: Callable[[], Any]) -> Any:
     """Trace a function of no arguments, compile it (or find it compiled) and run it."""
-    from .jit import run_traced
+    from .backend import run_traced
 
     return run_traced(trace(fun, ()))
 
