@@ -3,8 +3,8 @@
 Invariant: both processes start with an empty memory and share a cache folder that was empty before
 the first, so the second finds what the first has put there and nothing else. Times are by the wall
 clock and add up to the life of a process until the loss of its first step is known, less the time
-that making the state takes: weights by the host, which the step uploads, and an optimizer's zeros
-on the device, as the trainer makes them.
+that making the state takes. It is made as the trainer makes it, of weights on the host, whose way
+to the device is in the first step, and of an optimizer's zeros.
 """
 
 from __future__ import annotations
@@ -51,19 +51,15 @@ def _child(order: dict[str, Any], folder: str) -> dict[str, float]:
 
 def stages(order: dict[str, Any]) -> dict[str, float]:
     """What one process does and how long each part takes."""
-    from picotron.device import adapter_name, open_ahead, program_of, use_adapter
-
-    marks = [order["started"]]
-    use_adapter(order["adapter"])
-    if order["profile"] is None:
-        open_ahead()
     from picotron import reference
+    from picotron.device import adapter_name, program_of, use_adapter
     from tracer import jit, tree
     from tracer.numpy import asarray
 
-    shapes = reference.Shapes(**order["shapes"])
+    shapes, marks = reference.Shapes(**order["shapes"]), [order["started"]]
+    use_adapter(order["adapter"])
     if order["profile"] is None:
-        adapter_name()  # waits for the device
+        adapter_name()  # opens the device
     marks.append(time.time())
     step, arguments = reference.abstract_step(shapes)
     lowered = jit(step, donate_argnums=(0,)).lower(*arguments)

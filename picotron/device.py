@@ -26,13 +26,6 @@ def use_adapter(text: str | None) -> None:
         runtime.set_default_adapter(text)
 
 
-def open_ahead() -> None:
-    """Begin to open the adapter in use while this thread does something else."""
-    import runtime
-
-    runtime.open_ahead()
-
-
 def open_world(timeout: float) -> World:
     """All processes that `mpirun` started; one that waits longer than `timeout` seconds for the
     others ends the job. Each takes the adapter of its place among those of its machine."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -189,9 +189,15 @@ class Device:
         return Buffer(self, nbytes)
 
     def upload(self, array: np.ndarray) -> Buffer:
-        """A new buffer holding the array's bytes in C order."""
+        """A new buffer holding the array's bytes in C order.
+
+        Of an array that repeats one zero (`np.broadcast_to`), nothing travels to new memory, which
+        is all zeros.
+        """
+        before = self.pool.created
         buffer = Buffer(self, array.nbytes)
-        self.write(buffer, array)
+        if self.pool.created == before or not _repeats_zero(array):
+            self.write(buffer, array)
         return buffer
 
     def write(self, buffer: Buffer, array: np.ndarray) -> None:
@@ -225,6 +231,10 @@ class Device:
         return out
 
 
+def _repeats_zero(array: np.ndarray) -> bool:
+    return array.size > 1 and not any(array.strides) and not any(array.flat[0].tobytes())
+
+
 def _finish(read: PendingRead, part: memoryview) -> None:
     read.copy_to(part)
 
@@ -240,7 +250,6 @@ def _open(info: AdapterInfo, features: Sequence[str]) -> wgpu.GPUDevice:
 
 _default: Device | None = None
 _override: str | None = None
-_ahead: Future[Device] | None = None  # of `open_ahead`
 
 
 def set_default_adapter(text: str | None) -> None:
@@ -248,46 +257,26 @@ def set_default_adapter(text: str | None) -> None:
 
     Raises RuntimeError once the device is open on another adapter.
     """
-    global _override, _ahead
+    global _override
     if _default is not None and text is not None and not matches(_default.info, text):
         raise RuntimeError(f"{_default} is already open; choose the adapter before its first use")
-    if text != _override:
-        _ahead = None  # what is being opened may be another one
     _override = text
 
 
 def default_device() -> Device:
     """The device of this process, opened at the first call. Raises NoAdapterError."""
-    global _default, _ahead
+    global _default
     if _default is None:
-        begun, _ahead = _ahead, None
-        _default = begun.result() if begun else _open_default()
+        _default = Device(pick_adapter(_override or settings().adapter)[0])
     return _default
-
-
-def open_ahead() -> None:
-    """Begin to open the device of this process; `default_device` waits for it, or raises its error.
-
-    Half of the time that it takes goes by in the driver, where other Python code can run.
-    """
-    global _ahead
-    if _default is None and _ahead is None:
-        opener = ThreadPoolExecutor(1, "open")
-        _ahead = opener.submit(_open_default)
-        opener.shutdown(wait=False)
-
-
-def _open_default() -> Device:
-    return Device(pick_adapter(_override or settings().adapter)[0])
 
 
 def spread_over_adapters(place: int) -> None:
     """Let the process at this place of a machine take the adapter at it, among those that are like
     the best; one that was chosen by name stays."""
-    global _override, _ahead
+    global _override
     if _default is not None or _override or settings().adapter:
         return
-    _ahead = None
     found = adapters(every_backend=False)
     best, _ = choose(found)
     alike = [a for a in found if (a.kind, a.backend) == (best.kind, best.backend)]

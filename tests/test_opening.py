@@ -1,24 +1,21 @@
-"""Opening the device: ahead of its use, in another thread, and the C types that it takes."""
+"""The C types that opening a device takes, and zeros that are there without a transfer."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import runtime
-import runtime.device as device_module
 from runtime import driver
-from runtime.settings import settings
+from tracer import numpy as jnp
 
-pytestmark = pytest.mark.filterwarnings("ignore::runtime.device.SoftwareAdapterWarning")
 NAMES = ("WGPUBufferDescriptor *", "WGPUCommandBuffer[]", "uint32_t []", "char const *")
 NAMES += ("void(WGPULogLevel, WGPUStringView, void *)", "WGPUDevice", "WGPUChainedStruct const * *")
 
 
 @pytest.fixture
-def closed(monkeypatch):
-    """No device of this process is open."""
-    for name in ("_default", "_override", "_ahead"):
-        monkeypatch.setattr(device_module, name, None)
+def device():
+    return runtime.default_device()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,30 +34,34 @@ def test_an_unknown_type_is_an_error_and_leaves_the_declarations():
 
 
 @pytest.mark.device
-def test_a_device_that_is_opened_ahead_is_the_process_s(closed, monkeypatch):
-    opened = []
-    real = device_module._open_default
-    monkeypatch.setattr(device_module, "_open_default", lambda: opened.append(real()) or opened[-1])
-    runtime.open_ahead()
-    runtime.open_ahead()
-    assert runtime.default_device() is runtime.default_device()
-    assert opened == [runtime.default_device()]
-    runtime.open_ahead()
-    assert device_module._ahead is None
-
-
-def test_what_goes_wrong_ahead_is_raised_where_the_device_is_wanted(closed):
-    device_module.set_default_adapter("no such adapter")
-    runtime.open_ahead()
-    for _ in range(2):
-        with pytest.raises(runtime.UnknownAdapterError, match="no such adapter"):
-            runtime.default_device()
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.5])
+def test_one_element_that_stands_for_all_is_uploaded_as_all_of_them(device, monkeypatch, value):
+    array, writes = np.broadcast_to(np.float32(value), (7, 11)), []
+    write = device.write
+    monkeypatch.setattr(device, "write", lambda *given: (writes.append(given), write(*given)))
+    kept = [device.upload(array) for _ in range(3)]  # of memory that no pool held
+    del kept
+    ones = device.upload(np.ones((7, 11), np.float32))
+    del ones  # its memory is in the pool now
+    again = device.upload(array)
+    found = np.frombuffer(device.download(again, array.nbytes), np.float32).reshape(7, 11)
+    assert found.tobytes() == np.ascontiguousarray(array).tobytes()
 
 
 @pytest.mark.device
-def test_another_adapter_than_the_one_being_opened_may_still_be_asked_for(closed):
-    device_module.set_default_adapter("no such adapter")
-    runtime.open_ahead()
-    name = runtime.pick_adapter(settings().adapter)[0].name
-    runtime.set_default_adapter(name)
-    assert runtime.default_device().info.name == name
+def test_zeros_in_new_memory_are_not_written(device, monkeypatch):
+    size = 1234 * 256  # of which there is none in the pool
+    zeros, written = np.broadcast_to(np.float32(0), (size,)), []
+    monkeypatch.setattr(device, "write", lambda *given: written.append(given))
+    buffer = device.upload(zeros)
+    assert not written and not any(device.download(buffer))
+
+
+def test_a_filled_array_is_a_plain_one_for_its_reader():
+    zeros = jnp.zeros((3, 4), jnp.int32)
+    assert zeros._host.base is not None and zeros._host.strides == (0, 0)  # one element
+    read = np.asarray(zeros)
+    assert read.flags.c_contiguous and not read.flags.writeable
+    assert read.view(np.uint8).shape == (3, 16) and not read.any()
+    assert np.asarray(jnp.full((2,), 3.0)).tolist() == [3.0, 3.0]
+    assert np.asarray(jnp.ones(())) == 1

@@ -32,7 +32,7 @@ from ir.passes.keys import Chain, Use, key_uses
 from ir.prim import PRIMITIVES, Primitive
 
 from . import settings, tree
-from .array import Array, Tracer, WeakAval, aval_of, is_weak
+from .array import Array, Tracer, WeakAval, aval_of, interned, is_weak
 from .errors import Origin, leaked, located
 
 SCALARS = (bool, int, float, np.generic)
@@ -197,7 +197,8 @@ def operand(x: Any, name: str = "this operation", at: int = 0) -> Any:
 def filled(value: Any, dtype: DType, shape: tuple[int, ...] = (), weak: bool = False) -> Any:
     """An array for users to hold, every element `value`."""
     if current() is None:
-        made = Array.from_host(np.full(shape, value, dtype.np))
+        one = np.array(value, dtype.np)
+        made = Array(interned(Aval(shape, dtype)), host=np.broadcast_to(one, shape))
     else:
         made = scalar(value, dtype, shape)
         made = Tracer(made) if isinstance(made, Lit) else made

@@ -16,7 +16,7 @@ from picotron import config_file, launch, supervisor
 from picotron.commands.options import OnAdapter
 from picotron.commands.shortcuts import Shortcuts, put
 from picotron.config import Config
-from picotron.device import open_ahead, use_adapter
+from picotron.device import use_adapter
 from picotron.presets import PRESETS
 from picotron.terminal import command
 from picotron.validate import check
@@ -84,15 +84,13 @@ class Train(Config, Shortcuts, OnAdapter):
         return launch.guarded(lambda _: self._train(config)) if code is None else code
 
     def _train(self, config: Config) -> int:
-        use_adapter(self.adapter)
-        if not launch.process_count():  # each of several may take another one
-            open_ahead()
         from picotron.prepare import prepare
         from picotron.report import Reporter, TrainingConsole
         from picotron.sinks import check_installed
         from picotron.train import Trainer
 
         check_installed(config)
+        use_adapter(self.adapter)
         launch.join(config)
         prepared = prepare(config)
         console = TrainingConsole(highlight=False, quiet=not launch.leads())
