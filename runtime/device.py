@@ -19,7 +19,7 @@ from codegen.program import Binding, KernelCode
 
 from .adapter import AdapterInfo, adapters, choose, matches, profile_of
 from .buffer import Buffer, BufferPool, PendingRead, StagingRing
-from .driver import TRUSTED, RawEncoder, encode_in_pieces, submit_raw, unchecked_module, wgpu
+from .driver import TRUSTED, RawEncoder, submit_in_pieces, unchecked_module, wgpu
 from .errors import KernelCompileError, NoAdapterError, translate
 from .settings import settings
 from .tuned import tuned
@@ -163,15 +163,14 @@ class Device:
         self.raw.queue.submit([commands])
 
     def submit_pieces(self, pieces: Sequence[Callable[[RawEncoder], None]]) -> None:
-        """Encode each piece by native calls and submit them in order, as one.
+        """Encode each piece by native calls and submit it, in order.
 
         Raises DeviceLostError, GPUValidationError.
         """
         try:
-            commands = encode_in_pieces(self.raw, pieces)
+            submit_in_pieces(self.raw, pieces)
         except wgpu.GPUError as error:
             raise translate(error) from error
-        submit_raw(self.raw.queue, commands)
 
     def memory_bytes(self) -> int:
         """Bytes in live buffers of this device."""

@@ -59,7 +59,6 @@ _end_pass = lib.wgpuComputePassEncoderEnd
 _release_pass = lib.wgpuComputePassEncoderRelease
 NULL = ffi.NULL
 _MANY = ffi.typeof("WGPUCommandBuffer[]")
-FINISHERS = 2  # threads
 
 
 def enumerate_adapters(every_backend: bool = False) -> list[wgpu.GPUAdapter]:
@@ -168,32 +167,43 @@ class RawCommands:
         lib.wgpuCommandBufferRelease(self._internal)
 
 
-def submit_raw(queue: wgpu.GPUQueue, commands: Sequence[RawCommands]) -> None:
-    """Submit command buffers that run in this order. Raises what a lost device gives."""
-    handles = ffi.new(_MANY, [each._internal for each in commands])
-    _api.libf.wgpuQueueSubmit(queue._internal, len(commands), handles)
-
-
-def encode_in_pieces(
+def submit_in_pieces(
     device: wgpu.GPUDevice, pieces: Sequence[Callable[[RawEncoder], None]]
-) -> list[RawCommands]:
-    """A command buffer for each piece, which encodes it. Raises what `finish` raises.
+) -> None:
+    """Encode each piece and submit it, in order. Raises what `finish` raises; later pieces are
+    not submitted then.
 
     A driver does half of its work when an encoder is finished, and needs no lock of Python's for
-    that: while a piece is encoded here, other threads finish those before it.
+    that: while a piece is encoded here, another thread finishes the one before it and submits it,
+    so that the device begins before all is encoded.
     """
     *before, last = pieces
-    waiting: list[Future] = []
+    waiting: Future[None] | None = None
     for piece in before:
         encoder = RawEncoder(device)
         piece(encoder)
-        waiting.append(_finishers().submit(encoder.finish))
+        waiting = _follower().submit(_finish, device, encoder, waiting)
     encoder = RawEncoder(device)
     last(encoder)
-    own = encoder.finish()
-    return [*(each.result() for each in waiting), own]
+    commands = encoder.finish()
+    if waiting is not None:
+        waiting.result()
+    _submit(device, commands)
+
+
+def _finish(device: wgpu.GPUDevice, encoder: RawEncoder, before: Future[None] | None) -> None:
+    """Finish a piece and submit it, if those before it were."""
+    commands = encoder.finish()
+    if before is not None:
+        before.result()  # pieces are taken up in order, by one thread: it is there
+    _submit(device, commands)
+
+
+def _submit(device: wgpu.GPUDevice, commands: RawCommands) -> None:
+    handles = ffi.new(_MANY, [commands._internal])
+    _api.libf.wgpuQueueSubmit(device.queue._internal, 1, handles)
 
 
 @cache
-def _finishers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(FINISHERS, "finish")
+def _follower() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "finish")
