@@ -12,7 +12,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from picotron.device import adapter_name, is_software
 from picotron.errors import ConfigError
 from picotron.measure import Progress, Side, Timing, interleaved, ratios
 from picotron.prepare import on_device
+from picotron.schedules import schedule, simulate, stages_of
 from picotron.train import LAG
 from picotron.validate import check, raise_problems
 from runtime.clocks import WARM_S
@@ -38,17 +39,20 @@ def run_step(
     steps: int,
     distributed: DistributedConfig | None = None,
     vs: str | None = None,
+    micros: int = 0,
 ) -> dict[str, Any]:
     """Losses, speed and compile statistics of `steps` train steps, in turns with a peer's; on a
     mesh of virtual devices also the collectives of a step, [count, bytes] of each device by axes
-    and kind, of a pipeline those of one device of each stage together; of several processes what
-    their messages take of a step. Raises ConfigError for a peer that has no such step.
+    and kind, of a pipeline those of one device of each stage together, and what its ranks did; of
+    several processes what their messages take of a step. `micros` are the micro-batches of a
+    pipeline, by default as many as there are ranks. Raises ConfigError for a peer that has no such
+    step.
     """
     step, (state, batch) = reference.train_step(shapes)
     if distributed is None:
         compiled = jit(step, donate_argnums=(0,))
     else:
-        compiled, batch = on_mesh(shapes, distributed, batch)
+        compiled, batch = on_mesh(shapes, distributed, batch, micros)
     ours = _Ours(compiled, on_device(state), batch if distributed else on_device(batch))
     sides: dict[str, Begin] = {"ours": ours.begin}
     name = ""
@@ -156,16 +160,21 @@ def _compared(seconds: dict[str, list[float]], losses: list[float], name: str) -
 
 
 def on_mesh(
-    shapes: reference.Shapes, distributed: DistributedConfig, batch: dict[str, Any]
+    shapes: reference.Shapes,
+    distributed: DistributedConfig,
+    batch: dict[str, Any],
+    micros: int = 0,
 ) -> tuple[Any, dict[str, Any]]:
-    """The reference step on virtual devices, and its batch as it takes it: a pipeline gets as many
-    micro-batches as it has stages. Raises ConfigError where the mesh does not fit the shapes."""
+    """The reference step on virtual devices, and its batch as it takes it, in micro-batches: by
+    default as many as a pipeline has ranks. Raises ConfigError where the mesh does not fit the
+    shapes."""
     from picotron.parallel import step_of
 
-    micros = distributed.pp_size
+    told = "micro-batches" if micros else "pp"
+    micros = micros or distributed.pp_size
     parts = micros * distributed.dp_size
     if shapes.B % parts:
-        cure = f"B must be divisible by dp x pp = {parts}"
+        cure = f"B must be divisible by dp x {told} = {parts}"
         raise ConfigError(f"a batch of {shapes.B} sequences does not fit the mesh; {cure}")
     training = TrainingConfig(
         seq_length=shapes.S,
@@ -180,9 +189,24 @@ def on_mesh(
 
 def _mesh_statistics(compiled: Any, distributed: DistributedConfig) -> dict[str, Any]:
     sizes = {a: getattr(distributed, f"{a}_size") for a in ("dp", "pp", "cp", "tp")}
-    staged = {"pp_schedule": distributed.pp_engine} if distributed.pp_size > 1 else {}
+    staged = _pipeline_statistics(compiled, distributed) if distributed.pp_size > 1 else {}
     mesh = ",".join(f"{name}={size}" for name, size in sizes.items())
     return {"mesh": mesh, **staged, "collectives": compiled.traffic()}
+
+
+def _pipeline_statistics(compiled: Any, distributed: DistributedConfig) -> dict[str, Any]:
+    """The schedule; what the ranks waited in the latest step, as shares of what they did, counted
+    as they carried it out, beside what the simulator says; and the activations that they held."""
+    name, micros, counted = distributed.pp_engine, compiled.micros, compiled.counted()
+    planned = simulate(schedule(name, distributed.pp_size, micros))
+    return {
+        "pp_schedule": name,
+        "micro_batches": micros,
+        "bubble": counted.bubble,
+        "bubble_simulated": planned.bubble,
+        "idle": [counted.idle(rank) for rank in range(distributed.pp_size)],
+        "live_activations": list(counted.live),
+    }
 
 
 def _telling(before: tuple[int, float, float], seconds: list[float]) -> dict[str, Any]:
@@ -207,6 +231,12 @@ def _statistics(compiled: Any) -> dict[str, Any]:
     names = ("kernels_per_step", "distinct_kernels", "trace_s", "compile_s", "peak_bytes")
     found = compiled.stats()
     return {name: found[name] for name in names}
+
+
+def deep_enough(shapes: reference.Shapes, distributed: DistributedConfig) -> reference.Shapes:
+    """The shapes with a layer for each stage of a pipeline."""
+    stages = stages_of(distributed.pp_engine, distributed.pp_size)
+    return replace(shapes, L=max(shapes.L, stages))
 
 
 def read_shapes(path: Path) -> reference.Shapes:

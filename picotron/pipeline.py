@@ -17,7 +17,15 @@ from picotron import dropout, launch, model, optim
 from picotron.checkpoint import by_path
 from picotron.config import Config
 from picotron.precision import copies, policy_of
-from picotron.schedules import order, schedule, split_layers, stages_of
+from picotron.schedules import (
+    Clocks,
+    Timeline,
+    order,
+    schedule,
+    split_layers,
+    stages_of,
+    timeline,
+)
 from picotron.sharding import DATA, Layout
 from picotron.step import (
     State,
@@ -75,7 +83,8 @@ class PipelineStep:
         engine = config.distributed.pp_engine
         self.actions = [a for _, a in order(schedule(engine, depth, self.micros))]
         layers = split_layers(config.model.num_hidden_layers, stages_of(engine, depth))
-        self.count = len(layers)
+        self.count, self.depth = len(layers), depth
+        self._clocks = Clocks(depth, self.count)
         self.shapes = model.parameter_shapes(config.model)
         self.stage = {path: stage_of_weight(path, layers) for path in self.shapes}
         self.optimizer, self.schedule, self.max_grad_norm = recipe
@@ -216,7 +225,9 @@ class PipelineStep:
 
     def __call__(self, state: State, batch: Any) -> tuple[State, dict[str, Any]]:
         parts = [self._told(state, batch, m) for m in range(self.micros)]
-        total, sums = self.gradients(self._read(state["params"]), parts, self.actions)
+        self._clocks = Clocks(self.depth, self.count)
+        read = self._read(state["params"])
+        total, sums = self.gradients(read, parts, self.actions, self._clocks)
         flat, here = model.flatten(sums), self._here()
         scales = [state["loss_scale"]["scale"]] if self.policy.scales else []
         grads, squares, loss = {}, {}, None
@@ -305,6 +316,15 @@ class PipelineStep:
             add_traffic(found, made.traffic() if made.called else {})
         handed = self.gradients.runner.record.handed_on
         return {**found, "pp": {"send": [sum(n) for n in zip(*handed.values(), strict=True)]}}
+
+    def counted(self) -> Timeline:
+        """The passes of the latest step as its ranks carried them out, each begun when what it read
+        had been made; time is that of `schedules.COSTS`. All processes of a job must ask."""
+        own, world = self._clocks.timeline().spans, launch.world()
+        if world is None:
+            return timeline(own)
+        every = world.comm.allgather(own)
+        return timeline([next(filter(None, of_rank), ()) for of_rank in zip(*every, strict=True)])
 
     def sent(self, stage: int) -> Traffic:
         """What a device of a stage would tell in a step, as `traffic`; nothing is compiled."""

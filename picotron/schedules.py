@@ -1,7 +1,8 @@
 """Pipeline schedules: which stage does what, in which order, as data.
 
 Invariant: a schedule is a tuple of actions for each rank; nothing here knows of devices or arrays,
-so the same lists drive the virtual devices, the processes and the simulator. Stage s of S lives on
+so the same lists drive the virtual devices, the processes and the simulator, and the same clocks
+tell the time of all of them. Stage s of S lives on
 rank s % ranks; with more stages than ranks a rank has several chunks of layers. An action is
 ("F", stage, micro-batch), ("B", ...) the whole backward pass, or, where it is split, ("I", ...) the
 gradients of a stage's inputs and ("W", ...) those of its weights.
@@ -12,7 +13,7 @@ bubble H1: Qi et al. 2023.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -153,14 +154,17 @@ def needs(action: Action, stages: int) -> list[tuple[str, int, int]]:
     return [("F", stage, m), *([("B", stage + 1, m)] if stage + 1 < stages else [])]
 
 
-# --- the simulator --------------------------------------------------------------------------------
+# --- time -----------------------------------------------------------------------------------------
+
+
+Span = tuple[Action, float, float]  # what a rank did, its start and its end
 
 
 @dataclass(frozen=True)
 class Timeline:
     """`spans[rank]` are (action, start, end); `live[rank]` is the most activations held at once."""
 
-    spans: tuple[tuple[tuple[Action, float, float], ...], ...]
+    spans: tuple[tuple[Span, ...], ...]
     live: tuple[int, ...]
 
     @property
@@ -178,30 +182,60 @@ class Timeline:
         return len(self.spans) * self.end / busy - 1.0 if busy else 0.0
 
 
+# A backward pass takes as long as two forward passes; each of its halves as long as one.
 COSTS: Mapping[str, float] = {"F": 1.0, "B": 2.0, "I": 1.0, "W": 1.0}
+
+
+class Clocks:
+    """A logical clock for each rank: it stands still while the rank waits for what an action reads,
+    and goes on by what the action takes. They know nothing of schedules: whoever carries actions
+    out, or pretends to, says what was done and when what it read was ready.
+
+    With several stages on each rank an action takes its share of a rank's whole forward or
+    backward pass.
+    """
+
+    def __init__(self, ranks: int, stages: int, costs: Mapping[str, float] = COSTS) -> None:
+        self.ranks, self._costs, self._share = ranks, costs, ranks / stages
+        self._spans: list[list[Span]] = [[] for _ in range(ranks)]
+
+    def passed(self, kind: str, stage: int, micro: int, ready: Iterable[float]) -> float:
+        """An action was carried out on what was ready at these times; when its results are."""
+        spans = self._spans[stage % self.ranks]
+        start = max([spans[-1][2] if spans else 0.0, *ready])
+        end = start + self._costs[kind] * self._share
+        spans.append((Action(kind, stage, micro), start, end))
+        return end
+
+    def timeline(self) -> Timeline:
+        """What has been done so far."""
+        return timeline(self._spans)
+
+
+def timeline(spans: Sequence[Sequence[Span]]) -> Timeline:
+    """The timeline of what each rank did."""
+    return Timeline(tuple(map(tuple, spans)), tuple(map(_most_held, spans)))
+
+
+def _most_held(spans: Sequence[Span]) -> int:
+    held = most = 0
+    for action, _, _ in spans:
+        held += (action.kind == "F") - (action.kind in "BW")
+        most = max(most, held)
+    return most
 
 
 def simulate(made: Schedule, costs: Mapping[str, float] = COSTS) -> Timeline:
     """Run a schedule without running anything: every action as soon as its rank and what it needs
     allow. Transfers take no time. Raises ScheduleError if ranks wait for each other for ever.
-
-    With several stages on each rank an action takes its share of a rank's whole forward or
-    backward pass.
     """
     stages = 1 + max((a.stage for actions in made for a in actions), default=0)
-    share = len(made) / stages
+    clocks = Clocks(len(made), stages, costs)
     ends: dict[tuple[str, int, int], float] = {}
-    spans: list[list[tuple[Action, float, float]]] = [[] for _ in made]
-    live, most = [0] * len(made), [0] * len(made)
-    for rank, action in order(made):
-        start = max([spans[rank][-1][2] if spans[rank] else 0.0,
-                     *(ends[n] for n in needs(action, stages))])  # fmt: skip
-        end = start + costs[action.kind] * share
-        spans[rank].append((action, start, end))
-        ends[_done(action)] = end
-        live[rank] += (action.kind == "F") - (action.kind in "BW")
-        most[rank] = max(most[rank], live[rank])
-    return Timeline(tuple(map(tuple, spans)), tuple(most))
+    for _, action in order(made):
+        ready = [ends[n] for n in needs(action, stages)]
+        ends[_done(action)] = clocks.passed(*action, ready)
+    return clocks.timeline()
 
 
 def _done(action: Action) -> tuple[str, int, int]:

@@ -63,6 +63,7 @@ class Trainer:
         self._pending: deque[tuple[int, dict[str, Any]]] = deque()
         self._started = self._good = run.step
         self._validation: tuple[int, float] | None = None
+        self._waits_told = run.pipeline is None
 
     def run(self) -> int:
         """Train to the end or to a signal, validate unless it was a signal, then save.
@@ -136,11 +137,22 @@ class Trainer:
         self.state = faults.strike(self.step + 1, self.state)
         self.state, metrics = self.train_step(self.state, self.batch(self.step))
         self.step += 1
+        if not self._waits_told:
+            self._tell_waits()
         for name in ("loss", "grad_norm"):
             metrics[name].copy_to_host_async()
         self._pending.append((self.step, metrics))
         if len(self._pending) > LAG:
             self._settle()
+
+    def _tell_waits(self) -> None:
+        """What the ranks of a pipeline waited for in a step; every step is alike."""
+        counted, self._waits_told = self.train_step.counted(), True
+        held = ", ".join(map(str, counted.live))
+        self.reporter.note(
+            f"counted in a step, a rank waits for {100 * counted.bubble:.1f} % of the time that it "
+            f"works; activations held: {held} micro-batches"
+        )
 
     def batch(self, step: int) -> dataset.Batch:
         """What the step after `step` is trained on."""

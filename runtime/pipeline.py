@@ -2,7 +2,8 @@
 
 Invariant: what is run, and in which order, is data; a value is handed to another stage once for
 each micro-batch and dropped after its last use. Losses and gradients are sums over the
-micro-batches, unscaled: whoever asked divides them, once.
+micro-batches, unscaled: whoever asked divides them, once. The time at which a value was ready goes
+with it from stage to stage, so that clocks tell what was waited for and not what was planned.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -27,13 +28,27 @@ from .shards import Layout, Shards
 Actions = Iterable[tuple[str, int, int]]  # (kind, stage, micro-batch), see picotron.schedules
 
 
+class Clocks(Protocol):
+    """Who tells the time of a step, in units of its own."""
+
+    def passed(self, kind: str, stage: int, micro: int, ready: Iterable[float]) -> float:
+        """An action was carried out on what was ready at these times; when its results are."""
+
+
+class Held(NamedTuple):
+    """A value, and when it was ready by the clock of the rank that made it."""
+
+    value: Shards
+    ready: float
+
+
 class Links(Protocol):
     """How stages hand values on. The parts of a value keep their places in the team."""
 
-    def send(self, value: Shards, stage: int, key: int) -> None:
+    def send(self, held: Held, stage: int, key: int) -> None:
         """Give a value to another stage; `key` names it within the step."""
 
-    def receive(self, layout: Layout, of: int, team: Team, key: int) -> Shards:
+    def receive(self, layout: Layout, of: int, team: Team, key: int) -> Held:
         """A value that stage `of` sent."""
 
     def finish(self) -> None:
@@ -42,11 +57,10 @@ class Links(Protocol):
 
 @dataclass
 class Record:
-    """What a step did: the most micro-batches that each stage held at once, the bytes of their
-    values, and what went from stage to stage."""
+    """What a step did: the most micro-batches whose activations each stage held at once, and what
+    went from stage to stage."""
 
     live: list[int]
-    live_bytes: list[int]
     handed_on: dict[str, list[int]] = field(default_factory=dict)  # "F" | "B" -> [count, bytes]
 
 
@@ -80,7 +94,7 @@ class Pipeline:
         here = {key: p for key, p in stages.parts.items() if self.teams[p.stage].here}
         self.executables = {key: self._compiled(part) for key, part in here.items()}
         self._zeros = [self._zeroed(s) if t.here else None for s, t in enumerate(self.teams)]
-        self.record = Record([], [])
+        self.record = Record([])
 
     def _compiled(self, part: Part) -> MeshExecutable:
         """A part whose losses and gradients are added to what earlier micro-batches gave."""
@@ -113,11 +127,13 @@ class Pipeline:
     # --- a step ---
 
     def run(
-        self, inputs: Sequence[Shards | Sequence[Shards | np.ndarray]], actions: Actions
-    ) -> list[Shards]:
+        self, inputs: Sequence[Shards | Sequence[Shards | np.ndarray]], actions: Actions,
+        clocks: Clocks | None = None,
+    ) -> list[Shards]:  # fmt: skip
         """One step: sums of the joint outputs over the micro-batches; those of stages that other
-        processes have are without parts. Inputs in `each` are one value a micro-batch."""
-        step = _Step(self, inputs)
+        processes have are without parts. Inputs in `each` are one value a micro-batch. `clocks` are
+        told what is done here."""
+        step = _Step(self, inputs, clocks)
         for kind, stage, micro in actions:
             if self.teams[stage].here:
                 step.act(self.stages.parts[kind, stage], micro)
@@ -162,9 +178,9 @@ class Pipeline:
             here, there = self.teams[stage].here, self.teams[owner].here
             if isinstance(value, Shards) and bool(here) != bool(there):
                 if there:
-                    self.links.send(value, stage, self.key(v))
+                    self.links.send(Held(value, 0.0), stage, self.key(v))
                 else:
-                    value = self.links.receive(
+                    value, _ = self.links.receive(
                         self.ins[place], owner, self.teams[stage], self.key(v)
                     )
         return value
@@ -191,14 +207,14 @@ class Pipeline:
 class _Step:
     """The values of one step under way."""
 
-    def __init__(self, pipeline: Pipeline, inputs: Sequence) -> None:
-        self.pipeline, self.inputs = pipeline, inputs
-        self.values: dict[tuple[int, int, Var], Shards] = {}  # micro-batch, stage, value
+    def __init__(self, pipeline: Pipeline, inputs: Sequence, clocks: Clocks | None) -> None:
+        self.pipeline, self.inputs, self.clocks = pipeline, inputs, clocks
+        self.values: dict[tuple[int, int, Var], Held] = {}  # micro-batch, stage, value
         self.uses: Counter[tuple[int, int, Var]] = Counter()
         self.sums: dict[int, Shards] = {}
         count = pipeline.stages.count
-        self.record = Record([0] * count, [0] * count, {"F": [0, 0], "B": [0, 0]})
-        self._live: list[set[int]] = [set() for _ in range(count)]
+        self._passed: list[set[int]] = [set() for _ in range(count)]
+        self.record = Record([0] * count, {"F": [0, 0], "B": [0, 0]})
         for stage, zeros in enumerate(pipeline._zeros):
             if zeros is not None and zeros.outs:
                 places = pipeline._summed(stage)
@@ -207,39 +223,47 @@ class _Step:
     def act(self, part: Part, micro: int) -> None:
         """Run one part for one micro-batch."""
         stage = part.stage
+        given = [self._value(v, micro, stage) for v in part.ins]
+        outs: list[Shards] = []
         if part.outs or part.results:
             made = self.pipeline.executables[part.kind, stage]
-            given = [self._value(v, micro, stage) for v in part.ins]
-            outs = made.run([*given, *(self.sums[n] for n in part.results)])
+            outs = made.run([*(x.value for x in given), *(self.sums[n] for n in part.results)])
             self.sums.update(zip(part.results, outs[len(part.outs) :], strict=True))
-            for v, value in zip(part.outs, outs, strict=False):
-                self._keep(v, value, micro, part)
+        ready = 0.0
+        if self.clocks is not None:
+            ready = self.clocks.passed(part.kind, stage, micro, [x.ready for x in given])
+        for v, value in zip(part.outs, outs, strict=False):
+            self._keep(v, Held(value, ready), micro, part)
         for v in part.ins:
             self._used(v, micro, stage)
-        self._count(part, micro)
+        if part.kind == "F":
+            self._count(stage, micro)
 
-    def _value(self, v: Var, micro: int, stage: int) -> Shards | np.ndarray:
+    def _value(self, v: Var, micro: int, stage: int) -> Held:
+        """A value that a part reads; inputs are ready from the start."""
         p = self.pipeline
         if v in p.place:
             given = self.inputs[p.place[v]]
-            return _joined(given[micro] if p.place[v] in p.each else given, p.teams[stage])
+            value = given[micro] if p.place[v] in p.each else given
+            return Held(_joined(value, p.teams[stage]), 0.0)
         key = micro, stage, v
         if key not in self.values:  # another process made it
             of = p.made[v].stage
             self.values[key] = p.links.receive(p._layout(v), of, p.teams[stage], p.key(v, micro))
         return self.values[key]
 
-    def _keep(self, v: Var, value: Shards, micro: int, part: Part) -> None:
+    def _keep(self, v: Var, held: Held, micro: int, part: Part) -> None:
         """For each stage that reads it."""
         p = self.pipeline
         for stage in dict.fromkeys(r.stage for r in p.readers.get(v, ())):
             if stage != part.stage:
                 one = self.record.handed_on["F" if part.kind == "F" else "B"]
-                one[0], one[1] = one[0] + 1, one[1] + value.layout.local_nbytes
+                one[0], one[1] = one[0] + 1, one[1] + held.value.layout.local_nbytes
             if not p.teams[stage].here:
-                p.links.send(value, stage, p.key(v, micro))
+                p.links.send(held, stage, p.key(v, micro))
             else:
-                self.values[micro, stage, v] = _joined(value, p.teams[stage])
+                value = _joined(held.value, p.teams[stage])
+                self.values[micro, stage, v] = Held(value, held.ready)
 
     def _used(self, v: Var, micro: int, stage: int) -> None:
         key = micro, stage, v
@@ -248,17 +272,13 @@ class _Step:
             if self.uses[key] == sum(r.stage == stage for r in self.pipeline.readers[v]):
                 del self.values[key]
 
-    def _count(self, part: Part, micro: int) -> None:
-        live, record = self._live[part.stage], self.record
-        if part.kind == "F":
-            live.add(micro)
-            record.live[part.stage] = max(record.live[part.stage], len(live))
-            size = sum(
-                x.layout.local_nbytes for (_, s, v), x in self.values.items() if s == part.stage
-            )
-            record.live_bytes[part.stage] = max(record.live_bytes[part.stage], size)
-        elif part.kind in "BW":
-            live.discard(micro)
+    def _count(self, stage: int, micro: int) -> None:
+        """The activations that a stage holds after a forward pass: what such passes made or read
+        and has not been dropped yet."""
+        self._passed[stage].add(micro)
+        kept = {m for m, s, v in self.values if s == stage and self.pipeline.made[v].kind == "F"}
+        live = self.record.live
+        live[stage] = max(live[stage], len(kept & self._passed[stage]))
 
 
 def _joined(value: Shards | np.ndarray, team: Team) -> Shards | np.ndarray:
@@ -281,4 +301,4 @@ def _accumulating(part: Part) -> Graph:
     return build(body, *part.graph.in_avals, *sums)
 
 
-__all__ = ["Links", "Pipeline", "Record", "rows"]
+__all__ = ["Clocks", "Held", "Links", "Pipeline", "Record", "rows"]

@@ -24,6 +24,7 @@ from .device import Device
 from .errors import ProgramError
 from .executable import Executable
 from .mpi import Channel, Slab, World
+from .pipeline import Held
 from .shards import Layout, Shards
 
 COMBINE = {"psum": np.add, "pmax": np.maximum, "pmin": np.minimum, "reduce_scatter": np.add}
@@ -130,6 +131,9 @@ class RankDrivers:
         return self.teams[mesh, place]
 
 
+READY = np.dtype(np.float64)  # behind each value that is handed on: when it was ready
+
+
 class RankLinks:
     """How the stages of a pipeline hand values on: `teams[stage]` has the processes of each, which
     talk to their own kind. Sends never wait; what was sent is kept until the step is over."""
@@ -138,18 +142,24 @@ class RankLinks:
         self.world, self.teams = world, teams
         self._under_way: list[tuple[Any, np.ndarray]] = []
 
-    def send(self, value: Shards, stage: int, key: int) -> None:
-        ((device, buffer),) = value.parts.items()
-        data = np.frombuffer(buffer.start_read(value.layout.local_nbytes).result(), np.uint8)
+    def send(self, held: Held, stage: int, key: int) -> None:
+        ((device, buffer),) = held.value.parts.items()
+        size = held.value.layout.local_nbytes
+        data = np.empty(size + READY.itemsize, np.uint8)
+        buffer.start_read(size).copy_to(memoryview(data)[:size])
+        data[size:] = np.frombuffer(READY.type(held.ready).tobytes(), np.uint8)
         to = self.teams[stage].ranks[device]
         self._under_way.append((self.world.comm.Isend(data, dest=to, tag=key), data))
 
-    def receive(self, layout: Layout, of: int, team: RankTeam, key: int) -> Shards:
+    def receive(self, layout: Layout, of: int, team: RankTeam, key: int) -> Held:
         (device,) = team.here
-        data = np.empty(layout.local_nbytes, np.uint8)
+        size = layout.local_nbytes
+        data = np.empty(size + READY.itemsize, np.uint8)
         with self.world.watchdog.waiting(f"a value of {layout.aval} from stage {of}"):
             self.world.comm.Recv(data, source=self.teams[of].ranks[device], tag=key)
-        return Shards(layout, {device: team.device.upload(data)}, team)
+        (ready,) = np.frombuffer(data[size:].tobytes(), READY)
+        value = Shards(layout, {device: team.device.upload(data[:size])}, team)
+        return Held(value, float(ready))
 
     def finish(self) -> None:
         with self.world.watchdog.waiting("the end of a step"):

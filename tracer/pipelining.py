@@ -116,16 +116,20 @@ class Pipelined:
         team = self.runner.teams[stage]
         return _array(elsewhere(self.sharded.mesh, aval, lies, team))
 
-    def __call__(self, params: Any, batches: Sequence[Any], actions: Actions) -> tuple[Any, Any]:
+    def __call__(
+        self, params: Any, batches: Sequence[Any], actions: Actions, clocks: Any = None
+    ) -> tuple[Any, Any]:
         """(sum of the losses, sums of the gradients) over the micro-batches, as the schedule says.
 
-        Arrays that other processes have can be read here if all processes read them.
+        `clocks.passed(kind, stage, micro, ready)` is told of each action that is carried out here,
+        with the times at which what it reads was ready, and gives the time of its results. Arrays
+        that other processes have can be read here if all processes read them.
         """
         fixed = [*(c.numpy() for c in self.constants), *map(_held, tree.leaves(params))]
         for place, owner in self.owners.items():
             fixed[place] = self.runner.shared(fixed[place], place, owner)
         columns = zip(*(map(_held, tree.leaves(b)) for b in batches), strict=True)
-        sums = self.runner.run([*fixed, *map(list, columns)], actions)
+        sums = self.runner.run([*fixed, *map(list, columns)], actions, clocks)
         arrays = list(map(_array, sums))
         return arrays[0], tree.unflatten(self.in_tree, arrays[1:])
 

@@ -49,13 +49,16 @@ class Bench(OnAdapter):
     """A library that does the same in turns, if it is installed."""
     config: Path | None = None
     """Of step, compile and mpi: a JSON file with V, H, NH, NKV, L, I, S and B; by default the small
-    reference."""
+    reference, which on a mesh with pp has at least a layer for each stage."""
     mesh: str | None = None
     """Of step: sizes such as dp=2,pp=2,cp=2,tp=2 of a mesh of virtual devices, or of one process
     for each where mpirun started them; the result has the collectives of a step of each device as
-    well, those of a pipeline of one device of each stage together."""
+    well, those of a pipeline of one device of each stage together, and for how long its ranks
+    waited."""
     pp_schedule: Literal["1f1b", "afab", "interleaved", "zb-h1"] | None = None
     """Of step on a mesh with pp: the order of its passes."""
+    micro_batches: int | None = None
+    """Of step on a mesh: how many; by default as many as pp."""
     fsdp: bool = False
     """Of mpi, and of step on a mesh: weights, gradients and moments in parts over dp."""
     sp: bool = False
@@ -86,8 +89,8 @@ class Bench(OnAdapter):
     def run(self) -> int:
         """Print the figures."""
         for name in ("steps", "ranks", "calls", "rounds", "batch", "prompt", "tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"--{name} must be greater than 0, not {getattr(self, name)}")
+            _check_positive(name, getattr(self, name))
+        _check_positive("micro-batches", 1 if self.micro_batches is None else self.micro_batches)
         use_adapter(self.adapter)
         return launch.guarded(lambda _: self._measured())
 
@@ -105,13 +108,20 @@ class Bench(OnAdapter):
         return 0
 
     def _step(self) -> tuple[dict, Callable]:
-        from picotron.bench import run_step, summary
+        from picotron.bench import deep_enough, run_step, summary
 
-        if self.mesh is None and (self.pp_schedule or self.fsdp or self.sp):
-            raise ConfigError("--pp-schedule, --fsdp and --sp are of a --mesh such as dp=2,tp=2")
+        if self.mesh is None and (
+            self.pp_schedule or self.fsdp or self.sp or self.micro_batches is not None
+        ):
+            flags = "--pp-schedule, --micro-batches, --fsdp and --sp"
+            raise ConfigError(f"{flags} are of a --mesh such as dp=2,tp=2")
         options = {"pp_engine": self.pp_schedule, "fsdp": self.fsdp, "sp": self.sp}
         mesh = read_mesh(self.mesh, **options) if self.mesh else None
-        return run_step(self._shapes(), self.steps, mesh, self.vs), lambda r: print(summary(r))
+        shapes = self._shapes()
+        if mesh is not None and self.config is None:
+            shapes = deep_enough(shapes, mesh)
+        result = run_step(shapes, self.steps, mesh, self.vs, self.micro_batches or 0)
+        return result, lambda r: print(summary(r))
 
     def _compile(self) -> tuple[dict, Callable]:
         from picotron.bench_compile import run_compile, summary
@@ -168,3 +178,8 @@ class Bench(OnAdapter):
         from picotron.bench_scaling import run_scaling, summary
 
         return run_scaling(), lambda r: print(summary(r))
+
+
+def _check_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ConfigError(f"--{name} must be greater than 0, not {value}")

@@ -131,13 +131,16 @@ def test_two_processes_train_as_one_device(tmp_path):
     losses, saved = {}, tmp_path / "pp" / "tiny" / "checkpoints" / "step-000002"
     two = "--distributed.launcher mpi"
     meshes = {"one": "--mbs 2", "pp": f"--mbs 2 --pp 2 {two}", "dp": f"--mbs 1 --dp 2 {two}"}
-    meshes["dp"] += f" --fsdp True --resume {saved}"
+    meshes["dp"] += f" --pp 1 --fsdp True --resume {saved}"
     for name, flags in meshes.items():
         command = [sys.executable, "-m", "picotron", "train", "--out", str(tmp_path / name)]
         done = subprocess.run(
             [*command, *small.split(), *flags.split()], cwd=ROOT, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
+        # Counted from the times that came with the messages: (p - 1) / m.
+        told = "waits for 50.0 % of the time that it works; activations held: 2, 1 micro-batches"
+        assert (told in done.stdout + done.stderr) == (name == "pp")
         log = (tmp_path / name / "tiny" / "log.jsonl").read_text().splitlines()
         records = [json.loads(line) for line in log]
         losses[name] = [r["loss"] for r in records if "grad_norm" in r]

@@ -12,7 +12,7 @@ from ir.passes.grad import grad_graph
 from ir.passes.stages import StageError, assign, cut
 from ir.sharding import MeshShape, whole
 from picotron import model, reference
-from picotron.schedules import order, schedule, simulate, split_layers, stages_of
+from picotron.schedules import Clocks, order, schedule, simulate, split_layers, stages_of
 from runtime.mesh import VirtualTeam
 from runtime.pipeline import Pipeline
 from runtime.shards import Layout
@@ -121,24 +121,68 @@ def test_peak_live_activations():
     assert tuple(split.record.live) == simulate(plan).live == (4, 4, 4, 4)
 
 
-def test_peak_live_activations_of_interleaved_stages(monkeypatch):
-    """As in Megatron-LM: rank r of R with v stages holds 2 (R - r - 1) + (v - 1) R + 1."""
-    ranks, chunks = 2, 2
-    graph, owners, weights, batches = setup(ranks * chunks)
-    plan = schedule("interleaved", ranks, 8)
-    wanted = tuple(2 * (ranks - r - 1) + (chunks - 1) * ranks + 1 for r in range(ranks))
-    assert simulate(plan).live == wanted == (5, 3)
-    most, count = [0] * ranks, runtime.pipeline._Step._count
+def chain(stages):
+    """A loss over as many layers as there are stages, a weight of each, and a micro-batch."""
 
-    def counting(step, part, micro):
-        count(step, part, micro)
-        for r in range(ranks):
-            most[r] = max(most[r], sum(map(len, step._live[r::ranks])))
+    def loss(params, batch):
+        h = batch["x"]
+        for s in range(stages):
+            h = nn.silu(h @ params[f"w{s}"])
+        return jnp.sum(h * h)
 
-    monkeypatch.setattr(runtime.pipeline._Step, "_count", counting)
-    made = pipeline(graph, owners, "interleaved")
-    run(made, weights, batches + batches, [a for _, a in order(plan)])
-    assert tuple(most) == wanted
+    rng = np.random.default_rng(2)
+    weights = {f"w{s}": rng.standard_normal((4, 4)).astype(np.float32) for s in range(stages)}
+    return loss, weights, {"x": rng.standard_normal((2, 4)).astype(np.float32)}
+
+
+def counted(made, weights, batch, plan, stages):
+    """The timeline of a step, by what its ranks waited for."""
+    clocks = Clocks(len(plan), stages)
+    micros = 1 + max(a.micro for a in plan[0])
+    made(weights, [batch] * micros, [a for _, a in order(plan)], clocks)
+    return clocks.timeline()
+
+
+@pytest.mark.parametrize("name", ["1f1b", "afab", "interleaved", "zb-h1"])
+def test_bubbles_counted_in_a_run(name):
+    """Of 4 ranks and 8 micro-batches: (p-1)/m of the busy time, half of it with two stages on each
+    rank (Narayanan et al. 2021), a third with ZB-H1 (Qi et al. 2023); as the simulator says, and
+    each action when it says so. Activations: as Megatron-LM's for interleaved stages."""
+    ranks, micros, stages = 4, 8, stages_of(name, 4)
+    loss, weights, batch = chain(stages)
+    specs = (P(), {"x": P()}, P())
+    made = Pipelined(loss, (weights, batch), range(stages), ONE, specs, name == "zb-h1")
+    plan = schedule(name, ranks, micros)
+    found = counted(made, weights, batch, plan, stages)
+    part = {"interleaved": 1 / 2, "zb-h1": 1 / 3}.get(name, 1)
+    assert found.bubble == pytest.approx((ranks - 1) / micros * part)
+    assert [found.idle(r) for r in range(ranks)] == [3 * (ranks - 1) * part] * ranks
+    # Nobody wants gradients of the data, so of a single layer the first stage has nothing but those
+    # of its weight: where passes are split, it is they that wait for the second stage.
+    first = name == "zb-h1"
+    assert found.spans[first:] == simulate(plan).spans[first:] and found.live == simulate(plan).live
+    if name == "interleaved":
+        assert found.live == tuple(2 * (ranks - r - 1) + ranks + 1 for r in range(ranks))
+        assert sum(made.runner.record.live) >= sum(found.live)  # each stage at its own worst
+    else:
+        assert tuple(made.runner.record.live) == found.live
+
+
+def test_a_count_knows_what_was_not_waited_for():
+    """Stages whose passes back read nothing of one another: a rank of the first goes on where the
+    simulator, which takes every pipeline for a chain, has it wait."""
+
+    def loss(params, batch):
+        mine = jnp.sum(nn.silu(batch["x"] @ params["w0"]))
+        return mine + jnp.sum(nn.silu(batch["x"] @ params["w1"]))
+
+    _, weights, batch = chain(2)
+    made = Pipelined(loss, (weights, batch), range(2), ONE, (P(), {"x": P()}, P()))
+    plan = schedule("1f1b", 2, 2)
+    found = counted(made, weights, batch, plan, 2)
+    assert (found.end, simulate(plan).end) == (7.0, 9.0)
+    starts = [(str(action), start) for action, start, _ in found.spans[0]]
+    assert starts == [("F0", 0.0), ("F1", 1.0), ("B0", 2.0), ("B1", 4.0)]
 
 
 def test_stages_that_a_function_names():
