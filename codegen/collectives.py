@@ -14,8 +14,8 @@ from ir.build import emit, lit
 from ir.dtypes import f32, i32
 from ir.graph import Aval, Eqn, Lit, Value
 from ir.prim import PRIMITIVES
-from ir.prims.elementwise import cast
 from ir.prims.lead import front, inward, merge
+from ir.prims.unary import cast
 from ir.prims.views import reshape_to
 
 from .profile import Profile

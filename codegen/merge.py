@@ -12,7 +12,7 @@ from math import prod
 from typing import NamedTuple
 
 from ir.graph import Eqn, Value, Var
-from ir.prims.elementwise import cast
+from ir.prims.unary import cast
 
 from .dataflow import IN_PLACE, Dataflow, Group
 from .matvec import is_matvec, roles_of

@@ -15,7 +15,7 @@ from ir.build import attributed, building, emit, read
 from ir.dtypes import DType, f16, f32, half
 from ir.graph import Aval, Eqn, Graph, Lit, Value, Var
 from ir.prims.contract import parse, roles
-from ir.prims.elementwise import cast
+from ir.prims.unary import cast
 
 SUMS = ("reduce", "contract", "scatter")
 

@@ -16,10 +16,11 @@ from ir.build import emit, lit, lit_like
 from ir.dtypes import f16, f32, i32
 from ir.graph import Aval, Eqn, Lit, Value
 from ir.prim import PRIMITIVES
-from ir.prims.elementwise import and_, cast, le, lt, min, select
+from ir.prims.elementwise import and_, le, lt, min, select
 from ir.prims.index import rows_at
 from ir.prims.scatter import runs, scattered
 from ir.prims.sort import sort
+from ir.prims.unary import cast
 from ir.prims.views import broadcast_to, iota, reshape_to
 from ir.prims.views import slice as slice_
 

@@ -15,7 +15,8 @@ from functools import lru_cache
 from ir.build import build, emit
 from ir.dtypes import DType, dtype, f32
 from ir.graph import Aval, Graph, Value
-from ir.prims.elementwise import add, cast, max, min
+from ir.prims.elementwise import add, max, min
+from ir.prims.unary import cast
 from ir.prims.views import reshape_to, slice
 from ir.sharding import MeshShape
 

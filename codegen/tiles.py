@@ -3,9 +3,8 @@
 Invariant: every name here is a frozen record or a pure function of (record, profile).
 """
 
+from codegen.attention_configs import AttentionConfig, LaneConfig, side_by_side_fits
 from codegen.attention_tiles import (
-    AttentionConfig,
-    LaneConfig,
     attention_config,
     attention_grid,
     attention_key,
@@ -13,7 +12,6 @@ from codegen.attention_tiles import (
     attention_options,
     attention_shared_bytes,
     attention_workgroup,
-    side_by_side_fits,
 )
 from codegen.matmul_tiles import (
     BroadcastConfig,

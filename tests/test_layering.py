@@ -50,7 +50,7 @@ ONLY_IN = {
 }
 GENERATED = {".git", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis"}
 GENERATED |= {"build", "dist", "checkpoints", "runs", ".mypy_cache", "node_modules"}
-MODULE_LINES, TEST_LINES, FUNCTION_LINES = 400, 600, 80  # blank lines not counted
+MODULE_LINES, TEST_LINES, FUNCTION_LINES = 400, 720, 80
 
 
 def files(suffix: str = "") -> Iterator[Path]:
@@ -175,7 +175,7 @@ def test_no_module_is_long():
     long = []
     for path in files(".py"):
         where = path.relative_to(ROOT)
-        count = sum(1 for line in path.read_text().splitlines() if line.strip())
+        count = len(path.read_text().splitlines())
         if count > (TEST_LINES if where.parts[0] == "tests" else MODULE_LINES):
             long.append(f"{where}: {count}")
     assert not long, "\n".join(long)

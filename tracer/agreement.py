@@ -11,11 +11,12 @@ from typing import Any
 from ir.graph import Aval
 
 from . import tree
-from .array import aval_of, is_weak, user_type
+from .array import aval_of, is_weak
 from .errors import located
 from .promotion import join
 from .roles import parameter_names
 from .staging import operand
+from .typed import user_type
 
 
 def parameter(fun: Any, at: int, default: str) -> str:

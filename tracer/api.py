@@ -16,7 +16,7 @@ from ir.build import current, suspended
 from ir.graph import Graph
 
 from . import tree
-from .array import Array, Tracer, WeakAval
+from .array import Array, Tracer
 from .backend import wait
 from .callbacks import effects_barrier
 from .calls import ShapeDtypeStruct, checked_avals, hints, leaf_aval
@@ -26,6 +26,7 @@ from .errors import Origin, located
 from .roles import Nums, roles
 from .sharding import NamedSharding, PartitionSpec, with_sharding_constraint
 from .staging import Traced, trace
+from .typed import WeakAval
 
 # --- graphs and shapes ------------------------------------------------------------------------
 

@@ -16,12 +16,13 @@ from ir.graph import Aval
 from ir.passes.batch import batch_graph
 
 from . import tree
-from .array import aval_of, user_type
+from .array import aval_of
 from .collectives import bound
 from .errors import check_callable, located
 from .roles import roles
 from .shaping import broadcast_to, moveaxis
 from .staging import inline_traced, operand, run_now, trace, type_like
+from .typed import user_type
 
 
 def vmap(

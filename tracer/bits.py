@@ -13,10 +13,11 @@ import numpy as np
 from ir.dtypes import bool_, f32, i32, u32
 
 from . import elementwise as ew
-from .array import aval_of, user_type
+from .array import aval_of
 from .errors import located
 from .operands import as_float, astype, numbers, promote, promote_floats, weak_as_operands
 from .staging import bind
+from .typed import user_type
 
 
 def bits_of(x: Any) -> Any:

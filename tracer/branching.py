@@ -14,10 +14,11 @@ from ir.build import current
 from . import stepwise, tree
 from .agreement import operands as flattened
 from .agreement import structure_mismatch, type_mismatches
-from .array import Tracer, aval_of, type_of, user_type
+from .array import Tracer, aval_of, type_of
 from .errors import located
 from .staging import SCALARS, Traced, bind, closing_over, marked, run_now, trace
 from .staging import operand as as_operand
+from .typed import user_type
 
 _NONE = object()
 

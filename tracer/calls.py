@@ -16,9 +16,10 @@ from ir.build import current, describe_src, user_src
 from ir.graph import Aval
 
 from . import tree
-from .array import Array, Tracer, WeakAval, interned, type_of, user_type
+from .array import Array, Tracer, type_of
 from .errors import UnexpectedTracerError, leaked, located
 from .roles import Roles
+from .typed import WeakAval, interned, user_type
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from ir.dtypes import bool_
 from ir.graph import Aval, Graph, Var
 
 from . import callbacks, nans, reuse, tree
-from .array import Array, interned
+from .array import Array
 from .errors import located
 from .staging import Traced
+from .typed import interned
 
 _NONES = repeat(None)
 

@@ -13,10 +13,11 @@ from ir.build import current
 
 from . import stepwise, tree
 from .agreement import operands, parameter, same_carry
-from .array import aval_of, user_type
+from .array import aval_of
 from .carries import results, settled
 from .errors import located
 from .staging import run_now, type_like
+from .typed import user_type
 from .unrolling import bind_scan
 
 

@@ -13,7 +13,7 @@ from ir.dtypes import f32, i32
 
 from . import elementwise as ew
 from . import shaping
-from .array import aval_of, user_type
+from .array import aval_of
 from .batching import vmap
 from .contraction import einsum
 from .creation import zeros_like
@@ -30,6 +30,7 @@ from .reductions import any as any_of
 from .reductions import sum as sum_of
 from .sampling import exponential, float_dtype, normal, rademacher, sample_shape, shape_of, uniform
 from .staging import operand
+from .typed import user_type
 from .whole import one_program
 
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from ir.dtypes import bool_
 
-from .array import Array, Tracer, aval_of, user_type
+from .array import Array, Tracer, aval_of
 from .errors import NonConcreteBooleanIndexError, located, not_concrete
+from .typed import user_type
 
 _INTS = (int, np.integer)
 

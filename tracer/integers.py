@@ -10,13 +10,14 @@ from typing import Any
 from ir.dtypes import bool_, i32, u32
 
 from . import elementwise as ew
-from .array import aval_of, user_type
+from .array import aval_of
 from .bits import from_bits, shift_right
 from .errors import located
 from .loops import while_loop
 from .operands import astype, promote
 from .reductions import any as reduce_any
 from .staging import bind, operand
+from .typed import user_type
 from .whole import one_program
 
 

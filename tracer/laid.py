@@ -98,7 +98,8 @@ class Laid:
     def _piece(self, buffer: Any, index: tuple[slice, ...]) -> Array:
         from ir.graph import Aval
 
-        from .array import Array, interned
+        from .array import Array
+        from .typed import interned
 
         if buffer is None:
             return Array.from_host(np.asarray(self)[index], self.aval.dtype)

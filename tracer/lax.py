@@ -30,17 +30,19 @@ from .collectives import (
     pswapaxes,
 )
 from .control import associative_scan, map, scan
-from .convolution import (
+from .conv_layouts import (
     ConvDimensionNumbers,
     ConvGeneralDilatedDimensionNumbers,
-    conv,
     conv_dimension_numbers,
+    conv_general_permutations,
+    padtype_to_pads,
+)
+from .convolution import (
+    conv,
     conv_general_dilated,
     conv_general_dilated_patches,
-    conv_general_permutations,
     conv_transpose,
     conv_with_general_padding,
-    padtype_to_pads,
 )
 from .creation import as_shape
 from .errors import located

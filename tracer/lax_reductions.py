@@ -14,7 +14,7 @@ from ir.dtypes import bool_, f32, highest, i32, lowest, u32
 from . import bits, folding, shaping, statistics, strict, tree
 from . import elementwise as ew
 from . import reductions as red
-from .array import aval_of, user_type
+from .array import aval_of
 from .custom import custom_jvp
 from .errors import located
 from .operands import astype
@@ -22,6 +22,7 @@ from .promotion import requested
 from .special import logaddexp
 from .staging import bind, filled, spread
 from .strict import FLOATING, NUMBER
+from .typed import user_type
 
 IDENTITIES = {"add": 0, "mul": 1, "or_": 0, "xor_": 0, "and_": -1}
 

@@ -21,12 +21,13 @@ from ir.passes.simplify import dce
 
 from . import tree
 from .agreement import structure_mismatch
-from .array import Tracer, aval_of, type_of, user_type
+from .array import Tracer, aval_of, type_of
 from .calls import ShapeDtypeStruct
 from .errors import Origin, check_callable, describe_function, located
 from .gradients import Flat, as_input, float_places, or_float0
 from .staging import inline_traced, operand, run_now, scalar, staged, trace
 from .tree_util import Partial
+from .typed import user_type
 
 
 def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:

@@ -16,11 +16,12 @@ from ir.dtypes import dtype
 
 from . import stepwise, tree
 from .agreement import operands, parameter, same_carry
-from .array import Tracer, aval_of, user_type
+from .array import Tracer, aval_of
 from .carries import results, settled
 from .control import scan
 from .errors import located
 from .staging import bind, filled, operand, run_now
+from .typed import user_type
 
 
 def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as _np
 from . import linalg
 from .array import Array as ndarray
 from .bits import copysign, frexp, left_shift, nextafter, right_shift, signbit, spacing
+from .comparison import allclose, array_equal, array_equiv
 from .contraction import (
     dot,
     einsum,
@@ -200,6 +201,19 @@ from .layout import (
     vstack,
 )
 from .matrices import cross, diag, diagflat, diagonal, inner, kron, trace, tri
+from .nan_reductions import (
+    nanargmax,
+    nanargmin,
+    nancumprod,
+    nancumsum,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+)
 from .placing import (
     fill_diagonal,
     place,
@@ -236,23 +250,7 @@ from .realvalued import (
     isrealobj,
     real,
 )
-from .reductions import (
-    all,
-    allclose,
-    any,
-    argmax,
-    argmin,
-    array_equal,
-    array_equiv,
-    cumsum,
-    max,
-    mean,
-    min,
-    prod,
-    std,
-    sum,
-    var,
-)
+from .reductions import all, any, argmax, argmin, cumsum, max, mean, min, prod, std, sum, var
 from .setops import intersect1d, isin, setdiff1d, setxor1d, union1d
 from .shaping import (
     broadcast_arrays,
@@ -310,17 +308,6 @@ from .statistics import (
     diff,
     ediff1d,
     gradient,
-    nanargmax,
-    nanargmin,
-    nancumprod,
-    nancumsum,
-    nanmax,
-    nanmean,
-    nanmin,
-    nanprod,
-    nanstd,
-    nansum,
-    nanvar,
     ptp,
     trapezoid,
 )

@@ -21,14 +21,15 @@ from ir.passes.grad import grad_graph
 from ir.passes.messages import arranged_graph, sent
 from ir.passes.shard import Options, shard
 from ir.passes.stages import assign, cut
-from ir.prims.elementwise import cast
+from ir.prims.unary import cast
 from ir.sharding import MeshShape, Spec
 
 from . import tree
 from .api import closed, stage
-from .array import Array, interned
+from .array import Array
 from .calls import ShapeDtypeStruct
 from .spmd import DEFAULT, elsewhere, fitted, runner, specs_of
+from .typed import interned
 
 Actions = Iterable[tuple[str, int, int]]  # (kind, stage, micro-batch)
 

@@ -15,7 +15,7 @@ from ir.prims.convolve import positions, spread_size
 from . import elementwise as ew
 from . import folding, lax_reductions, strict, tree
 from .array import aval_of
-from .convolution import pads_of
+from .conv_layouts import pads_of
 from .errors import located
 from .lax_filling import padded
 from .operands import astype

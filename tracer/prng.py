@@ -17,13 +17,14 @@ from ir.dtypes import u32
 
 from . import elementwise as ew
 from . import reuse, shaping
-from .array import Array, Tracer, aval_of, user_type
+from .array import Array, Tracer, aval_of
 from .bits import shift_left, shift_right
 from .creation import as_shape
 from .errors import located
 from .operands import astype
 from .staging import SCALARS, bind, filled, operand
 from .tree_util import register_dataclass
+from .typed import user_type
 from .whole import one_program
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))

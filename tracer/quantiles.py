@@ -15,7 +15,7 @@ from ir.dtypes import i32
 
 from . import elementwise as ew
 from . import shaping
-from .array import aval_of, user_type
+from .array import aval_of
 from .creation import full_like
 from .errors import located
 from .operands import as_float, astype
@@ -23,6 +23,7 @@ from .reductions import cumsum
 from .reductions import sum as reduce_sum
 from .sorting import order_of, reordered
 from .staging import operand
+from .typed import user_type
 from .whole import one_program
 
 _METHODS = ("linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf")

@@ -44,18 +44,17 @@ from .sampling import (
     bernoulli,
     categorical,
     cauchy,
-    choice,
     exponential,
     gumbel,
     laplace,
     logistic,
     normal,
-    permutation,
     rademacher,
     randint,
     truncated_normal,
     uniform,
 )
+from .shuffling import choice, permutation
 
 __all__ = [
     "Key",

@@ -25,7 +25,7 @@ from ir.sharding import MeshShape, Spec
 from ir.spmd import ShardedGraph, evaluate_spmd
 
 from . import settings, tree
-from .array import Array, interned
+from .array import Array
 from .calls import ShapeDtypeStruct, Signature, checked_avals
 from .compiled import Compiled, as_stored, plan_results
 from .explain import log_compile
@@ -34,6 +34,7 @@ from .oracle import _on_host
 from .roles import Nums, Roles, roles
 from .sharding import PartitionSpec, ambient
 from .staging import Traced, lifted
+from .typed import interned
 
 DEFAULT = Options()
 

@@ -32,8 +32,9 @@ from ir.passes.keys import Chain, Use, key_uses
 from ir.prim import PRIMITIVES, Primitive
 
 from . import settings, tree
-from .array import Array, Tracer, WeakAval, aval_of, interned, is_weak
+from .array import Array, Tracer, aval_of, is_weak
 from .errors import Origin, leaked, located
+from .typed import WeakAval, interned
 
 SCALARS = (bool, int, float, np.generic)
 

@@ -19,7 +19,8 @@ from ..graph import Eqn, Value
 from ..prim import PRIMITIVES
 from ..prims.attention import attention, attention_dkv, attention_dq
 from ..prims.call import optimization_barrier
-from ..prims.elementwise import exp, le, log, max, select
+from ..prims.elementwise import le, max, select
+from ..prims.unary import exp, log
 from ..prims.views import broadcast_to, concat, transpose_to
 from ..sharding import Axes, Spec
 from .layout import Held

@@ -20,6 +20,7 @@ from . import (
     scan,
     scatter,
     sort,
+    unary,
     views,
     while_loop,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "scan",
     "scatter",
     "sort",
+    "unary",
     "views",
     "while_loop",
 ]

@@ -14,10 +14,11 @@ from ..factors import Factors
 from ..graph import Aval, Value
 from ..prim import register
 from .contract import dot
-from .elementwise import and_, eq, exp, le, log, select
+from .elementwise import and_, eq, le, select
 from .fused import Composite, need_float
 from .lead import lead_all, merge, split
 from .reduce import reduce_max, spread, sum
+from .unary import exp, log
 from .views import broadcast_to, iota, reshape_to, transpose_to
 
 Ids = Sequence[Value]

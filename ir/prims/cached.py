@@ -12,10 +12,11 @@ from ..factors import Factors
 from ..graph import Aval, Value
 from ..prim import register
 from .contract import dot
-from .elementwise import and_, cast, eq, exp, le, lt, select
+from .elementwise import and_, eq, le, lt, select
 from .fused import Composite
 from .index import dynamic_update
 from .reduce import reduce_max, spread, sum
+from .unary import cast, exp
 from .views import broadcast_to, concat, iota, reshape_to
 from .views import slice as slice_
 

@@ -18,8 +18,9 @@ from ..dtypes import i32
 from ..graph import Aval, Value
 from ..prim import Primitive, register
 from . import reduce
-from .elementwise import cast, eq
+from .elementwise import eq
 from .lead import front, inward, lead, merge
+from .unary import cast
 from .views import iota, reshape_to
 
 Names = tuple[str, ...]

@@ -16,10 +16,11 @@ from ..dtypes import i32
 from ..factors import Factors, alike
 from ..graph import Aval, Value
 from ..prim import Primitive, register
-from .elementwise import cast, eq, exp, log, rsqrt, select
+from .elementwise import eq, select
 from .index import one_hot_rows
 from .lead import front, inward, lead, lead_all, merge, split
 from .reduce import reduce_max, spread, sum
+from .unary import cast, exp, log, rsqrt
 from .views import broadcast_to, iota, reshape_to, rev
 
 

@@ -251,7 +251,7 @@ def _moving(shape: tuple[int, ...], sizes: tuple[int, ...]) -> int:
 
 def _corners(starts, mask, shape, sizes, members: int) -> list[Value]:
     """i32[members] starts of each axis, shifted so that the window fits."""
-    from .elementwise import cast
+    from .unary import cast
 
     lows = []
     for start, batched, n, width in zip(starts, mask, shape, sizes, strict=True):
@@ -277,7 +277,8 @@ def _take_rows(x: Value, rows: Value, batched: bool, depth: int) -> Value:
 
 def one_hot_rows(ids: Value, size: int, dtype) -> Value:
     """dtype[..., size]: 1 at each id, 0 elsewhere."""
-    from .elementwise import cast, eq
+    from .elementwise import eq
+    from .unary import cast
 
     shape = (*ids.aval.shape, size)
     place = emit(iota, shape=shape, dtype=ids.aval.dtype, axis=len(shape) - 1)

@@ -70,7 +70,8 @@ class Extremum(Reduce):
     """The cotangent is shared equally by all positions that attain the extremum."""
 
     def vjp(self, ct, out, x, *, axes):
-        from .elementwise import cast, eq
+        from .elementwise import eq
+        from .unary import cast
 
         hits = emit(cast, emit(eq, x, spread(out, axes, x.aval.shape)), dtype=x.aval.dtype)
         share = ct / emit(sum, hits, axes=axes)

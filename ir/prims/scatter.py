@@ -115,7 +115,8 @@ def _mul_vjp(ct, out, x, ids, updates, same, order):
 
     Where one factor is 0 the others' product is found from the factors that are not.
     """
-    from .elementwise import cast, eq, select
+    from .elementwise import eq, select
+    from .unary import cast
 
     ct_x = scattered(ct, ids, updates, "mul", **same, **order)
     if same["unique"]:
@@ -133,7 +134,8 @@ def _mul_vjp(ct, out, x, ids, updates, same, order):
 
 def _extreme_vjp(ct, out, x, ids, updates, same, order):
     """The cotangent of a row is shared equally by all that attain its extremum."""
-    from .elementwise import and_, cast, eq
+    from .elementwise import and_, eq
+    from .unary import cast
 
     dtype = x.aval.dtype
     held = emit(cast, emit(eq, x, out), dtype=dtype)

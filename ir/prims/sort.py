@@ -105,8 +105,9 @@ def _before(a: Pair, b: Pair) -> Value:
 
 def _ordered_by_counting(pair: Pair) -> Pair:
     """Sort the last axis: the place of a pair is the number of pairs before it."""
-    from .elementwise import cast, eq, select
+    from .elementwise import eq, select
     from .reduce import sum as reduce_sum
+    from .unary import cast
 
     shape = pair[0].aval.shape
     rank = len(shape)

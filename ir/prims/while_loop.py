@@ -130,8 +130,9 @@ def _each_until_done(step: Graph, consts: int) -> Graph:
 
 def _any(flags: Value) -> Value:
     """bool[]: whether any of bool[n] holds."""
-    from .elementwise import cast, lt
+    from .elementwise import lt
     from .reduce import reduce_max
+    from .unary import cast
 
     most = emit(reduce_max, emit(cast, flags, dtype=i32), axes=(0,))
     return emit(lt, lit_like(0, most), most)

@@ -17,7 +17,7 @@ import numpy as np
 
 import runtime
 from ir import PRIMITIVES, Aval, bf16, build, emit, f32, i32
-from ir.prims.elementwise import cast
+from ir.prims.unary import cast
 from ir.sharding import MeshShape, Spec
 from picotron import joint, model, tokenizer
 from picotron.checkpoint import TrainingState

@@ -13,8 +13,8 @@ from codegen.spread import spread
 from codegen.table import plan_text
 from ir import PRIMITIVES, Aval, bf16, build, emit, f16, f32, i32
 from ir.build import lit
-from ir.prims.elementwise import cast
 from ir.prims.scan import scan
+from ir.prims.unary import cast
 from ir.prims.while_loop import while_loop
 from ir.sharding import MeshShape, Spec
 from runtime.executable import Executable
