@@ -20,6 +20,7 @@ from . import kept, settings
 from .calls import Signature
 from .compiled import Compiled, as_stored, plan_results
 from .explain import log_compile
+from .garbage import uncollected
 from .limits import check_sizes
 from .staging import Traced, lifted
 
@@ -95,7 +96,9 @@ def executable_for(
     if found is None:
         check_sizes(graph)
         start = time.perf_counter()
-        found = _executables[key] = _make_executable(graph, tuple(donate), name, budget)
+        with uncollected():
+            found = _make_executable(graph, tuple(donate), name, budget)
+        _executables[key] = found
         numbers = counts(found.program)
         log_compile(name, graph.in_avals, time.perf_counter() - start, *numbers, why)
         if len(_executables) > EXECUTABLES_KEPT:

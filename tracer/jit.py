@@ -141,22 +141,21 @@ class Jitted:
         last = [self._last.signature] if self._last else []
         return [*(s for s in self._entries if s not in last), *last]
 
-    @uncollected()
     def _trace(self, signature: Signature) -> Traced:
         def body(*tracers: Any) -> Any:
             args, kwargs = self._roles.join(signature.in_tree, tracers, signature.statics)
             return self._fun(*args, **kwargs)
 
         names = hints(self._roles, signature.in_tree)
-        traced = kept_or(
-            lambda: trace(body, signature.avals, names, Origin(self._fun, "jit")),
-            self._fun,
-            signature,
-        )
+        with uncollected():  # as a decorator its frame would be taken for the user's in errors
+            traced = kept_or(
+                lambda: trace(body, signature.avals, names, Origin(self._fun, "jit")),
+                self._fun,
+                signature,
+            )
         self.placement.check(signature, traced, names)
         return traced
 
-    @uncollected()
     def _compile(self, signature: Signature, traced: Traced) -> Compiled:
         if not self.placement.empty or signature.context != (None, ()):
             from .placed import compile_placed
