@@ -15,7 +15,7 @@ import ir
 import runtime
 from codegen.compile import CompileError, compile_graph
 from codegen.legalize import legalize
-from codegen.profile import LAVAPIPE, WEBGPU_DEFAULT
+from codegen.profile import H100, LAVAPIPE, WEBGPU_DEFAULT
 from ir import PRIMITIVES, Aval, emit, evaluate, f32, i32
 from ir.passes.grad import vjp_graph
 
@@ -92,6 +92,15 @@ def test_long_sums_are_cut_to_fill_the_device(spec, parts):
     assert legalize(graph, LAVAPIPE).eqns[0].out.aval.size == graph.outs[0].aval.size
     got = run(graph, *args, profile=webgpu())
     agree(got[0], evaluate(graph, *args, wide=True)[0], graph.out_avals[0], 30.0)
+
+
+@pytest.mark.parametrize(("k", "parts"), [(512, 1), (4096, 2), (65536, 2)])
+def test_products_that_fill_the_device_are_not_cut_short(k, parts):
+    x, y = Aval((512, k), f32), Aval((k, 512), f32)
+    graph = ir.build(lambda x, y: op("dot", x, y, spec="mk,kn->mn"), x, y)
+    product = next(e for e in legalize(graph, H100).eqns if e.prim.name == "dot")
+    pieces = product.out.aval.size // 512**2
+    assert pieces >= parts and k // pieces >= 256
 
 
 @pytest.mark.parametrize("rows", [8, 24, 65, 264_000])
