@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import gc
+import operator
 import sys
 import tracemalloc
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 import tracer
-from tracer import jit, tree
+from tracer import jit, random, tree
 from tracer import numpy as jnp
 from tracer.flattening import MAX_LEAVES, flattener
 
@@ -72,6 +74,45 @@ def test_what_has_no_flattener_is_called_the_long_way():
         assert f(collections.OrderedDict(b=1.0, a=2.0)).tolist() == [1, 2]
         assert f(collections.OrderedDict(a=1.0, b=2.0)).tolist() == [1, 2]
         assert f({"a": 1.0, "b": 2.0}).tolist() == [1, 2]
+
+
+@tracer.tree_util.register_dataclass
+@dataclasses.dataclass
+class Named:
+    data: object
+    name: str = dataclasses.field(default="", metadata={"static": True})
+
+
+@tracer.tree_util.register_pytree_node_class
+@dataclasses.dataclass
+class Numbers:
+    """A node that is made of numbers alone."""
+
+    both: tuple
+
+    def tree_flatten(self):
+        return self.both, None
+
+    @classmethod
+    def tree_unflatten(cls, _, both):
+        return cls(tuple(x + 0 for x in both))
+
+
+def test_nodes_of_registered_classes_are_taken_apart():
+    given = {"key": random.key(3), "x": Named([1, (2,)], "a")}
+    leaves, structure = tree.flatten(given)
+    apart = flattener(structure)
+    assert len(leaves) == 3 and all(map(operator.is_, apart(given), leaves))
+    for other in (Named([1, (2,)], "b"), Named([1, [2]], "a"), Named([1], "a"), [1, (2,)]):
+        assert apart({**given, "x": other}) is None
+    assert flattener(tree.structure(Numbers((1, 2)))) is None
+
+
+def test_a_function_of_keys_is_called_the_short_way(monkeypatch):
+    f = jit(lambda key, x: random.normal(key, (3,)) + x)
+    want = [f(random.key(n), 1.0).tolist() for n in range(3)]
+    monkeypatch.setattr(f, "_entry", None)
+    assert [f(random.key(n), 1.0).tolist() for n in range(3)] == want
 
 
 def test_the_order_of_a_dict_is_that_of_its_keys():

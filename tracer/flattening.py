@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import optree
+
 from . import tree
 
 MAX_LEAVES = 4096  # beyond, compiling the flattener would cost more than it saves
@@ -22,7 +24,8 @@ class _Unsupported(Exception):
 def flattener(structure: tree.Structure) -> Flattener | None:
     """A function that takes trees of `structure` apart without looking at other structures.
 
-    None where the tree has nodes other than dicts, lists, tuples and named tuples.
+    None where the tree has nodes other than dicts, lists, tuples, named tuples and those of
+    registered classes that can be made of any leaves.
     """
     if structure.num_leaves > MAX_LEAVES:
         return None
@@ -54,7 +57,7 @@ class _Writer:
             self.lines.append(f"if {place} is not None: return None")
             return []
         if kind not in (dict, list, tuple) and not hasattr(kind, "_fields"):
-            raise _Unsupported
+            return self._registered(structure, place)
         node, size = self._assign(place), structure.num_children
         wrong = f"type({node}) is not {self._name(kind)} or len({node}) != {size}"
         self.lines.append(f"if {wrong}: return None")
@@ -62,6 +65,24 @@ class _Writer:
         at = enumerate(parts)
         keys = [(self._name(key) if kind is dict else i, child) for i, (key, child) in at]
         return [leaf for key, child in keys for leaf in self.visit(child, f"{node}[{key}]")]
+
+    def _registered(self, structure: tree.Structure, place: str) -> list[str]:
+        """The same of a node whose class says how it is taken apart, such as a random key."""
+        known = optree.register_pytree_node.get(structure.type, namespace=tree.NAMESPACE)
+        if known is None or known.kind is not optree.PyTreeKind.CUSTOM:
+            raise _Unsupported
+        try:
+            like = tree.unflatten(structure, [object() for _ in range(structure.num_leaves)])
+            fixed = known.flatten_func(like)[1]
+        except Exception:  # it wants to know what it is made of
+            raise _Unsupported from None
+        node = self._assign(place)
+        self.lines.append(f"if type({node}) is not {self._name(structure.type)}: return None")
+        parts = self._assign(f"{self._name(known.flatten_func)}({node})")
+        other = f"{parts}[1] != {self._name(fixed)} or len({parts}[0]) != {structure.num_children}"
+        self.lines.append(f"if {other}: return None")
+        inner = enumerate(structure.children())
+        return [leaf for i, child in inner for leaf in self.visit(child, f"{parts}[0][{i}]")]
 
     def _assign(self, place: str) -> str:
         self._count += 1
