@@ -20,7 +20,8 @@ RunEquation = Callable[[Eqn, Sequence[np.ndarray]], Sequence[np.ndarray]]
 
 @dataclass(frozen=True)
 class Blame:
-    """An equation; `path` says how to get there: "iteration 3 of scan".
+    """An equation; `path` says how to get there: "iteration 3 of scan", and `top` is the equation
+    of the graph itself that it is in.
 
     If the input at place `input` was bad from the start, the equation is the first to read it (None
     if the input is itself the result).
@@ -29,6 +30,7 @@ class Blame:
     eqn: Eqn | None
     input: int | None = None
     path: tuple[str, ...] = ()
+    top: Eqn | None = None
 
 
 def blame(
@@ -71,7 +73,7 @@ class _Walk:
         reader = eqns[0] if eqns else None
         read = reader.ins if reader else wanted
         place = next(i for i, v in enumerate(self.graph.ins) if v in spoiled and v in read)
-        return Blame(reader, place)
+        return Blame(reader, place, top=reader)
 
     def _leading_to(self, wanted: Sequence[Var], spoiled: set[Var]) -> list[Eqn]:
         """The equations through which bad values reached `wanted`, in program order."""
@@ -88,7 +90,7 @@ class _Walk:
         rule = {"scan": self._scan, "while_loop": self._while, "cond": self._cond}.get(
             eqn.prim.name, self._call
         )
-        return rule(eqn, self.read(eqn.ins)) or Blame(eqn)
+        return replace(rule(eqn, self.read(eqn.ins)) or Blame(eqn), top=eqn)
 
     def _within(self, graph: Graph, args: Sequence[np.ndarray], where: str) -> Blame | None:
         found = _Walk(graph, args, self.bad, self.run).verdict()

@@ -121,7 +121,7 @@ def test_a_value_that_only_the_device_gives_is_looked_for_there(monkeypatch):
 
     monkeypatch.setattr(nans, "run_on_device", spoiled)
     graph = graph_of(lambda x: jnp.sin(x) + 1)(1.0)
-    error = nans.error(graph, [np.float32(1)], "nan", "f")
+    error = nans.error(graph, [[np.float32(1)]], "nan", "f")
     assert str(error).startswith("invalid value (nan) encountered in sin") and ran == ["sin", "add"]
 
 

@@ -104,7 +104,7 @@ class Compiled:
         if word is not None:
             callbacks.effects_barrier()
             wanted = Graph(graph.ins, graph.eqns, tuple(graph.outs[at] for at in made))
-            raise nans.error(wanted, hosts, word, self.name)
+            raise nans.error(wanted, [hosts], word, self.name)
         return tree.unflatten(self.out_tree, arrays)
 
     def _run(self, leaves: Sequence[Any]) -> list[Array]:

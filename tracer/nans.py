@@ -40,23 +40,33 @@ def _has(x: np.ndarray, test: Callable) -> bool:
     return x.dtype.kind in "fV" and bool(test(x).any())
 
 
-def error(graph: Graph, args: Sequence[np.ndarray], word: str, name: str) -> FloatingPointError:
-    """The error for a program of `graph` that gave `word` for these arguments."""
+def error(
+    graph: Graph,
+    runs: Iterable[Sequence[np.ndarray]],
+    word: str,
+    name: str,
+    where: Callable[[int, Blame], str] = lambda number, found: "",
+) -> FloatingPointError:
+    """The error for a program of `graph` that gave `word` in one of its runs, told by their
+    arguments; `where` says what is known of the place, by the number of the run."""
     test = np.isnan if word == "nan" else np.isinf
+    runs = list(runs)
     for run in (run_equation, run_on_device):
-        found = blame(graph, args, lambda x: _has(x, test), run)
-        if found is not None:
-            return FloatingPointError(_told(found, graph, word, name))
+        for number, args in enumerate(runs):
+            found = blame(graph, args, lambda x: _has(x, test), run)
+            if found is not None:
+                return FloatingPointError(_told(found, graph, word, name, where(number, found)))
     return FloatingPointError(
         f"invalid value ({word}) encountered in {name}\nThe compiled program gave it; its "
         "operations, run one by one, do not"
     )
 
 
-def _told(found: Blame, graph: Graph, word: str, name: str) -> str:
+def _told(found: Blame, graph: Graph, word: str, name: str, where: str) -> str:
     eqn = found.eqn
     if eqn is None:
-        return f"invalid value ({word}) encountered in an argument that {name} returns"
+        text = f"invalid value ({word}) encountered in an argument that {name} returns"
+        return "\n".join(filter(None, (text, where)))
     types = [", ".join(str(v.aval) for v in vs) for vs in (eqn.outs, eqn.ins)]
     lines = [
         f"invalid value ({word}) encountered in {eqn.prim.name}",
@@ -66,7 +76,7 @@ def _told(found: Blame, graph: Graph, word: str, name: str) -> str:
         hint = graph.ins[found.input].hint
         owner = f"the argument {hint} of {name}" if hint else "a constant"
         lines.append(f"{owner} came with it; no operation made it")
-    lines += [f"in {step}" for step in (*found.path, eqn.scope) if step]
+    lines += [where] * bool(where) + [f"in {step}" for step in (*found.path, eqn.scope) if step]
     return "\n".join(lines) + describe_src(eqn.src)
 
 

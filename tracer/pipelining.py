@@ -14,17 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from ir.blame import Blame
 from ir.build import build, emit, inline
 from ir.dtypes import DType, dtype, f32
 from ir.graph import Aval, Graph, Var
 from ir.passes.grad import grad_graph
 from ir.passes.messages import arranged_graph, sent
 from ir.passes.shard import Options, shard
-from ir.passes.stages import assign, cut
+from ir.passes.stages import assign, cut, stage_of
 from ir.prims.unary import cast
 from ir.sharding import MeshShape, Spec
 
-from . import tree
+from . import nans, tree
 from .api import closed, stage
 from .array import Array
 from .calls import ShapeDtypeStruct
@@ -71,6 +72,7 @@ class Pipelined:
         told = [specs_of(spec, like) for spec, like in zip(specs, likes, strict=True)]
         ins = fitted([*[Spec(())] * first, *told[0], *told[1]], joint.in_avals)
         outs = fitted([Spec((), frozenset(mesh.names)), *told[2]], joint.out_avals)
+        self.joint = joint
         self.sharded = shard(joint, mesh, ins, outs, options)
         self.lie = self.sharded.out_specs
         common = [*range(first), *range(first + count, len(joint.ins))]
@@ -124,7 +126,8 @@ class Pipelined:
 
         `clocks.passed(kind, stage, micro, ready)` is told of each action that is carried out here,
         with the times at which what it reads was ready, and gives the time of its results. Arrays
-        that other processes have can be read here if all processes read them.
+        that other processes have can be read here if all processes read them. Raises
+        FloatingPointError under `debug_nans` and `debug_infs`.
         """
         fixed = [*(c.numpy() for c in self.constants), *map(_held, tree.leaves(params))]
         for place, owner in self.owners.items():
@@ -132,7 +135,30 @@ class Pipelined:
         columns = zip(*(map(_held, tree.leaves(b)) for b in batches), strict=True)
         sums = self.runner.run([*fixed, *map(list, columns)], actions, clocks)
         arrays = list(map(_array, sums))
+        if nans.watching():
+            self._check(arrays, params, batches)
         return arrays[0], tree.unflatten(self.in_tree, arrays[1:])
+
+    def _check(self, sums: Sequence[Array], params: Any, batches: Sequence[Any]) -> None:
+        """Raises FloatingPointError, which names the first operation at fault, its stage and
+        micro-batch, if a result is no number. All processes read all arrays, in one order."""
+        word = nans.found_in([x.numpy() for x in sums])
+        if word is None:
+            return
+        fixed = [*self.constants, *tree.leaves(params)]
+        held = [np.asarray(x) for x in fixed]
+        runs = ([*held, *map(np.asarray, tree.leaves(b))] for b in batches)
+        avals = self.joint.in_avals
+        whole = [[x.astype(a.dtype.np) for x, a in zip(run, avals, strict=True)] for run in runs]
+        raise nans.error(self.joint, whole, word, "the passes of a pipeline", self._where)
+
+    def _where(self, micro: int, found: Blame) -> str:
+        """Where an operation is, and in which micro-batch it went wrong."""
+        at = None if found.top is None else stage_of(found.top)
+        if found.input is not None:
+            at = self.owners.get(found.input, at)
+        stage = "" if at is None else f"stage {at}, "
+        return f"in {stage}micro-batch {micro} (counted from 0)"
 
 
 def _stored_as(joint: Graph, first: int, stored: Sequence[DType]) -> Graph:
@@ -159,8 +185,9 @@ def _stored_as(joint: Graph, first: int, stored: Sequence[DType]) -> Graph:
 
 def _held(leaf: Any) -> Any:
     """What is in memory of a leaf."""
-    held = getattr(leaf, "_buffer", leaf)
-    return leaf.numpy() if held is None else held
+    if not isinstance(leaf, Array):
+        return np.asarray(leaf)
+    return leaf.numpy() if leaf._buffer is None else leaf._buffer
 
 
 def _array(shards: Any) -> Array:

@@ -19,13 +19,13 @@ import runtime
 from ir import PRIMITIVES, Aval, bf16, build, emit, f32, i32
 from ir.prims.unary import cast
 from ir.sharding import MeshShape, Spec
-from picotron import joint, model, tokenizer
+from picotron import diverge, joint, model, tokenizer
 from picotron.checkpoint import TrainingState
-from picotron.config import Config, DistributedConfig, ModelConfig
+from picotron.config import Config, DistributedConfig, ModelConfig, TrainingConfig
 from picotron.device import drive
 from picotron.launch import check_equal, guarded
 from picotron.parallel import weights_in_pieces
-from picotron.prepare import new_state
+from picotron.prepare import new_state, train_step_of
 from picotron.pretrained import open_folder
 from picotron.saver import Saver
 from picotron.sharding import Layout as SharedLayout
@@ -171,6 +171,25 @@ def loads(world: World) -> None:
         np.testing.assert_array_equal(np.asarray(weight), wanted[name], name)
 
 
+def blames(world: World) -> None:
+    """A pipeline whose second stage fails: all processes name operation, stage and micro-batch."""
+    sizes = {"seq_length": 8, "micro_batch_size": 1, "gradient_accumulation_steps": 2}
+    run, mesh = TrainingConfig(**sizes, total_train_steps=4), DistributedConfig(pp_size=2)
+    config = Config(model=ModelConfig(**MODEL), training=run, distributed=mesh)
+    drive(world, (1, 2, 1, 1))
+    step, state = train_step_of(config), new_state(config)
+    rows = np.zeros((2, 1, 8), np.int32)
+    batch = {"inputs": rows, "targets": rows}
+    assert diverge.bad_operation(step, state, batch) is None
+    # Memory of the first state went to what came of it.
+    params = model.flatten(model.init(config.model, 1))
+    params["model.layers.1.mlp.up_proj.weight"] = np.full((16, 24), 3e38, np.float32)
+    state = new_state(config) | {"params": model.unflatten(params)}
+    told = diverge.bad_operation(step, state, batch)
+    assert "invalid value (inf) encountered in dot" in told or "(nan)" in told, told
+    assert "in stage 1, micro-batch 0" in told, told
+
+
 def count_reads() -> list[int]:
     """Bytes of arrays that come from files from now on, in a list of one."""
     read, of_file = [0], TensorFile.read
@@ -192,7 +211,7 @@ def check_own(params: dict, read: int) -> int:
     return whole
 
 
-CASES = {f.__name__: f for f in (collectives, hangs, raises, differs, saves, loads)}
+CASES = {f.__name__: f for f in (collectives, hangs, raises, differs, saves, loads, blames)}
 
 
 if __name__ == "__main__":

@@ -120,6 +120,12 @@ def test_processes_read_their_own_parts_of_a_folder(tmp_path, count):
 
 
 @needs_mpi
+def test_the_operation_at_fault_is_found_in_a_pipeline_of_processes():
+    done = ranks("blames", 2)
+    assert done.returncode == 0, done.stderr
+
+
+@needs_mpi
 def test_two_processes_train_as_one_device(tmp_path):
     """A pipeline of two processes, and two that share the batch and go on from a checkpoint of the
     pipeline, started by the command itself."""

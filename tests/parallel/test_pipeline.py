@@ -16,7 +16,7 @@ from picotron.schedules import Clocks, order, schedule, simulate, split_layers, 
 from runtime.mesh import VirtualTeam
 from runtime.pipeline import Pipeline
 from runtime.shards import Layout
-from tracer import graph_of, nn, tree, value_and_grad
+from tracer import debug_nans, graph_of, nn, tree, value_and_grad
 from tracer import numpy as jnp
 from tracer.api import closed
 from tracer.pipelining import Pipelined, stage
@@ -183,6 +183,31 @@ def test_a_count_knows_what_was_not_waited_for():
     assert (found.end, simulate(plan).end) == (7.0, 9.0)
     starts = [(str(action), start) for action, start, _ in found.spans[0]]
     assert starts == [("F0", 0.0), ("F1", 1.0), ("B0", 2.0), ("B1", 4.0)]
+
+
+@pytest.mark.parametrize("mesh", [ONE, MeshShape(("dp",), (2,))], ids=["one", "dp"])
+def test_the_operation_at_fault_has_a_stage_and_a_micro_batch(mesh):
+    """Whatever the mesh of a stage and the schedule; a good step raises nothing."""
+
+    def loss(params, batch):
+        h = nn.silu(batch["x"] @ params["w0"])
+        h = jnp.log(jnp.abs(h @ params["w1"]) + batch["x"])
+        return jnp.sum(nn.silu(h @ params["w2"]))
+
+    _, weights, batch = chain(3)
+    parts = [{"x": np.abs(batch["x"])} for _ in range(4)]
+    specs = P(), {"x": P(*mesh.names)}, P()
+    made = Pipelined(loss, (weights, batch), range(3), mesh, specs, split=True)
+    actions = [a for _, a in order(schedule("zb-h1", 3, 4))]
+    with debug_nans(True):
+        made(weights, parts, actions)
+        parts[2]["x"] = np.full_like(batch["x"], -1e3)
+        with pytest.raises(FloatingPointError) as error:
+            made(weights, parts, actions)
+    first, _, where, *_, line = str(error.value).splitlines()
+    assert first == "invalid value (nan) encountered in log"
+    assert where == "in stage 1, micro-batch 2 (counted from 0)"
+    assert line.endswith('h = jnp.log(jnp.abs(h @ params["w1"]) + batch["x"])')
 
 
 def test_stages_that_a_function_names():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ir.passes.messages import sent
-from picotron import model, optim
+from picotron import diverge, model, optim
 from picotron.config import Config, DistributedConfig, ModelConfig, TrainingConfig
 from picotron.errors import ConfigError
 from picotron.parallel import step_of
@@ -199,6 +199,9 @@ def test_a_pipeline_leaves_out_steps_that_are_no_numbers():
     assert not np.isfinite(float(metrics["loss"]))
     for x, y in zip(tree.leaves(after), before, strict=True):
         np.testing.assert_array_equal(np.asarray(x), y)
+    told = diverge.bad_operation(step, tree.map(np.copy, state), batches(made)[0])
+    assert "the argument lm_head_weight of the passes of a pipeline came with it" in told
+    assert "in stage 1, micro-batch 0 (counted from 0)" in told
 
 
 @pytest.mark.parametrize(
