@@ -191,7 +191,11 @@ def spread(config: Config, adapter: str | None, say: Callable[[str], None]) -> i
     if distributed.launcher == "virtual" or distributed.world_size == 1:
         return None
     if distributed.launcher == "mpi" and process_count() < 2 and mpirun() is None:
-        raise ConfigError("launcher mpi: there is no mpirun; pip install 'picotron-webgpu[mpi]'")
+        lacking = "mpirun" if importlib.util.find_spec("mpi4py") else "mpi4py"
+        raise ConfigError(
+            f"distributed.launcher mpi starts {distributed.world_size} processes, and there is no "
+            f"{lacking}; pip install 'picotron-webgpu[mpi]', or --distributed.launcher virtual"
+        )
     from picotron import config_file
 
     with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import json
 import os
 import subprocess
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from picotron import checkpoint, hf, hf_config, launch, model, tokenizer
+from picotron import checkpoint, cli, hf, hf_config, launch, model, tokenizer
 from picotron.config import ModelConfig
 from picotron.errors import ConfigError
 
@@ -189,6 +191,24 @@ def test_without_mpi_devices_are_virtual(monkeypatch):
     assert launch.launch(4, ["train"], said.append) is None
     assert "the 4 devices are virtual ones of this process" in said[0]
     assert launch.launch(1, []) is None
+
+
+@pytest.mark.parametrize("lacking", ["mpi4py", "mpirun"])
+def test_processes_that_cannot_be_started_are_refused(lacking, monkeypatch, tmp_path, capsys):
+    """In one sentence, before anything is read or written."""
+    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    installed = importlib.machinery.ModuleSpec("mpi4py", None) if lacking == "mpirun" else None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: installed)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))  # no mpirun beside it
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    flags = ["--preset", "tiny", "--dp", "2", "--tp", "2", "--distributed.launcher", "mpi"]
+    assert cli.main(["train", *flags]) == 2
+    told = f"distributed.launcher mpi starts 4 processes, and there is no {lacking}; "
+    told += "pip install 'picotron-webgpu[mpi]', or --distributed.launcher virtual"
+    assert " ".join(capsys.readouterr().err.split()) == f"picotron: {told}"
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_launcher_runs_this_interpreter(monkeypatch):
