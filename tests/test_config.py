@@ -205,6 +205,37 @@ def test_ranks_and_dtypes_may_be_held_apart():
         assert (x * 2).dtype == np.float32 and (jnp.ones(3, int) + 1).dtype == np.int32
 
 
+def test_what_tracing_reads_is_part_of_what_a_trace_serves():
+    f, x, y = jit(lambda x, y: x + y), jnp.ones((2, 3)), jnp.ones(3)
+    g, i = jit(lambda y, i: y * i), jnp.ones(3, int)
+    for _ in range(3):  # the third call is found the short way
+        assert f(x, y).shape == (2, 3) and g(y, i).dtype == np.float32
+    with tracer.numpy_rank_promotion("raise"):
+        with pytest.raises(ValueError, match="numpy_rank_promotion='raise'"):
+            f(x, y)
+        with pytest.raises(ValueError, match="numpy_rank_promotion='raise'"):
+            f.lower(x, y)
+    with tracer.numpy_dtype_promotion("strict"):
+        with pytest.raises(tracer.errors.TypePromotionError):
+            g(y, i)
+        assert f(x, y).shape == (2, 3)
+    assert f.explain() == "numpy_dtype_promotion: standard -> strict"
+    kept = []
+    leaky = jit(lambda x: kept.append(x) or x)
+    leaky(1.0), leaky(1.0)
+    with tracer.checking_leaks(), pytest.raises(Exception, match="Leaked"):
+        leaky(1.0)
+    assert len(f._entries) == 2 and len(g._entries) == 1
+
+
+def test_what_tracing_does_not_read_traces_nothing_again():
+    f, x = jit(lambda x: x @ x), jnp.ones((2, 2))
+    f(x)
+    with tracer.default_matmul_precision("highest"), tracer.debug_nans(True):
+        f(x)
+    assert len(f._entries) == 1
+
+
 def test_options_say_what_they_may_be():
     with pytest.raises(ValueError, match="is one of 'allow', 'warn', 'raise', not 'never'"):
         tracer.config.update("jax_numpy_rank_promotion", "never")

@@ -19,6 +19,7 @@ from . import tree
 from .array import Array, Tracer, type_of
 from .errors import UnexpectedTracerError, leaked, located
 from .roles import Roles
+from .settings import Settings
 from .typed import WeakAval, interned, user_type
 
 
@@ -29,7 +30,9 @@ class Signature:
     in_tree: tree.Structure
     avals: tuple[Aval, ...]
     statics: tuple[tuple[Any, type, Any], ...]  # (position or name, type, value)
-    watches_keys: bool = False  # whether the trace says what it does to random keys
+    options: tuple = (
+        Settings().tracing
+    )  # under which it is traced, as `settings.TRACING` names them
     context: Any = (None, ())  # the mesh, and where named values lie on it
 
 

@@ -61,8 +61,9 @@ def differences(of: Roles, old: Signature, new: Signature) -> list[str]:
         a, b = (t.get(label, "absent") for t in types)
         if a != b:
             lines.append(f"argument {label}: {a} -> {b}")
-    if old.watches_keys != new.watches_keys:
-        lines.append(f"debug_key_reuse: {old.watches_keys} -> {new.watches_keys}")
+    for name, a, b in zip(settings.TRACING, old.options, new.options, strict=True):
+        if a != b:
+            lines.append(f"{name}: {a} -> {b}")
     if not lines:
         lines.append(f"structure of the arguments: {old.in_tree} -> {new.in_tree}")
     return lines

@@ -51,7 +51,7 @@ class Entry:
     served: bool = False
 
     def __post_init__(self) -> None:
-        self.settings = self.signature.watches_keys, self.signature.context[:2]
+        self.settings = self.signature.options, self.signature.context[:2]
 
     def leaves(self, args: tuple, kwargs: dict, of: Roles) -> list | None:
         """The leaves of a call that this trace serves, found without asking for more than that."""
@@ -105,7 +105,7 @@ class Jitted:
             return self._fun(*args, **kwargs)
         last = self._last
         known = last is not None and last.flatten is not None
-        if known and (state.debug_key_reuse, ambient()) == last.settings:
+        if known and (state.tracing, ambient()) == last.settings:
             leaves = last.leaves(args, kwargs, self._roles)
             if leaves is not None:
                 return last.call(leaves)
@@ -113,14 +113,16 @@ class Jitted:
         return self._entry(leaves, in_tree, statics).call(leaves)
 
     def _entry(self, leaves: list, in_tree: tree.Structure, statics: tuple) -> Entry:
-        avals = checked_avals(self._roles, in_tree, leaves)
-        watched = settings.now().debug_key_reuse
-        signature = Signature(in_tree, avals, statics, watched, _context(leaves))
+        signature = self._signature(leaves, in_tree, statics)
         known = self._entries.get(signature)
         if known:
             known.serve()
         self._last = known or self._add(signature, leaves)
         return self._last
+
+    def _signature(self, leaves: list, in_tree: tree.Structure, statics: tuple) -> Signature:
+        avals = checked_avals(self._roles, in_tree, leaves)
+        return Signature(in_tree, avals, statics, settings.now().tracing, _context(leaves))
 
     def _add(self, signature: Signature, leaves: list) -> Entry:
         self._why = why_traced(self._roles, self._known(), signature)
@@ -187,8 +189,7 @@ class Jitted:
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """Trace for these arguments (arrays or ShapeDtypeStructs) without compiling."""
         leaves, in_tree, statics = self._roles.split(args, kwargs)
-        avals = checked_avals(self._roles, in_tree, leaves)
-        signature = Signature(in_tree, avals, statics, context=_context(leaves))
+        signature = self._signature(leaves, in_tree, statics)
         return Lowered(self, signature, self._trace(signature))
 
     def on_one_device(self, signature: Signature, traced: Traced) -> Graph:

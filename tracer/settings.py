@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 BACKENDS = ("device", "oracle")
@@ -23,6 +24,10 @@ CHOICES = {
         None, "default", "high", "highest", "bfloat16", "tensorfloat32", "float32", "bfloat16_3x",
     ),
 }  # fmt: skip
+# What tracing reads: a trace made under other values of these does not serve.
+TRACING = (
+    "debug_key_reuse", "check_tracer_leaks", "numpy_rank_promotion", "numpy_dtype_promotion",
+)  # fmt: skip
 _chosen: str | None = None
 
 
@@ -43,6 +48,11 @@ class Settings:
     numpy_rank_promotion: str = "allow"
     numpy_dtype_promotion: str = "standard"
     default_matmul_precision: str | None = None
+
+    @cached_property
+    def tracing(self) -> tuple:
+        """The values of the options `TRACING`."""
+        return tuple(getattr(self, name) for name in TRACING)
 
 
 def parse_switch(name: str, value: Any) -> bool:

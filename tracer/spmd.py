@@ -93,7 +93,7 @@ class SpmdFunction(Jitted):
         compiled."""
         leaves, in_tree, statics = self._roles.split(args, kwargs)
         avals = checked_avals(self._roles, in_tree, leaves)
-        signature = Signature(in_tree, avals, statics, context=ambient())
+        signature = Signature(in_tree, avals, statics, settings.now().tracing, ambient())
         return self._cut(signature, lifted(self._trace(signature)))
 
     def _compile(self, signature: Signature, traced: Traced) -> Compiled:
