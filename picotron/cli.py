@@ -106,9 +106,14 @@ def command(verb: str) -> type[Command]:
 
 def _overview(arguments: Sequence[str]) -> Command:
     """Help on all verbs, or what is wrong with the first argument."""
-    if arguments and not arguments[0].startswith("-"):
-        hint = suggest(arguments[0], VERBS) or f"; there are {', '.join(VERBS)}"
+    known = ", ".join(VERBS)
+    if not arguments:
+        raise ConfigError(f"name a command: {known}; picotron --help tells what each does")
+    if not arguments[0].startswith("-"):
+        hint = suggest(arguments[0], VERBS) or f"; there are {known}"
         raise ConfigError(f"there is no command {arguments[0]!r}{hint}")
+    if arguments[0] not in ("-h", "--help") and not arguments[0].startswith("--tyro-"):
+        raise ConfigError(f"{arguments[0]} stands before the command; name one first: {known}")
     commands = (Annotated[command(verb), tyro.conf.subcommand(verb)] for verb in VERBS)
     return tyro.cli(
         tyro.conf.OmitSubcommandPrefixes[Union[tuple(commands)]],  # noqa: UP007 - built here

@@ -1,4 +1,4 @@
-"""Mistakes in flags, all of them at once, in the words that configuration files get.
+"""Mistakes in what follows a verb, all of them at once, in the words that configuration files get.
 
 Invariant: what passes here is read by tyro, which has the last word; what is refused here would be
 refused there, one mistake at a time.
@@ -26,7 +26,8 @@ def check_flags(kind: type, words: Sequence[str]) -> None:
     be. Asked for help, it says nothing."""
     if _HELP & set(words):
         return
-    found = list(_problems(dict(flags_of(kind)), words))
+    flags = dict(flags_of(kind))
+    found = [*_problems(flags, words), *_misplaced(kind, flags, words)]
     if len(found) == 1:
         raise ConfigError(found[0])
     if found:
@@ -49,6 +50,16 @@ def flags_of(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}no-{field.name.replace('_', '-')}", None
         else:
             yield from ((name, hint) for name in names)
+
+
+def _places(kind: type) -> Iterator[tuple[str, Any, bool]]:
+    """The arguments of a command without a flag: name, type, and whether one must be given."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        hint, _, positional = _plain(hints[field.name])
+        if positional:
+            unset = field.default is field.default_factory is dataclasses.MISSING
+            yield field.name, hint, unset
 
 
 def _plain(hint: Any) -> tuple[Any, list[str], bool]:
@@ -82,6 +93,35 @@ def _problems(known: dict[str, Any], words: Sequence[str]) -> Iterator[str]:
             yield f"--{name} needs a value: {_words(hint)}"
         elif not any(_reads(given, option) for option in _options(hint)):
             yield f"--{name} must be {_words(hint)}, not {given!r}"
+
+
+def _misplaced(kind: type, known: dict[str, Any], words: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the words that are neither flags nor their values."""
+    flags = [_flag(word) for word in words if _FLAG.match(word)]
+    if any(flag not in known or _several(known[flag]) for flag in flags):
+        return  # whether the words behind it are its values is not known
+    takes = [_FLAG.match(w) and "=" not in w and known[_flag(w)] is not None for w in words]
+    pairs = zip(words, [False, *takes], strict=False)
+    given = [word for word, is_value in pairs if not is_value and not word.startswith("-")]
+    for name, hint, needed in _places(kind):
+        if needed and not given:
+            yield f"{name.upper()} is missing; --help tells what it is"
+        taken = len(given) if _several(hint) else 1
+        for word in given[:taken]:
+            if not _reads(word, hint):
+                near = suggest(word, map(str, typing.get_args(hint)))
+                yield f"{name.upper()} must be {_words(hint)}, not {word!r}{near}"
+        given = given[taken:]
+    for word in given:
+        yield f"nothing takes {word!r}: options begin with --"
+
+
+def _flag(word: str) -> str:
+    return word[2:].partition("=")[0].replace("_", "-")
+
+
+def _several(hint: Any) -> bool:
+    return typing.get_origin(hint) is tuple
 
 
 def _hint(flag: str, known: dict[str, Any]) -> str:

@@ -217,6 +217,7 @@ def test_unbound_names(ask):
         (lambda v: lax.psum_scatter(v, "i"), TypeError, "to be equal to 4"),
         (lambda v: lax.all_to_all(v, "i", 3, 0), ValueError, "axis 3 is out of bounds"),
         (lambda v: lax.all_gather(v, 0), TypeError, "takes axis names"),
+        (lambda v: lax.all_gather(v, "i", to="all"), ValueError, "'reduced', not 'all'"),
     ],
 )
 def test_misuse(call, kind, message):

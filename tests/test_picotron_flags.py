@@ -44,6 +44,12 @@ def test_all_mistakes_are_told_at_once():
         ("generate", "--temprature 1", "did you mean '--temperature'"),
         ("generate", "--model m --top-k many", "--top-k must be an integer, not 'many'"),
         ("plan", "--zzz", "there is no flag --zzz"),
+        ("bench", "--rounds 3 gem", "'mpi', not 'gem'; did you mean 'gemm'?"),
+        ("bench", "foo --json", "WHAT must be one of 'step', 'host', 'gemm', 'attention', 'rows'"),
+        ("bench", "gemm rows", "nothing takes 'rows'"),
+        ("plan", "tiny", "nothing takes 'tiny': options begin with --"),
+        ("export", "--dtype float16", "FOLDER is missing"),
+        ("plot", "", "RUNS is missing"),
     ],
 )
 def test_each_has_its_cure(verb, words, message):
@@ -59,6 +65,8 @@ def test_each_has_its_cure(verb, words, message):
         ("generate", "--ckpt x --stop --- a b --prompt -x"),
         ("export", "somewhere --ckpt x --dtype float16"),
         ("plan", "--preset tiny --fsdp --mesh dp=2"),
+        ("bench", "--json gemm --rounds=2 --vs numpy"),
+        ("plot", "one two three"),
         ("train", "--nothing-like-it --help"),
     ],
 )
@@ -66,6 +74,19 @@ def test_right_flags_pass(verb, words):
     kind = cli.command(verb)
     spelled = getattr(kind, "spelled", list)
     check_flags(kind, spelled(words.split()))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "name a command: train, generate,"),
+        ("trian", "there is no command 'trian'; did you mean 'train'?"),
+        ("--steps 3 train", "--steps stands before the command; name one first: train, generate,"),
+    ],
+)
+def test_a_command_comes_first(words, message, capsys):
+    assert cli.main(words.split()) == 2
+    assert capsys.readouterr().err.startswith(f"picotron: {message}")
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)

@@ -134,10 +134,13 @@ def all_gather(
 ) -> Any:
     """The leaves of all members: stacked at `axis`, or joined along it if `tiled`.
 
-    Each member has the same result, `to` "varying" or "invariant".
+    Each member has the same result. Whether members hold the same is no part of a value's type
+    here, so `to` decides nothing; ValueError for other words than JAX's.
     """
     if to not in ("varying", "invariant", "reduced"):
-        raise located(ValueError, f"all_gather goes to 'varying' or 'invariant', not {to!r}")
+        raise located(
+            ValueError, f"all_gather goes to 'varying', 'invariant' or 'reduced', not {to!r}"
+        )
     where = _where(axis_name, "all_gather", axis_index_groups)
 
     def leaf(value: Any) -> Any:
