@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -175,33 +175,57 @@ def submit_in_pieces(
 
     A driver does half of its work when an encoder is finished, and needs no lock of Python's for
     that: while a piece is encoded here, another thread finishes the one before it and submits it,
-    so that the device begins before all is encoded.
+    so that the device begins before all is encoded. An interrupt of the user's comes after the
+    last piece: half a train step would leave neither the old weights nor the new ones.
     """
-    *before, last = pieces
-    waiting: Future[None] | None = None
-    for piece in before:
+    submitted: list[bool] = []  # by the other thread, which is never interrupted
+    if len(pieces) == 1:
         encoder = RawEncoder(device)
-        piece(encoder)
-        waiting = _follower().submit(_finish, device, encoder, waiting)
-    encoder = RawEncoder(device)
-    last(encoder)
-    commands = encoder.finish()
-    if waiting is not None:
-        waiting.result()
-    _submit(device, commands)
+        pieces[0](encoder)
+        _submit(device, encoder, None, submitted)
+        return
+    try:
+        _submit_all(device, pieces, submitted)
+    except KeyboardInterrupt:
+        _follower().submit(bool).result()  # it has done what it was given
+        if submitted:
+            _submit_all(device, pieces[len(submitted) :], submitted)
+        raise
 
 
-def _finish(device: wgpu.GPUDevice, encoder: RawEncoder, before: Future[None] | None) -> None:
-    """Finish a piece and submit it, if those before it were."""
-    commands = encoder.finish()
+def _submit_all(
+    device: wgpu.GPUDevice,
+    pieces: Sequence[Callable[[RawEncoder], None]],
+    submitted: list[bool],
+) -> None:
+    waiting: list[Future[None]] = []
+    try:
+        for place, piece in enumerate(pieces, 1):
+            encoder = RawEncoder(device)
+            piece(encoder)
+            # The last one has nothing to be encoded beside it.
+            given = encoder.finish() if place == len(pieces) else encoder
+            before = waiting[-1] if waiting else None
+            waiting.append(_follower().submit(_submit, device, given, before, submitted))
+    finally:
+        wait(waiting)
+    for each in waiting:
+        each.result()
+
+
+def _submit(
+    device: wgpu.GPUDevice,
+    given: RawEncoder | RawCommands,
+    before: Future[None] | None,
+    submitted: list[bool],
+) -> None:
+    """Submit a piece, finished here if need be, unless the one before it failed."""
+    commands = given.finish() if isinstance(given, RawEncoder) else given
     if before is not None:
         before.result()  # pieces are taken up in order, by one thread: it is there
-    _submit(device, commands)
-
-
-def _submit(device: wgpu.GPUDevice, commands: RawCommands) -> None:
     handles = ffi.new(_MANY, [commands._internal])
     _api.libf.wgpuQueueSubmit(device.queue._internal, 1, handles)
+    submitted.append(True)
 
 
 @cache
