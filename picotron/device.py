@@ -154,6 +154,13 @@ def keep_tuning(entries: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         raise ConfigError(f"cannot write the table {path}: {error.strerror}") from error
 
 
+def compile_error() -> type[ValueError]:
+    """What is raised for a program that cannot be made within the limits that it is to keep."""
+    from codegen.compile import CompileError
+
+    return CompileError
+
+
 def device_errors() -> tuple[type[BaseException], ...]:
     """Errors of the compiler and the runtime that a user can act upon."""
     import runtime

@@ -17,6 +17,7 @@ import numpy as np
 from picotron import dropout, launch, model, optim
 from picotron.checkpoint import by_path
 from picotron.config import Config
+from picotron.pipeline_memory import held_by_ranks
 from picotron.precision import copies, policy_of
 from picotron.schedules import (
     Clocks,
@@ -40,7 +41,7 @@ from tracer import Array, ShapeDtypeStruct, debug_infs, debug_nans, eval_shape, 
 from tracer import numpy as jnp
 from tracer.pipelining import Pipelined
 from tracer.sharding import P, constrained, named_values
-from tracer.spmd import MeshShape, own_piece, spmd
+from tracer.spmd import MeshShape, own_piece, spmd, stage_budget
 
 Flat = dict[str, Any]  # path of a weight -> what belongs to it
 Traffic = dict[str, dict[str, list[int]]]  # axes -> kind -> [count, bytes]
@@ -93,10 +94,13 @@ class PipelineStep:
         self.policy = policy_of(training.precision)
         self.micros = training.gradient_accumulation_steps
         engine = config.distributed.pp_engine
-        self.actions = [a for _, a in order(schedule(engine, depth, self.micros))]
+        ordered = order(schedule(engine, depth, self.micros))
+        self.actions = [a for _, a in ordered]
         layers = split_layers(config.model.num_hidden_layers, stages_of(engine, depth))
         self.count, self.depth = len(layers), depth
         self._clocks = Clocks(depth, self.count)
+        ranks = {action.stage: rank for rank, action in ordered}
+        self.rank = [ranks[s] for s in range(self.count)]
         self.shapes = model.parameter_shapes(config.model)
         self.stage = {path: stage_of_weight(path, layers) for path in self.shapes}
         self.optimizer, self.schedule, self.max_grad_norm = recipe
@@ -104,6 +108,13 @@ class PipelineStep:
         self.copies = [self._copied(s) for s in range(self.count)]
         self.finish = [self._finish(s) for s in range(self.count)]
         self.update = [self._update(s) for s in range(self.count)]
+        self.gradients.budget = self.budget() if training.budget else None
+
+    def budget(self, limit: int = 0) -> Any:
+        """What the passes must keep to: `limit` bytes of each device, by default those of the
+        configuration. Of a rank's devices it knows the peak as well."""
+        limit = limit or self.config.training.budget
+        return stage_budget(limit, self.rank, held_by_ranks(self), self.actions)
 
     def own(self, flat: Flat, stage: int) -> Flat:
         """What belongs to the weights of one stage."""

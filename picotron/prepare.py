@@ -195,7 +195,9 @@ def compile_step(config: Config) -> tuple[str, Any]:
     together = processes_here() if process_count() > 1 and is_software() else 1
     if d.pp_size > 1:
         step = step_memory.pipeline_of(config, train_step_of, together)
-        return f"a pipeline of {d.pp_size} stages, schedule {d.pp_engine}", step
+        budget = config.training.memory_budget
+        within = "" if budget is None else f", each device within memory_budget {budget}"
+        return f"a pipeline of {d.pp_size} stages, schedule {d.pp_engine}{within}", step
     copies = together * d.world_size // max(1, process_count())
     program = step_memory.program_of(config, lowered_step, copies)
     if program is None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from picotron import model
 from picotron.config import Config
-from picotron.device import free_memory
+from picotron.device import compile_error, free_memory
+from picotron.launch import process_count
 from picotron.memory import Need, Offers, bytes_of, halvings, largest, need_of, require
 from picotron.precision import policy_of
 from tracer.nn.chunked import parts_of
@@ -25,17 +26,29 @@ Make = Callable[[Config], Any]
 
 def pipeline_of(config: Config, make: Make, processes: int) -> Any:
     """The step of a pipeline; raises NoRoomError if the device cannot hold what this process has
-    of it, `processes` like it sharing the memory."""
+    of it, `processes` like it sharing the memory, or a device cannot keep to its budget."""
+    need, step = _need_of_pipeline(config, make, processes)
+    copies = processes * config.distributed.world_size // max(1, process_count())
+
+    def changed(config: Config) -> Need:
+        return _need_of_pipeline(config, make, processes)[0]
+
+    require(need, "this run", lambda: _offers(config, changed, copies), CURE)
+    return step
+
+
+def _need_of_pipeline(config: Config, make: Make, processes: int) -> tuple[Need, Any]:
     from picotron.pipeline_memory import need_of_pipeline
 
     step = make(config)
-
-    def changed(config: Config) -> Need:
-        return need_of_pipeline(make(config), processes)
-
-    offered = lambda: _offers(config, changed, processes)  # noqa: E731
-    require(need_of_pipeline(step, processes), "this run", offered, CURE)
-    return step
+    try:
+        return need_of_pipeline(step, processes), step
+    except compile_error() as error:
+        if not config.training.memory_budget:
+            raise
+        kept = make(replace(config, training=replace(config.training, memory_budget=None)))
+        lacking = str(error).splitlines()[0].partition("; ")[0]
+        return replace(need_of_pipeline(kept, processes), lacking=lacking), step
 
 
 def program_of(config: Config, lower: Lower, copies: int) -> Any:
@@ -57,7 +70,7 @@ def _offers(config: Config, need: Callable[[Config], Need | None], copies: int) 
 
     training, free = config.training, free_memory()
     share = 0 if free is None else (free // copies) >> 20
-    if config.distributed.pp_size == 1 and share:
+    if share:
         budget = f"{share}MiB"
         yield f"--training.memory-budget {budget}, the same step", at(memory_budget=budget)
     rows, parts = training.micro_batch_size, training.gradient_accumulation_steps

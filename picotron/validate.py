@@ -103,10 +103,7 @@ def _distributed_problems(config: Config) -> list[str]:
     sizes = ("tp_size", "cp_size", "pp_size", "dp_size")
     if distributed.world_size == 1 or min(getattr(distributed, n) for n in sizes) < 1:
         return []  # sizes below 1 are told elsewhere
-    staged = config.training.memory_budget is not None and distributed.pp_size > 1
-    budget = "training.memory_budget is not for pipelines; leave it out, or take fewer --mbs"
     return [
-        *([budget] if staged else []),
         *cut_problems(config),
         *(_pipeline_problems(config) if distributed.pp_size > 1 else ()),
     ]

@@ -9,8 +9,9 @@ with it from stage to stage, so that clocks tell what was waited for and not wha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -90,23 +91,45 @@ class Pipeline:
         for part in stages.parts.values():
             for v in part.ins:
                 self.readers.setdefault(v, []).append(part)
-        self.number = {v: n for n, v in enumerate([*graph.ins, *self.made])}
-        here = {key: p for key, p in stages.parts.items() if self.teams[p.stage].here}
-        self.executables = {key: self._compiled(part) for key, part in here.items()}
-        self._zeros = [self._zeroed(s) if t.here else None for s, t in enumerate(self.teams)]
+        # By what goes between stages alone: what stays in one is another's business.
+        handed = (v for v, part in self.made.items()
+                  if any(r.stage != part.stage for r in self.readers.get(v, ())))  # fmt: skip
+        self.number = {v: n for n, v in enumerate([*graph.ins, *handed])}
+        self._programs: dict[tuple[str, int], Program] = {}
         self.record = Record([])
 
-    def _compiled(self, part: Part) -> MeshExecutable:
-        """A part whose losses and gradients are added to what earlier micro-batches gave."""
-        team, count = self.teams[part.stage], len(part.results)
-        graph = _accumulating(part)
-        first_in, first_out = len(part.ins), len(part.outs)
-        donate = [(first_in + n, first_out + n) for n in range(count)]
-        name = f"{part.kind}_stage_{part.stage}"
-        program = compile_graph(graph, team.device.profile, donate, name)
+    def program(self, kind: str, stage: int) -> Program:
+        """That of a part whose losses and gradients are added to what earlier micro-batches gave,
+        compiled when it is first asked for. Raises CompileError."""
+        if (kind, stage) not in self._programs:
+            part = self.stages.parts[kind, stage]
+            first_in, first_out = len(part.ins), len(part.outs)
+            donate = [(first_in + n, first_out + n) for n in range(len(part.results))]
+            profile = self.teams[stage].device.profile
+            self._programs[kind, stage] = compile_graph(
+                _accumulating(part), profile, donate, f"{kind}_stage_{stage}"
+            )
+        return self._programs[kind, stage]
+
+    def build(self) -> None:
+        """Make everything that a step needs, but for its memory. Raises KernelCompileError."""
+        _ = self.executables, self._zeros
+
+    @cached_property
+    def executables(self) -> dict[tuple[str, int], MeshExecutable]:
+        """The parts of the stages here, ready to run."""
+        parts = self.stages.parts.items()
+        return {key: self._executable(part) for key, part in parts if self.teams[part.stage].here}
+
+    def _executable(self, part: Part) -> MeshExecutable:
         sums = [self.outs[n] for n in part.results]
-        ins = [*(self._layout(v) for v in part.ins), *sums]
-        return MeshExecutable(team, program, ins, [*map(self._layout, part.outs), *sums])
+        ins, outs = ([*map(self._layout, side), *sums] for side in (part.ins, part.outs))
+        program = self.program(part.kind, part.stage)
+        return MeshExecutable(self.teams[part.stage], program, ins, outs)
+
+    @cached_property
+    def _zeros(self) -> list[MeshExecutable | None]:
+        return [self._zeroed(s) if t.here else None for s, t in enumerate(self.teams)]
 
     def _layout(self, v: Var) -> Layout:
         return self.ins[self.place[v]] if v in self.place else rows(self.ins[0].mesh, v.aval)
@@ -142,34 +165,39 @@ class Pipeline:
         self.record = step.record
         return [step.sums.get(n) or self._elsewhere(n) for n in range(len(self.outs))]
 
-    def foreseen(self, actions: Actions) -> tuple[int, int]:
-        """Bytes that a step takes on the devices of this process, without running it: the sums
-        that it makes, and the most that values under way and the workspace of a part take at once.
-        """
+    def foreseen(
+        self, actions: Actions, devices: Mapping[int, int] | None = None
+    ) -> tuple[int, int]:
+        """Bytes that a step takes on so many `devices` of each stage, by default those of this
+        process, without running it: the sums that it makes; and the most that values under way take
+        at once, with the workspace of all parts, which each keeps from step to step."""
+        if devices is None:
+            devices = {s: len(team.here) for s, team in enumerate(self.teams)}
         held: dict[tuple[int, Var], int] = {}  # micro-batch, value -> reads to come
         most = 0
         for kind, stage, micro in actions:
-            part, team = self.stages.parts[kind, stage], self.teams[stage]
-            if not team.here:
+            part, count = self.stages.parts[kind, stage], devices.get(stage, 0)
+            if not count:
                 continue
             read = [(micro, v) for v in part.ins if v not in self.place]
-            for key in read:  # what another process made arrives now
-                held.setdefault(key, self._reads(key[1]))
-            held.update({(micro, v): n for v in part.outs if (n := self._reads(v))})
+            for key in read:  # what others made arrives now
+                held.setdefault(key, self._reads(key[1], devices))
+            held.update({(micro, v): n for v in part.outs if (n := self._reads(v, devices))})
             now = sum(self._layout(v).local_nbytes for _, v in held)
-            work = self.executables[kind, stage].program.bytes_by_kind().get("temp", 0)
-            most = max(most, len(team.here) * (now + work))
+            most = max(most, count * now)
             for key in read:
                 held[key] -= 1
                 if not held[key]:
                     del held[key]
-        sums = (len(t.here) * self.outs[n].local_nbytes
-                for s, t in enumerate(self.teams) for n in self._summed(s))  # fmt: skip
-        return sum(sums), most
+        sums = (count * self.outs[n].local_nbytes
+                for s, count in devices.items() for n in self._summed(s))  # fmt: skip
+        work = (devices[s] * own_bytes(self.program(kind, s))
+                for kind, s in self.stages.parts if devices.get(s))  # fmt: skip
+        return sum(sums), most + sum(work)
 
-    def _reads(self, v: Var) -> int:
-        """How many parts of this process read a value."""
-        return sum(bool(self.teams[r.stage].here) for r in self.readers.get(v, ()))
+    def _reads(self, v: Var, devices: Mapping[int, int]) -> int:
+        """How many parts of stages that have `devices` read a value."""
+        return sum(bool(devices.get(r.stage)) for r in self.readers.get(v, ()))
 
     def shared(self, value: Shards | np.ndarray, place: int, owner: int) -> Shards | np.ndarray:
         """An input, a weight of stage `owner`, where every stage that reads it has it."""
@@ -202,6 +230,11 @@ class Pipeline:
                     one[0] += micros * count
                     one[1] += micros * nbytes
         return found
+
+
+def own_bytes(program: Program) -> int:
+    """What an executable takes beside its arguments and results."""
+    return sum(slot.nbytes for slot in program.slots if slot.kind in ("temp", "constant"))
 
 
 class _Step:

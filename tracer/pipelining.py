@@ -21,7 +21,7 @@ from ir.graph import Aval, Graph, Var
 from ir.passes.grad import grad_graph
 from ir.passes.messages import arranged_graph, sent
 from ir.passes.shard import Options, shard
-from ir.passes.stages import assign, cut, stage_of
+from ir.passes.stages import Cut, Stages, assign, stage_of
 from ir.prims.unary import cast
 from ir.sharding import MeshShape, Spec
 
@@ -76,18 +76,28 @@ class Pipelined:
         self.sharded = shard(joint, mesh, ins, outs, options)
         self.lie = self.sharded.out_specs
         common = [*range(first), *range(first + count, len(joint.ins))]
-        # Arranged part by part: a message of two stages would be none of either.
-        self.stages = cut(self.sharded.graph, 1, owners, split, common).each(arranged_graph)
+        self.cut = Cut(1, tuple(owners), split, tuple(common))
+        self.stages = self._arranged(self.sharded.graph)
+        self.budget: Any = None
         self.owners = dict(enumerate(owners, first))
         self.trace_s = time.perf_counter() - start
         self._each = range(first + count, len(joint.ins))
         self.compile_s = 0.0
 
+    def _arranged(self, joint: Graph) -> Stages:
+        """Messages are arranged part by part: one of two stages would be of neither."""
+        if joint is self.sharded.graph and "stages" in vars(self):
+            return self.stages
+        return self.cut.stages(joint).each(arranged_graph)
+
     @cached_property
     def runner(self) -> Any:
-        """The parts, compiled for the teams of their stages when they are first asked for."""
+        """The parts, compiled for the teams of their stages when they are first asked for, within
+        `budget`, a `spmd.stage_budget`, unless that is None. Raises CompileError."""
         start = time.perf_counter()
-        made = runner(self.sharded, self.stages, self._each)
+        made = runner(self.sharded, self._arranged, self.cut, self._each, self.budget)
+        self.stages = made.stages
+        made.build()
         self.compile_s = time.perf_counter() - start
         return made
 

@@ -20,7 +20,7 @@ from ir.dtypes import dtype
 from ir.graph import Aval, Graph
 from ir.passes.messages import arranged, sent
 from ir.passes.shard import Options, shard
-from ir.passes.stages import Stages
+from ir.passes.stages import Cut, Stages
 from ir.sharding import MeshShape, Spec
 from ir.spmd import ShardedGraph, evaluate_spmd
 
@@ -348,13 +348,30 @@ class Piece:
         return raw.astype(self.layout.aval.dtype.np, copy=False)
 
 
-def runner(sharded: ShardedGraph, stages: Stages, each: Sequence[int]) -> Any:
-    """The parts of a joint graph, compiled for the teams of their stages."""
+def runner(
+    sharded: ShardedGraph, stages_of: Callable[[Graph], Stages], cut: Cut, each: Sequence[int],
+    budget: Any = None,
+) -> Any:  # fmt: skip
+    """The stages of a joint graph, compiled for their teams; within a `stage_budget`, if there is
+    one, those of another that computes the same. Raises CompileError if none keeps to it."""
     from runtime.mesh import stage_teams
     from runtime.pipeline import Pipeline
+    from runtime.stage_budget import within
 
-    teams, links = stage_teams(sharded.mesh, stages.count)
-    return Pipeline(sharded.graph, stages, teams, layouts(sharded), each, links)
+    teams, links = stage_teams(sharded.mesh, stages_of(sharded.graph).count)
+
+    def made(graph: Graph) -> Pipeline:
+        return Pipeline(graph, stages_of(graph), teams, layouts(sharded), each, links)
+
+    return made(sharded.graph) if budget is None else within(budget, sharded.graph, cut, made)
+
+
+def stage_budget(limit: int, rank: Sequence[int], held: Sequence[int], actions: Sequence) -> Any:
+    """A `StageBudget`: bytes of each device, the rank of each stage, what ranks hold beside."""
+    from runtime.stage_budget import StageBudget
+
+    plain = tuple((a.kind, a.stage, a.micro) for a in actions)
+    return StageBudget(limit, tuple(rank), tuple(held), plain)
 
 
 __all__ = [
@@ -374,4 +391,5 @@ __all__ = [
     "runner",
     "specs_of",
     "spmd",
+    "stage_budget",
 ]

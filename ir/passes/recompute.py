@@ -6,7 +6,7 @@ pass merges it with the first computation, right before the first equation that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from itertools import accumulate
 
 from ..build import attributed, building, emit, read
@@ -24,26 +24,27 @@ def is_backward(eqn: Eqn) -> bool:
     return eqn.scope == "grad" or eqn.scope.startswith("grad(")
 
 
-def candidates(graph: Graph) -> list[Var]:
+def candidates(graph: Graph, fixed: Set[Var] = frozenset()) -> list[Var]:
     """Values that could be computed again, those first that free most bytes for an operation.
 
     The values at the waists of the forward pass, such as the residual stream between two blocks,
-    are none: second computations start there, one block after another. Bodies of loops count.
+    are none: second computations start there, one block after another. Nor are those that are
+    `fixed`, where they start as well. Bodies of loops count.
     """
-    cost = _costs(graph)
+    cost = _costs(graph, fixed)
     place = {v: n for n, v in enumerate(cost)}
     return sorted(cost, key=lambda v: (round(cost[v], 1), -v.aval.nbytes, place[v]))
 
 
-def _costs(graph: Graph) -> dict[Var, float]:
+def _costs(graph: Graph, fixed: Set[Var]) -> dict[Var, float]:
     """Operations per byte of each value that could be computed again, in the order of the graph."""
-    made, narrow = _forward(graph), waists(graph)
+    made, narrow = _forward(graph), waists(graph) | fixed
     kept = _read_late(graph, made) | narrow
     options = kept - set(graph.outs) - narrow
     costs: dict[Var, float] = {}
     for eqn in graph.eqns:
         for inner in eqn.subgraphs():
-            costs |= _costs(inner)
+            costs |= _costs(inner, fixed)
         for v in options.intersection(eqn.outs):
             chain = _chain(v, made, kept - {v}) if v.aval.nbytes > SMALL else None
             if chain is not None:
@@ -115,30 +116,36 @@ def _chain(v: Var, made: dict[Var, Eqn], kept: set[Var]) -> list[Eqn] | None:
     return list(found)
 
 
-def recompute(graph: Graph, chosen: Iterable[Var]) -> Graph:
-    """The graph whose backward equations read second computations of the chosen values."""
+def recompute(graph: Graph, chosen: Iterable[Var], fixed: Set[Var] = frozenset()) -> Graph:
+    """The graph whose backward equations read second computations of the chosen values; what is
+    `fixed` is at hand for these."""
     chosen = set(chosen)
-    again = _Again(graph, chosen)
+    again = _Again(graph, chosen, fixed)
     with building() as builder:
         again.env = {v: builder.input(v.aval, v.hint) for v in graph.ins}
         for eqn in graph.eqns:
             backward = is_backward(eqn)
             with attributed(eqn.src, eqn.scope):
                 ins = [again.read(v) if backward else read(again.env, v) for v in eqn.ins]
-                params = eqn.with_subgraphs(lambda inner: recompute(inner, chosen))
+                params = eqn.with_subgraphs(lambda inner: recompute(inner, chosen, fixed))
                 outs = builder.emit(eqn.prim, ins, params)
             again.env.update(zip(eqn.outs, outs, strict=True))
         return builder.close([read(again.env, v) for v in graph.outs])
 
 
+def _late(eqn: Eqn) -> str:
+    """The scope of an equation that is done once more in the backward pass; its stage is kept."""
+    return f"grad({eqn.scope})" if eqn.scope else "grad"
+
+
 class _Again:
     """The first and the second computation of values; `env` holds the first."""
 
-    def __init__(self, graph: Graph, chosen: set[Var]) -> None:
+    def __init__(self, graph: Graph, chosen: set[Var], fixed: Set[Var]) -> None:
         self.place = {e: n for n, e in enumerate(graph.eqns)}
         self.made = _forward(graph)
         self.chosen = chosen
-        self.kept = (_read_late(graph, self.made) | waists(graph)) - chosen
+        self.kept = (_read_late(graph, self.made) | waists(graph) | fixed) - chosen
         self.env: dict[Var, Value] = {}
         self.second: dict[Var, Value] = {}
 
@@ -157,10 +164,13 @@ class _Again:
         inner = {x for e in chain for x in e.outs}
         leaves = [x for e in chain for x in e.ins if isinstance(x, Var) and x not in inner]
         leaves = [x for x in dict.fromkeys(leaves) if x not in self.second]
-        held = emit(optimization_barrier, *(read(self.env, x) for x in leaves)) if leaves else ()
+        with attributed(self.made[v].src, _late(self.made[v])):
+            held = (
+                emit(optimization_barrier, *(read(self.env, x) for x in leaves)) if leaves else ()
+            )
         local = {**self.second, **dict(zip(leaves, held, strict=True))}
         for eqn in chain:
-            with attributed(eqn.src, f"grad({eqn.scope})" if eqn.scope else "grad"):
+            with attributed(eqn.src, _late(eqn)):
                 outs = emit(eqn.prim, *(read(local, x) for x in eqn.ins), **eqn.params)
             outs = outs if isinstance(outs, tuple) else (outs,)
             local.update(zip(eqn.outs, outs, strict=True))

@@ -122,6 +122,29 @@ def cut(
     return Stages({(p.kind, p.stage): p for p in parts}, cutter.count, tuple(cutter.home))
 
 
+@dataclass(frozen=True)
+class Cut:
+    """How a joint graph is cut, see `cut`: the same of every graph that computes the same."""
+
+    losses: int
+    owners: tuple[int, ...]
+    split: bool = False
+    common: tuple[int, ...] = ()
+
+    def stages(self, graph: Graph) -> Stages:
+        """The parts of a graph. Raises StageError."""
+        return cut(graph, self.losses, self.owners, self.split, self.common)
+
+    def places(self, graph: Graph) -> tuple[set[Var], dict[Var, int]]:
+        """The values that pass between stages, and the stage of each that is of one."""
+        common = {graph.ins[i] for i in self.common}
+        cutter = _Cutter(graph, self.losses, self.owners, common)
+        staged = [(e, cutter.stage_of[id(e)]) for e in graph.eqns if id(e) not in cutter.free]
+        own = {v: stage for eqn, stage in staged for v in eqn.outs}
+        passing = {v for eqn, stage in staged for v in eqn.ins if own.get(v, stage) != stage}
+        return passing, own
+
+
 class _Cutter:
     def __init__(
         self, graph: Graph, losses: int, owners: Sequence[int], common: set[Value]
@@ -308,4 +331,4 @@ def _separate(graph: Graph) -> Graph:
     return Graph(ins, eqns, tuple(env.get(v, v) for v in made.outs))
 
 
-__all__ = ["Part", "StageError", "Stages", "assign", "cut", "stage_of", "tagged"]
+__all__ = ["Cut", "Part", "StageError", "Stages", "assign", "cut", "stage_of", "tagged"]

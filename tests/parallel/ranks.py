@@ -25,10 +25,12 @@ from picotron.config import Config, DistributedConfig, ModelConfig, TrainingConf
 from picotron.device import drive
 from picotron.launch import check_equal, guarded
 from picotron.parallel import weights_in_pieces
+from picotron.pipeline_memory import peak_of_rank
 from picotron.prepare import new_state, train_step_of
 from picotron.pretrained import open_folder
 from picotron.saver import Saver
 from picotron.sharding import Layout as SharedLayout
+from picotron.step import batch_shapes
 from picotron.stored import open_run
 from picotron.tensors import TensorFile
 from runtime.mpi import World
@@ -211,7 +213,36 @@ def check_own(params: dict, read: int) -> int:
     return whole
 
 
-CASES = {f.__name__: f for f in (collectives, hangs, raises, differs, saves, loads, blames)}
+def keeps_a_budget(world: World) -> None:
+    """A stage for each process: what its allocator gives is what was foreseen of its device, and
+    the one that has too little keeps to the budget."""
+    drive(world, (1, 2, 1, 1))
+    training = TrainingConfig(seq_length=8, micro_batch_size=64, gradient_accumulation_steps=4)
+    shape = ModelConfig(**{**MODEL, "vocab_size": 32, "num_hidden_layers": 4})
+    config = Config(model=shape, training=training)
+    config = replace(config, distributed=DistributedConfig(pp_size=2))
+    peak = _checked_peak(config)
+    budget = int(0.85 * max(world.comm.allgather(peak)))
+    within = _checked_peak(replace(config, training=replace(training, memory_budget=str(budget))))
+    assert within <= budget and (within < peak or peak <= budget), (within, peak, budget)
+
+
+def _checked_peak(config: Config) -> int:
+    step, state, pool = train_step_of(config), new_state(config), runtime.default_device().pool
+    own = next(r for r in step.rank if step.gradients.is_here(step.rank.index(r)))
+    foreseen = peak_of_rank(step, own)
+    held = sum(b.nbytes for x in tree.leaves(state) if (b := getattr(x, "_buffer", None)))
+    pool.peak_bytes = before = pool.in_use()
+    ids = {n: np.zeros(x.shape, np.int32) for n, x in batch_shapes(config).items()}
+    for _ in range(2):
+        state, _ = step(state, ids)
+    given = pool.peak_bytes - before + held
+    assert abs(given - foreseen) <= 0.05 * foreseen, (own, given, foreseen)
+    return foreseen
+
+
+_ALL = (collectives, hangs, raises, differs, saves, loads, blames, keeps_a_budget)
+CASES = {f.__name__: f for f in _ALL}
 
 
 if __name__ == "__main__":

@@ -68,6 +68,12 @@ def test_collectives(count, per_node):
 
 
 @needs_mpi
+def test_each_process_takes_what_was_foreseen_and_keeps_to_its_budget():
+    done = ranks("keeps_a_budget", 2)
+    assert done.returncode == 0, done.stderr
+
+
+@needs_mpi
 def test_a_process_that_raises_ends_the_job_with_its_traceback():
     start = time.monotonic()
     done = ranks("raises", 2)

@@ -13,6 +13,7 @@ from picotron import model, step_memory
 from picotron.checkpoint import by_path
 from picotron.config import Config, DistributedConfig, ModelConfig, TrainingConfig
 from picotron.errors import NoRoomError
+from picotron.pipeline_memory import need_of_pipeline, peak_of_rank
 from picotron.prepare import lowered_step, new_state, train_step_of
 from picotron.step import batch_shapes
 
@@ -27,7 +28,6 @@ SHAPE = ModelConfig(
 MESHES = [
     {"dp_size": 2},
     {"tp_size": 2},
-    {"tp_size": 2, "sp": True},
     {"dp_size": 2, "fsdp": True},
 ]
 
@@ -52,7 +52,9 @@ def stepped(config: Config) -> tuple[dict[str, np.ndarray], int, object]:
     }
     state, metrics = step(new_state(config), batch)
     found = {n: np.asarray(x) for n, x in by_path(state["optimizer"]["mu"]).items()}
-    return {**found, "loss": np.asarray(metrics["loss"])}, pool.peak_bytes - before, step
+    found["loss"] = np.asarray(metrics["loss"])
+    step(state, batch)  # all workspaces stand by now: this one's peak is that of every other
+    return found, pool.peak_bytes - before, step
 
 
 def same(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> None:
@@ -72,6 +74,28 @@ def test_each_device_keeps_to_its_budget_and_gradients_are_the_same(mesh):
     assert step.stats()["peak_bytes"] <= budget < peak
     assert given / count == pytest.approx(step.stats()["peak_bytes"], rel=0.05)
     same(got, want)
+
+
+def test_each_stage_keeps_to_the_budget_and_gradients_are_the_same():
+    """That each process of a pipeline takes what is foreseen of its device is test_mpi's."""
+    want, given, step = stepped(run_of(parts=4, pp_size=2))
+    first, second = (peak_of_rank(step, r) for r in (0, 1))
+    assert given == pytest.approx(need_of_pipeline(step).total, rel=0.05)
+    budget = int(0.8 * first)
+    got, given, step = stepped(run_of(budget, parts=4, pp_size=2))
+    assert given == pytest.approx(need_of_pipeline(step).total, rel=0.05)
+    fitting = [peak_of_rank(step, r) for r in (0, 1)]
+    assert fitting[0] <= budget < first and fitting[1] == second <= budget
+    same(got, want)
+
+
+def test_a_budget_that_is_too_small_names_the_stages_and_what_fits():
+    config = run_of(100_000, rows=1, parts=2, pp_size=2)
+    with pytest.raises(NoRoomError) as refusal:
+        step_memory.pipeline_of(config, train_step_of, 1)
+    text = str(refusal.value)
+    assert re.search(r"each device of stage 0 of the 2 stages needs [\d.]+ MiB even if all", text)
+    assert "memory_budget is 0.1 MiB; what fits: --training.memory-budget" in text
 
 
 def test_a_budget_that_is_too_small_names_the_devices_and_what_fits():
