@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ir.graph import Graph
-from ir.passes.recompute import candidates, recompute
+from ir.passes.recompute import by_price, candidates, recompute
 
 
 def within_budget(graph: Graph, budget: int, peak: Callable[[Graph], int]) -> Graph:
@@ -54,6 +54,18 @@ def fewest(count: int, budget: int, peak: Callable[[int], int]) -> Choice:
         else:
             low = middle
     return best if best.peak <= budget else least
+
+
+def prices(graph: Graph) -> list[float]:
+    """What a byte of the values that could be computed again costs, in operations, ascending."""
+    return list(by_price(graph))
+
+
+def up_to(graph: Graph, price: float) -> Graph:
+    """The graph that computes again all values whose bytes cost `price` operations at most."""
+    return recompute(
+        graph, [v for p, group in by_price(graph).items() if p <= price for v in group]
+    )
 
 
 def refusal(what: str, least: int, budget: int) -> str:

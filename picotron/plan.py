@@ -8,12 +8,13 @@ Nothing is allocated and no device is asked; what cannot be counted is `Machine`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
+from codegen.budget import fewest, prices, up_to
 from codegen.compile import CompileError, compile_graph
 from codegen.profile import H100
 from codegen.program import Program, sum_over
@@ -29,6 +30,7 @@ from tracer.spmd import OneDevice
 # Planning is not bound by one adapter.
 PROFILE = replace(H100, name="plan", binding_bytes=1 << 40, storage_buffers=1 << 10)
 F32 = 4
+WORKING = "activations and workspace"
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,12 @@ class Counted:
     seconds: float
     temporary: float
 
-    def continued(self, more: Counted, layers: int) -> Counted:
-        """At `layers` layers, if `self` has one and `more` two."""
+    def continued(self, more: Counted, steps: float) -> Counted:
+        """So many steps on, of which `more` is the first: more layers, or a share of one."""
 
         def line(name: str) -> float:
             one, two = getattr(self, name), getattr(more, name)
-            return one + (two - one) * (layers - 1)
+            return one + (two - one) * steps
 
         return Counted(line("flops"), line("seconds"), line("temporary"))
 
@@ -66,6 +68,8 @@ class Plan:
     step: float
     tokens: int
     parameters: int
+    again: float = 0.0
+    """Operations that are done a second time to fit a budget, as a share of the others."""
 
     @property
     def bytes(self) -> int:
@@ -89,7 +93,8 @@ class Plan:
 
 
 def plan(config: Config, machine: Machine, exact: bool = True) -> Plan:
-    """What `config` would take on `machine`. Raises ConfigError listing every size at odds.
+    """What `config` would take on `machine`. Raises ConfigError listing every size at odds, or if
+    all that can be computed again does not bring a device within the memory budget of the run.
 
     Unless `exact`, the traffic too is continued from one and two layers. Only the number of buckets
     is not linear in layers, so that bytes stay right and a few collectives more or less are told.
@@ -99,25 +104,36 @@ def plan(config: Config, machine: Machine, exact: bool = True) -> Plan:
         raise ConfigError("the mesh does not fit the run:\n  " + "\n  ".join(problems))
     d, t = config.distributed, config.training
     layers = _layers(config)
-    traffic, counted = _counted(config, layers, machine, exact)
     micros = t.gradient_accumulation_steps
     timeline = schedules.simulate(schedules.schedule(d.pp_engine, d.pp_size, micros))
+    traffic, first = _counted(config, layers, machine, exact)
+
+    def memory(counted: Counted) -> dict[str, int]:
+        return _memory(config, layers, counted, max(timeline.live), machine)
+
+    counted, gathers = _within(
+        config, layers, machine, first, lambda c: sum(memory(c).values()), exact
+    )
+    add_traffic(traffic, gathers)
     if d.pp_size > 1:
         size = t.micro_batch_size * t.seq_length // d.cp_size * config.model.hidden_size
         traffic["pp"] = {"send": [2 * micros, 2 * micros * size * machine.itemsize]}
-    seconds = {"compute": counted.seconds}
+    seconds = {"compute": first.seconds}
+    if counted is not first:
+        seconds["computed again"] = counted.seconds - first.seconds
     for axes, kinds in traffic.items():
         seconds[axes] = sum(_transfer(config, machine, axes, k, *n) for k, n in kinds.items())
     if exact and d.pp_size > 1:
         traffic = _scaled(_of_stages(_in_f32(config)), machine)
+        add_traffic(traffic, gathers)
     data = sum(s for axes, s in seconds.items() if set(axes.split(",")) <= set(DATA))
     busy = sum(seconds.values()) - data
     seconds["bubble"] = busy * timeline.bubble
     step = busy + seconds["bubble"] + data * (1 - machine.overlap)
-    live = max(timeline.live)
     return Plan(
-        config, machine, _memory(config, layers, counted, live, machine), traffic, timeline.bubble,
-        seconds, step, t.tokens_per_step * d.dp_size, model.parameter_count(config.model),
+        config, machine, memory(counted), traffic, timeline.bubble, seconds, step,
+        t.tokens_per_step * d.dp_size, model.parameter_count(config.model),
+        counted.flops / first.flops - 1,
     )  # fmt: skip
 
 
@@ -146,11 +162,7 @@ def _layers(config: Config) -> int:
 def _counted(config: Config, layers: int, machine: Machine, exact: bool) -> tuple[Traffic, Counted]:
     """What a device with this many layers sends and does, if it has the embedding and the head as
     well, which a pipeline has on its first and last."""
-    mesh = replace(config.distributed, pp_size=1, pp_engine="1f1b")
-    run = replace(_in_f32(config), distributed=mesh)
-
-    def of(count: int) -> Config:
-        return replace(run, model=replace(run.model, num_hidden_layers=count))
+    of = partial(_of_layers, config)
 
     def counted(count: int) -> Counted:
         return _read(_program(of(count)), machine)
@@ -161,7 +173,14 @@ def _counted(config: Config, layers: int, machine: Machine, exact: bool) -> tupl
         sent = _one_device(of(layers)).traffic
     else:
         sent = _continued(*(_one_device(of(n)).traffic for n in (1, 2)), layers)
-    return _scaled(sent, machine), counted(1).continued(counted(2), layers)
+    return _scaled(sent, machine), counted(1).continued(counted(2), layers - 1)
+
+
+def _of_layers(config: Config, count: int) -> Config:
+    """The run without stages, of so many layers."""
+    mesh = replace(config.distributed, pp_size=1, pp_engine="1f1b")
+    shape = replace(config.model, num_hidden_layers=count)
+    return replace(_in_f32(config), distributed=mesh, model=shape)
 
 
 def _in_f32(config: Config) -> Config:
@@ -177,6 +196,58 @@ def _of_stages(config: Config) -> Traffic:
     return found
 
 
+def _within(
+    config: Config, layers: int, machine: Machine, first: Counted,
+    size: Callable[[Counted], int], exact: bool,
+) -> tuple[Counted, Traffic]:  # fmt: skip
+    """What a device does to keep to the memory budget of a run, and what it gathers again; `first`
+    without one. Raises ConfigError if it cannot.
+
+    As the compiler does, the cheapest is computed again; of what costs the same in all layers, in
+    as many of them as it takes, which two and three layers tell of the others. Unless `exact`, all
+    costs the same.
+    """
+    budget = config.training.budget
+    if not budget or size(first) <= budget:
+        return first, {}
+    runs = [_of_layers(config, n) for n in ((layers,) if layers < 4 else (2, 3))]
+    steps = prices(_one_device(runs[0]).sharded.graph)[0 if exact else -1 :]
+
+    def at(count: int) -> Counted:
+        if not count:
+            return first
+        found = [_read(_program(run, steps[count - 1]), machine) for run in runs]
+        return found[0].continued(found[-1], layers - 2) if len(found) > 1 else found[0]
+
+    best = fewest(len(steps), budget, lambda n: size(at(n)))
+    if best.peak > budget:
+        raise ConfigError(
+            f"each device needs {best.peak / 1e9:.3g} GB even if all that can be is computed "
+            f"again, and the memory budget is {budget / 1e9:.3g} GB; take a smaller --mbs, or more "
+            "--tp or --pp"
+        )
+    less = at(best.count - 1)
+    over = max(size(less) - budget, 0)
+    counted = less.continued(at(best.count), over / max(size(less) - best.peak, 1))
+    return counted, _gathered_again(runs, steps[best.count - 1], layers, machine)
+
+
+def _gathered_again(runs: Sequence[Config], price: float, layers: int, machine: Machine) -> Traffic:
+    """What is sent beside the traffic of a step if all up to a price is computed again."""
+    sides = [[_one_device(run, p).traffic for run in runs] for p in (None, price)]
+    if len(runs) > 1:
+        sides = [[_continued(*side, layers - 1)] for side in sides]
+    (less,), (more,) = sides
+    found: Traffic = {}
+    for axes, kinds in more.items():
+        for kind, all_ in kinds.items():
+            once = less.get(axes, {}).get(kind, [0, 0])
+            extra = [a - b for a, b in zip(all_, once, strict=True)]
+            if extra[0]:
+                found.setdefault(axes, {})[kind] = extra
+    return _scaled(found, machine)
+
+
 def _continued(one: Traffic, two: Traffic, layers: int) -> Traffic:
     """The traffic at `layers` layers from that at one and at two."""
     found: Traffic = {}
@@ -189,14 +260,18 @@ def _continued(one: Traffic, two: Traffic, layers: int) -> Traffic:
 
 
 @lru_cache(maxsize=64)
-def _one_device(config: Config) -> OneDevice:
-    """What a device of the trainer runs."""
-    return step_of(config).one_device()
+def _one_device(config: Config, price: float | None = None) -> OneDevice:
+    """What a device of the trainer runs, if all that costs so much at most is computed again."""
+    if price is None:
+        return step_of(config).one_device()
+    one = _one_device(config)
+    graph = up_to(one.sharded.graph, price)
+    return replace(one, sharded=replace(one.sharded, graph=graph))
 
 
 @lru_cache(maxsize=64)
-def _program(config: Config) -> Program:
-    one = _one_device(config)
+def _program(config: Config, price: float | None = None) -> Program:
+    one = _one_device(config, price)
     try:
         return compile_graph(one.sharded.graph, PROFILE, one.donate, "plan")
     except CompileError as error:
@@ -240,7 +315,7 @@ def _memory(
         "parameters": at_rest * machine.itemsize,
         "gradients": at_rest * machine.itemsize,
         "optimizer": moments * F32 * (2 + small),
-        "activations and workspace": int(activations * live),
+        WORKING: int(activations * live),
     }
 
 
@@ -268,9 +343,27 @@ def _transfer(
 def search(config: Config, machine: Machine, devices: int) -> list[Plan]:
     """Plans of every mesh of `devices` that the run divides over and that fit in memory, the
     fastest first; their traffic is not `exact`. cp stays as configured. Micro-batches are shared
-    out so that the tokens of a step stay those of `config` on one device."""
-    found = [plan(one, machine, exact=False) for one in _meshes(config, machine, devices)]
-    return sorted((p for p in found if p.fits), key=lambda p: p.step)
+    out so that the tokens of a step stay those of `config` on one device. A mesh that does not fit
+    as it is keeps to the machine's memory, or the budget of the run, by computing again."""
+    room = int(machine.memory)
+    room = min(room, config.training.budget or room)
+    plans = (_fitting(one, machine, room) for one in _meshes(config, machine, devices))
+    return sorted((p for p in plans if p is not None), key=lambda p: p.step)
+
+
+def _fitting(config: Config, machine: Machine, room: int) -> Plan | None:
+    """The plan of a mesh whose devices take no more than `room`; None if there is none."""
+    free = replace(config, training=replace(config.training, memory_budget=None))
+    found = plan(free, machine, exact=False)
+    if found.bytes <= room:
+        return found
+    if found.bytes - found.memory[WORKING] > room:
+        return None
+    within = replace(config.training, memory_budget=str(room))
+    try:
+        return plan(replace(config, training=within), machine, exact=False)
+    except ConfigError:
+        return None
 
 
 def _meshes(config: Config, machine: Machine, devices: int) -> Iterator[Config]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from picotron import cli, model, optim, plan
+from picotron.commands.plan import show_ranking
 from picotron.config import Config, DistributedConfig, ModelConfig, TrainingConfig
 from picotron.errors import ConfigError
 from picotron.machines import MACHINES, machine
 from picotron.parallel import step_of
+from picotron.prepare import lowered_step
 from picotron.presets import PRESETS
 from picotron.step import initial_state
 
@@ -78,6 +82,35 @@ def test_a_run_sends_what_was_foreseen(mesh: dict) -> None:
     assert plan.plan(config, MACHINE).traffic == step.traffic()
 
 
+@pytest.mark.device
+def test_a_budget_is_foreseen_as_a_run_keeps_it() -> None:
+    """Of four layers from two and three: memory, and what is gathered again."""
+    config = job(batch=16, micros=1, dp_size=2, fsdp=True)
+    t = config.training
+    free = plan.plan(config, MACHINE)
+    within = replace(t, memory_budget=str(int(0.8 * free.bytes)))
+    found = plan.plan(replace(config, training=within), MACHINE)
+    inputs = t.micro_batch_size * t.seq_length * 2 * 4
+    # What is compared is the run's budget, and that has its inputs besides.
+    allowed = replace(t, memory_budget=str(int(0.8 * free.bytes) + inputs))
+    program = lowered_step(replace(config, training=allowed)).compile().program
+    assert found.bytes == pytest.approx(program.peak_bytes - inputs, rel=0.05)
+    assert (
+        found.bytes <= 0.8 * free.bytes
+        and found.memory["parameters"] == (free.memory["parameters"])
+    )
+    assert found.again > 0 and found.seconds["computed again"] > 0 and found.step > free.step
+    assert found.seconds["compute"] == free.seconds["compute"]
+
+
+def test_a_budget_that_cannot_be_kept_is_refused() -> None:
+    config = job(micros=1, dp_size=2)
+    config = replace(config, model=replace(MODEL, num_hidden_layers=1))
+    small = replace(config, training=replace(config.training, memory_budget="100KB"))
+    with pytest.raises(ConfigError, match=r"even if all that can be .* budget is 0\.0001 GB"):
+        plan.plan(small, MACHINE)
+
+
 def test_meshes_of_ten_thousand_devices_are_planned_from_two_layers() -> None:
     found = plan.plan(
         job(LLAMA_7B, 8, 1, dp_size=625, tp_size=8, pp_size=2), MACHINES["h100-cuda-bf16"]
@@ -133,8 +166,22 @@ def test_a_search_ranks_what_fits() -> None:
     assert [p.step for p in found] == sorted(p.step for p in found)
     assert {p.config.distributed.world_size for p in found} == {4}
     assert {p.tokens for p in found} == {8 * 2 * 32}
+    assert not any(p.again for p in found)
     tiny = replace(MACHINES["cpu-2-cores"], memory=1000.0)
     assert plan.search(job(), tiny, 4) == []
+
+
+def test_a_search_takes_what_fits_by_computing_again(capsys: pytest.CaptureFixture) -> None:
+    config = job(replace(MODEL, num_hidden_layers=2), micros=2, batch=16)
+    roomy = MACHINES["cpu-2-cores"]
+    most = max(p.bytes for p in plan.search(config, roomy, 2))
+    tight = replace(roomy, memory=0.9 * most)
+    found = plan.search(config, tight, 2)
+    again = [p for p in found if p.again]
+    assert again and all(p.fits for p in found)
+    assert all(p.bytes <= tight.memory and p.seconds["computed again"] > 0 for p in again)
+    show_ranking(found, Console(width=120))
+    assert re.search(r"\+\d+%", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(

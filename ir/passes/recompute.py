@@ -36,6 +36,15 @@ def candidates(graph: Graph, fixed: Set[Var] = frozenset()) -> list[Var]:
     return sorted(cost, key=lambda v: (round(cost[v], 1), -v.aval.nbytes, place[v]))
 
 
+def by_price(graph: Graph) -> dict[float, list[Var]]:
+    """The `candidates` by what a byte of them costs, in operations, the cheapest first: those of
+    equal layers are equal."""
+    cost, found = _costs(graph, frozenset()), {}
+    for v in candidates(graph):
+        found.setdefault(round(cost[v], 1), []).append(v)
+    return found
+
+
 def _costs(graph: Graph, fixed: Set[Var]) -> dict[Var, float]:
     """Operations per byte of each value that could be computed again, in the order of the graph."""
     made, narrow = _forward(graph), waists(graph) | fixed

@@ -95,6 +95,8 @@ class Plan(OnMesh):
 
     search: int = 0
     """Rank the meshes of this many devices that fit, instead of planning one."""
+    memory_budget: str | None = None
+    """Most that a device may take, such as 6GiB: what does not fit is computed again."""
     json: bool = False
     """Print one JSON object, or one a mesh."""
 
@@ -104,6 +106,8 @@ class Plan(OnMesh):
         from picotron.machines import machine
 
         config, where = self.run_config(), machine(self.machine)
+        within = replace(config.training, memory_budget=self.memory_budget)
+        config = replace(config, training=within)
         if not self.search:
             found = plan.plan(config, where)
             print(json.dumps(as_dict(found))) if self.json else show(found, Console())
@@ -144,6 +148,7 @@ def as_dict(plan: Planned) -> dict:
         "tok_s": plan.tokens_per_second,
         "mfu": plan.mfu,
         "parameters": plan.parameters,
+        "computed_again": plan.again,
         "mesh": asdict(plan.config.distributed),
         "machine": asdict(plan.machine),
     }
@@ -173,6 +178,8 @@ def show(plan: Planned, console: Console) -> None:
     console.print(times)
     rate = f"{plan.tokens_per_second:,.0f} tokens/s, MFU {plan.mfu:.1%}"
     console.print(f"{rate}, pipeline bubble {plan.bubble:.1%} of busy time")
+    if plan.again:
+        console.print(f"{plan.again:.1%} of the operations are done again, to fit in memory")
     if machine.overlap:
         console.print(f"{machine.overlap:.0%} of the reduction of gradients is assumed hidden")
     if not plan.fits:
@@ -183,18 +190,21 @@ def show(plan: Planned, console: Console) -> None:
 
 def show_ranking(plans: list[Planned], console: Console) -> None:
     """The fastest meshes, a line each."""
-    table = Table("dp", "pp", "cp", "tp", "fsdp", "grad acc", "GB", "step ms", "tok/s", "MFU",
-                  "bubble", box=None)  # fmt: skip
+    table = Table("dp", "pp", "cp", "tp", "fsdp", "grad acc", "GB", "again", "step ms", "tok/s",
+                  "MFU", "bubble", box=None)  # fmt: skip
     for plan in plans[:SHOWN]:
         d = plan.config.distributed
         sizes = (d.dp_size, d.pp_size, d.cp_size, d.tp_size)
         table.add_row(
             *map(str, sizes), "yes" if d.fsdp else "",
             str(plan.config.training.gradient_accumulation_steps), f"{plan.bytes / 1e9:.1f}",
+            f"{plan.again:+.0%}" if plan.again else "",
             f"{plan.step * 1e3:,.0f}", f"{plan.tokens_per_second:,.0f}", f"{plan.mfu:.1%}",
             f"{plan.bubble:.1%}",
         )  # fmt: skip
     console.print(table)
+    if any(p.again for p in plans):
+        console.print("again: operations that are done a second time; without them it does not fit")
     console.print(
         f"{len(plans)} meshes fit; assumptions: --json, and --machine FILE to change them"
     )
