@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -65,7 +66,8 @@ class Device:
         self.limits: dict[str, int] = dict(self.raw.limits)
         self.pool = BufferPool(self.raw, self.limits["max-buffer-size"])
         self.staging = StagingRing(self.raw)
-        self._pipelines: dict[tuple[str, tuple[str, ...]], Pipeline] = {}
+        # Gone with the last program that has the kernel: a CPU driver's machine code takes 2 MiB.
+        self._pipelines: WeakValueDictionary[tuple, Pipeline] = WeakValueDictionary()
         self._layouts: dict[tuple[str, ...], wgpu.GPUBindGroupLayout] = {}
         self.profile = tuned(profile_of(info, self._probe_subgroup()), info)
 
@@ -75,22 +77,23 @@ class Device:
     # Kernels
 
     def pipeline(self, kernel: KernelCode) -> Pipeline:
-        """The compiled kernel, cached by its WGSL text. Raises KernelCompileError."""
+        """The compiled kernel, one for each WGSL text while anybody holds it. Raises
+        KernelCompileError."""
         key = self._key(kernel)
-        if key not in self._pipelines:
-            self._pipelines[key] = self._compile(kernel, self._layout(key[1]))
-        return self._pipelines[key]
+        found = self._pipelines.get(key)
+        if found is None:
+            found = self._pipelines[key] = self._compile(kernel, self._layout(key[1]))
+        return found
 
     def pipelines(self, kernels: Sequence[KernelCode]) -> list[Pipeline]:
         """`pipeline` of each, compiled side by side: the driver's compiler releases the lock."""
-        missing = {self._key(kernel): kernel for kernel in kernels}
-        missing = {key: kernel for key, kernel in missing.items() if key not in self._pipelines}
-        for _, access in missing:
-            self._layout(access)
-        if len(missing) > 1:
-            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as workers:
-                list(workers.map(self.pipeline, missing.values()))
-        return [self.pipeline(kernel) for kernel in kernels]
+        missing = [kernel for kernel in kernels if self._key(kernel) not in self._pipelines]
+        for kernel in missing:
+            self._layout(self._key(kernel)[1])
+        if len(missing) < 2:
+            return [self.pipeline(kernel) for kernel in kernels]
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as workers:
+            return list(workers.map(self.pipeline, kernels))
 
     def _key(self, kernel: KernelCode) -> tuple[str, tuple[str, ...]]:
         return kernel.wgsl, tuple(binding.access for binding in kernel.bindings)

@@ -8,6 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 FEW_PROGRAMS = 12
+# Of ours, that a process of the test run holds: machine code of a CPU driver takes 2 MiB a kernel,
+# and no program of one test file is of use to the next hundred files.
+PROGRAMS_KEPT = 128
 os.environ.setdefault("PICOTRON_CACHE", "off")  # what a test compiles is not for other processes
 
 
@@ -38,6 +41,16 @@ def pytest_configure(config):
         phases=(Phase.explicit, Phase.generate),
         suppress_health_check=list(HealthCheck),
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_programs():
+    """The cache of compiled programs, shorter than a user's."""
+    from tracer import backend
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "EXECUTABLES_KEPT", PROGRAMS_KEPT)
+        yield
 
 
 @pytest.fixture
