@@ -75,6 +75,8 @@ class ModelConfig:
     """Share of attention weights that a train step sets to zero."""
     hidden_dropout: float = 0.0
     """Share of the embedding's and of each block's outputs that a train step sets to zero."""
+    unused_rows: int = 0
+    """Last rows of the vocabulary, which stand for no token and have no share in the softmax."""
 
     @property
     def head_size(self) -> int:

@@ -17,13 +17,15 @@ import numpy as np
 
 from picotron import hf_config, json_file, tensors
 from picotron.errors import CheckpointError, ConfigError
-from picotron.model import parameter_shapes
+from picotron.model import parameter_shapes, without_unused
 from picotron.pretrained import Folder
 from picotron.tensors import DTYPES, Arrays, GlobalArray, Part
 from tracer import numpy as jnp
 
 KEPT = ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "merges.txt")
 """Files that are copied as they are, where there are any."""
+OF_TOKENS = ("model.embed_tokens.weight", "lm_head.weight")
+"""Weights with a row for each token, as they are stored."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,12 @@ class _Stored:
     arrays: Arrays
     name: str
     dtype: np.dtype
+    rows: int | None = None  # of it; None: all
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.arrays.shape(self.name)
+        rows, *rest = self.arrays.shape(self.name)
+        return (rows if self.rows is None else self.rows, *rest)
 
     @property
     def nbytes(self) -> int:
@@ -44,7 +48,7 @@ class _Stored:
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         with np.errstate(over="ignore"):  # told below
-            cast = self.arrays.read(self.name).astype(dtype or self.dtype)
+            cast = self.arrays.read(self.name)[: self.rows].astype(dtype or self.dtype)
         if not np.isfinite(cast).all():
             raise CheckpointError(
                 f"{self.name} holds values that {self.dtype.name} cannot; export as bfloat16"
@@ -76,12 +80,14 @@ def export(folder: Folder, target: Path, dtype: str | None, limit: int) -> list[
 
 
 def _write(folder: Folder, aside: Path, dtype: str | None, limit: int) -> None:
-    names = parameter_shapes(folder.model)  # without what older files hold beside them
-    arrays = {name: _whole(folder.arrays, name, dtype) for name in names}
+    model = without_unused(folder.model)
+    names = parameter_shapes(model)  # without what older files hold beside them
+    rows = dict.fromkeys(OF_TOKENS, model.vocab_size)
+    arrays = {name: _whole(folder.arrays, name, dtype, rows.get(name)) for name in names}
     stored = {part.data.dtype.name for array in arrays.values() for part in array.parts}
     main = stored.pop() if len(stored) == 1 else "float32"
     tensors.write(aside, "model", arrays, limit)
-    config = hf_config.to_config(folder.model, folder.special, main)
+    config = hf_config.to_config(model, folder.special, main)
     _write_json(aside / "config.json", config)
     _write_json(aside / "generation_config.json", _generation(folder))
     if (folder.path / "tokenizer.json").exists():
@@ -92,9 +98,9 @@ def _write(folder: Folder, aside: Path, dtype: str | None, limit: int) -> None:
             shutil.copyfile(folder.path / name, aside / name)
 
 
-def _whole(arrays: Arrays, name: str, dtype: str | None) -> GlobalArray:
+def _whole(arrays: Arrays, name: str, dtype: str | None, rows: int | None) -> GlobalArray:
     kept = DTYPES[arrays.index[name]["dtype"]]
-    data = _Stored(arrays, name, kept if dtype is None else np.dtype(jnp.dtype(dtype)))
+    data = _Stored(arrays, name, kept if dtype is None else np.dtype(jnp.dtype(dtype)), rows)
     return GlobalArray(data.shape, (Part((0,) * len(data.shape), data),))
 
 

@@ -26,6 +26,7 @@ MOST_LAYERS = 4096
 _MODEL_FIELDS = tuple(
     f.name for f in fields(ModelConfig) if f.name not in ("rope_theta", "rope_scaling")
 )
+_OURS = ("hidden_dropout", "unused_rows")  # told where they say something
 _DEFAULTS = {
     "vocab_size": 32000,
     "hidden_size": 4096,
@@ -83,9 +84,8 @@ def to_config(
 
     `special` has the ids of tokens by transformers' names.
     """
-    shared = {name: getattr(config, name) for name in _MODEL_FIELDS if name != "hidden_dropout"}
-    if config.hidden_dropout:
-        shared["hidden_dropout"] = config.hidden_dropout
+    shared = {name: getattr(config, name) for name in _MODEL_FIELDS if name not in _OURS}
+    shared |= {name: getattr(config, name) for name in _OURS if getattr(config, name)}
     rope = _rope_record(config.rope_scaling)
     return {
         "architectures": ["LlamaForCausalLM"],

@@ -117,8 +117,8 @@ def norm(weights: Params, x: Any, config: ModelConfig) -> Any:
 
 
 def head(params: Params, x: Any, config: ModelConfig) -> Any:
-    """Logits [..., V] of hidden states [..., H]."""
-    return x @ head_weight(params, config)
+    """Logits [..., V] of hidden states [..., H]; those of unused rows are far below all others."""
+    return nn.without_last(x @ head_weight(params, config), config.unused_rows)
 
 
 def head_weight(params: Params, config: ModelConfig) -> Any:
@@ -143,7 +143,9 @@ def loss(
     segments = batch.get("segments")
     drops = drops if segments is None else replace(drops, segments=segments)
     hidden = hidden_states(params, batch["inputs"], config, drops, dtype)
-    return nn.linear_cross_entropy(hidden, head_weight(params, config), batch["targets"])
+    return nn.linear_cross_entropy(
+        hidden, head_weight(params, config), batch["targets"], unused=config.unused_rows
+    )
 
 
 def rope_tables(config: ModelConfig, length: int) -> Rope:
@@ -157,7 +159,8 @@ def rope_tables(config: ModelConfig, length: int) -> Rope:
 
 
 def init(config: ModelConfig, seed: int) -> Params:
-    """Fresh weights as numpy float32; each depends on the seed and its own path alone."""
+    """Fresh weights as numpy float32; each depends on the seed and its own path alone. Unused rows
+    are zeros, and the others as if there were none."""
 
     def fill(path: str, shape: tuple[int, ...]) -> np.ndarray:
         if len(shape) == 1:
@@ -167,8 +170,22 @@ def init(config: ModelConfig, seed: int) -> Params:
         depth = math.sqrt(2 * config.num_hidden_layers) if into_residual else 1.0
         return normal(seed, path, shape, config.initializer_range / depth)
 
-    shapes = parameter_shapes(config)
-    return unflatten({path: fill(path, shape) for path, shape in shapes.items()})
+    used, shapes = parameter_shapes(without_unused(config)), parameter_shapes(config)
+    return unflatten({path: widened(fill(path, used[path]), s) for path, s in shapes.items()})
+
+
+def without_unused(config: ModelConfig) -> ModelConfig:
+    """The same model without rows of the vocabulary that stand for no token."""
+    if not config.unused_rows:
+        return config
+    return replace(config, vocab_size=config.vocab_size - config.unused_rows, unused_rows=0)
+
+
+def widened(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A weight with zeros behind each axis, up to a shape."""
+    if weight.shape == shape:
+        return weight
+    return np.pad(weight, [(0, n - have) for n, have in zip(shape, weight.shape, strict=True)])
 
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

@@ -25,6 +25,7 @@ from picotron.machines import Machine
 from picotron.parallel import layout_of, step_of
 from picotron.pipeline import Traffic, add_traffic
 from picotron.sharding import DATA
+from picotron.validate import padded
 from tracer.spmd import OneDevice
 
 # Planning is not bound by one adapter.
@@ -99,6 +100,8 @@ def plan(config: Config, machine: Machine, exact: bool = True) -> Plan:
     Unless `exact`, the traffic too is continued from one and two layers. Only the number of buckets
     is not linear in layers, so that bytes stay right and a few collectives more or less are told.
     """
+    parts = config.distributed.tp_size
+    config = replace(config, model=padded(config.model, parts))
     problems = list(mismatches(config))
     if problems:
         raise ConfigError("the mesh does not fit the run:\n  " + "\n  ".join(problems))
@@ -379,7 +382,8 @@ def _meshes(config: Config, machine: Machine, devices: int) -> Iterator[Config]:
             run = replace(t, gradient_accumulation_steps=micros)
             for fsdp in (False, True)[: 1 + (dp > 1 and pp == 1)]:
                 one = replace(config, distributed=replace(mesh, fsdp=fsdp), training=run)
-                if not any(mismatches(one)):
+                rows = replace(one, model=padded(one.model, tp))
+                if not any(mismatches(rows)):
                     yield one
 
 

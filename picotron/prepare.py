@@ -21,6 +21,7 @@ from picotron.config import Config, ModelConfig
 from picotron.device import is_software
 from picotron.errors import CheckpointError, DataError
 from picotron.launch import process_count, processes_here
+from picotron.model import without_unused
 from picotron.precision import policy_of
 from picotron.pretrained import Folder, open_folder
 from picotron.step import (
@@ -32,7 +33,7 @@ from picotron.step import (
     state_shapes,
 )
 from picotron.stored import open_run
-from picotron.validate import cut_problems, raise_problems
+from picotron.validate import cut_problems, padded, raise_problems
 from tracer import jit, tree
 from tracer import numpy as jnp
 from tracer.config import default_backend
@@ -74,7 +75,7 @@ def prepare(config: Config) -> Run:
     if loaded is None:
         config = with_vocabulary(config, corpus.tokenizer.vocab_size)
         if first:
-            _check_same_model(config.model, first.model)
+            _check_same_model(without_unused(config.model), without_unused(first.model))
         told, pipeline = compile_step(config)
         return Run(config, corpus, new_state(config, first), told, pipeline=pipeline)
     found, previous = loaded
@@ -84,7 +85,7 @@ def prepare(config: Config) -> Run:
             f"{corpus.source} has other tokens than the text of {found.path}; "
             f"add --dataset.tokenizer-path {found.path / checkpoint.TOKENIZER}"
         )
-    config = _with_rows(config, config.model.vocab_size or found.model.vocab_size)
+    config = _with_rows_of(config, found.model)
     _check_same_model(config.model, found.model)
     told, pipeline = compile_step(config)
     state = state_of(found, previous, config)
@@ -108,6 +109,12 @@ def new_state(config: Config, first: Folder | None = None) -> State:
 def _starting_weights(config: Config, first: Folder | None) -> Any:
     if first is None:
         return _in_pieces(config, model.init(config.model, config.training.seed))
+    if config.model.unused_rows != first.model.unused_rows:
+        shapes = model.parameter_shapes(config.model)
+        used = model.parameter_shapes(without_unused(first.model))
+        whole = {p: first.block(p, tuple(map(slice, used[p]))) for p in shapes}
+        wide = {p: model.widened(x, shapes[p]) for p, x in whole.items()}
+        return _in_pieces(config, model.unflatten(wide))
     if not _has_pieces(config):
         return first.read()
     from picotron.parallel import weights_in_pieces
@@ -246,23 +253,32 @@ def _previous(config: Config) -> Path | None:
 
 
 def with_vocabulary(config: Config, size: int) -> Config:
-    """The config with rows for the tokenizer's `size` tokens, as many as tp divides: the last ones
-    may go unused, as Megatron-LM's do. Raises ConfigError if a given number is less."""
+    """The config with rows for the tokenizer's `size` tokens, or as many as it asks for, and unused
+    ones up to what tp divides, as Megatron-LM's. Raises ConfigError if a given number is less."""
     given, parts = config.model.vocab_size, config.distributed.tp_size
     if given is not None and given < size:
         raise_problems([f"model.vocab_size {given} is less than the tokenizer's {size}"])
-    rows = given or math.ceil(size / parts) * parts
-    if rows > size and given is None:
-        text = f"tp_size {parts} does not divide the tokenizer's {size} tokens"
-        warnings.warn(f"{text}: the vocabulary gets {rows} rows, the last unused", stacklevel=2)
-    return _with_rows(config, rows)
+    shape = padded(replace(config.model, vocab_size=given or size), parts)
+    if shape.unused_rows:
+        of = f"the {size} tokens of the tokenizer" if given is None else f"a vocabulary of {given}"
+        text = f"tp_size {parts} does not divide {of}: it gets {shape.vocab_size} rows, of which"
+        warnings.warn(f"{text} the last {shape.unused_rows} go unused", stacklevel=2)
+    return _checked(replace(config, model=shape))
 
 
-def _with_rows(config: Config, rows: int) -> Config:
-    """The config with so many rows of the vocabulary. Raises ConfigError if tp does not divide."""
-    found = replace(config, model=replace(config.model, vocab_size=rows))
-    raise_problems(cut_problems(found))
-    return found
+def _with_rows_of(config: Config, found: ModelConfig) -> Config:
+    """The config with the rows of a model that it continues, unless it asks for other tokens.
+    Raises ConfigError if tp does not divide them."""
+    asked, used = config.model.vocab_size, without_unused(found).vocab_size
+    if asked not in (None, used, found.vocab_size):
+        return config
+    rows = {"vocab_size": found.vocab_size, "unused_rows": found.unused_rows}
+    return _checked(replace(config, model=replace(config.model, **rows)))
+
+
+def _checked(config: Config) -> Config:
+    raise_problems(cut_problems(config))
+    return config
 
 
 def with_steps(config: Config, corpus: dataset.Corpus) -> Config:

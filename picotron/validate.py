@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -104,7 +104,8 @@ def _distributed_problems(config: Config) -> list[str]:
     if distributed.world_size == 1 or min(getattr(distributed, n) for n in sizes) < 1:
         return []  # sizes below 1 are told elsewhere
     return [
-        *cut_problems(config),
+        # Of the vocabulary `prepare` makes what tp divides.
+        *cut_problems(replace(config, model=replace(config.model, vocab_size=None))),
         *(_pipeline_problems(config) if distributed.pp_size > 1 else ()),
     ]
 
@@ -143,6 +144,13 @@ def misfits(
             yield Misfit(name, size, axes, parts)
 
 
+def padded(model: ModelConfig, parts: int) -> ModelConfig:
+    """The model with unused rows of the vocabulary up to the next size that `parts` divide."""
+    size = (model.vocab_size or 0) - model.unused_rows
+    rows = -(-size // parts) * parts
+    return replace(model, vocab_size=rows, unused_rows=rows - size)
+
+
 def cut_problems(config: Config) -> list[str]:
     """What the mesh does not divide, with the nearest sizes that it does."""
     d, t = config.distributed, config.training
@@ -176,6 +184,11 @@ def _model_problems(model: ModelConfig) -> list[str]:
     )
     if model.vocab_size is not None and model.vocab_size < 1:
         found.append(f"model.vocab_size must be greater than 0, not {model.vocab_size}")
+    if not 0 <= model.unused_rows < (model.vocab_size or model.unused_rows + 1):
+        found.append(
+            f"model.unused_rows must be 0 or more and less than model.vocab_size "
+            f"{model.vocab_size}, not {model.unused_rows}"
+        )
     if model.head_dim is not None and model.head_dim < 1:
         found.append(f"model.head_dim must be greater than 0, not {model.head_dim}")
     elif model.head_dim is None and heads > 0 and hidden % heads:

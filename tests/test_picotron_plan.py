@@ -157,7 +157,7 @@ def test_a_deeper_pipeline_waits_longer() -> None:
 def test_every_size_at_odds_is_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         plan.plan(job(tp_size=3, cp_size=5, pp_size=8), MACHINE)
-    for text in ("num_attention_heads=4", "vocab_size=64", "seq_length=32", "8 pipeline"):
+    for text in ("num_attention_heads=4", "num_key_value_heads=2", "seq_length=32", "8 pipeline"):
         assert text in str(caught.value)
 
 

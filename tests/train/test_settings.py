@@ -140,11 +140,12 @@ def test_clipping_and_accumulation_change_the_first_step(tmp_path, setting):
 
 def test_the_vocabulary_gets_rows_that_tp_divides(tmp_path):
     config = replace(config_of(tmp_path), distributed=DistributedConfig(tp_size=2))
-    said = "tp_size 2 does not divide the tokenizer's 81 tokens: the vocabulary gets 82 rows"
+    said = "does not divide the 81 tokens of the tokenizer: it gets 82 rows, of which the last 1 go"
     with pytest.warns(UserWarning, match=said):
-        assert prepare.with_vocabulary(config, 81).model.vocab_size == 82
+        shape = prepare.with_vocabulary(config, 81).model
+    assert (shape.vocab_size, shape.unused_rows) == (82, 1)
     given = replace(config, model=replace(config.model, vocab_size=83))
-    with pytest.raises(ConfigError, match="83 is not divisible by tp_size 2; 82 or 84 would do"):
-        prepare.with_vocabulary(given, 80)
+    with pytest.warns(UserWarning, match="does not divide a vocabulary of 83: it gets 84 rows"):
+        assert prepare.with_vocabulary(given, 80).model.unused_rows == 1
     with pytest.raises(ConfigError, match="vocab_size 83 is less than the tokenizer's 90"):
         prepare.with_vocabulary(given, 90)

@@ -41,7 +41,7 @@ from .activations import (
     tanh,
 )
 from .attention import attention_with_cache, cached_attention, dot_product_attention
-from .chunked import linear_cross_entropy
+from .chunked import linear_cross_entropy, without_last
 from .softmax import (
     log_softmax,
     logmeanexp,

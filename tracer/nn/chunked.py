@@ -6,6 +6,7 @@ part's gradients are taken where its logits are, so nothing is computed twice.
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -14,18 +15,22 @@ from ir.dtypes import f32
 from .. import contraction, reductions, shaping
 from ..array import aval_of
 from ..control import scan
-from ..creation import zeros
+from ..creation import iota, zeros
 from ..custom import custom_vjp
+from ..elementwise import where
 from ..gradients import value_and_grad
 from ..operands import astype
 from ..staging import bind, operand
 
+LOWEST = -1e19  # a logit whose exponential is 0 beside all others
 CHUNK = 128 << 20  # bytes of logits: what the default limits of WebGPU allow in one binding
 
 
-def linear_cross_entropy(hidden: Any, weight: Any, labels: Any, *, chunk_bytes: int = CHUNK) -> Any:
+def linear_cross_entropy(
+    hidden: Any, weight: Any, labels: Any, *, unused: int = 0, chunk_bytes: int = CHUNK
+) -> Any:
     """Mean float32 of `cross_entropy(hidden @ weight, labels)` for hidden[..., S, H], weight[H, V]
-    and integer labels[..., S].
+    and integer labels[..., S]. The last `unused` classes are as if they were not there.
 
     Positions S are taken in as many equal parts as keep the logits within `chunk_bytes`, if they
     can be cut so; logits that fit are computed as a whole. Of several parts only the reverse
@@ -36,14 +41,22 @@ def linear_cross_entropy(hidden: Any, weight: Any, labels: Any, *, chunk_bytes: 
     sizes = aval_of(labels).shape, matrix.shape[1], matrix.dtype.itemsize
     parts = parts_of(*sizes, chunk_bytes)
     if parts == 1:
-        return reductions.mean(_losses(hidden, weight, labels))
-    return _mean_of_parts(_cut(hidden, parts, -2), weight, _cut(labels, parts, -1))
+        return reductions.mean(_losses(hidden, weight, labels, unused))
+    return _mean_of_parts(_cut(hidden, parts, -2), weight, _cut(labels, parts, -1), unused)
 
 
-def _losses(hidden: Any, weight: Any, labels: Any) -> Any:
+def _losses(hidden: Any, weight: Any, labels: Any, unused: int) -> Any:
     """In float32, whatever the dtype of the logits."""
-    logits = contraction.matmul(hidden, weight)
-    return bind("cross_entropy", astype(logits, f32), labels)
+    logits = without_last(astype(contraction.matmul(hidden, weight), f32), unused)
+    return bind("cross_entropy", logits, labels)
+
+
+def without_last(logits: Any, unused: int) -> Any:
+    """Logits [..., V] of which the last `unused` have no share in a softmax, nor a gradient."""
+    if not unused:
+        return logits
+    width = aval_of(logits).shape[-1]
+    return where(iota((width,), 0) < width - unused, logits, astype(operand(LOWEST), logits.dtype))
 
 
 def parts_of(shape: tuple[int, ...], width: int, itemsize: int, chunk_bytes: int = CHUNK) -> int:
@@ -61,23 +74,23 @@ def _cut(x: Any, parts: int, axis: int) -> Any:
     return shaping.moveaxis(shaping.reshape(x, shape), axis, 0)
 
 
-def _sum(hidden: Any, weight: Any, labels: Any) -> Any:
-    return reductions.sum(_losses(hidden, weight, labels))
+def _sum(hidden: Any, weight: Any, labels: Any, unused: int) -> Any:
+    return reductions.sum(_losses(hidden, weight, labels, unused))
 
 
-@custom_vjp
-def _mean_of_parts(hidden: Any, weight: Any, labels: Any) -> Any:
+@partial(custom_vjp, nondiff_argnums=(3,))
+def _mean_of_parts(hidden: Any, weight: Any, labels: Any, unused: int) -> Any:
     """The mean over parts hidden[N, ..., S, H], labels[N, ..., S]."""
 
     def add(total: Any, part: tuple[Any, Any]) -> tuple[Any, None]:
-        return total + _sum(part[0], weight, part[1]), None
+        return total + _sum(part[0], weight, part[1], unused), None
 
     total, _ = scan(add, zeros((), f32), (hidden, labels))
     return total / prod(labels.shape)
 
 
-def _forward(hidden: Any, weight: Any, labels: Any) -> tuple[Any, tuple[Any, Any]]:
-    gradients = value_and_grad(_sum, argnums=(0, 1))
+def _forward(hidden: Any, weight: Any, labels: Any, unused: int) -> tuple[Any, tuple[Any, Any]]:
+    gradients = value_and_grad(partial(_sum, unused=unused), argnums=(0, 1))
 
     def add(carry: tuple[Any, Any], part: tuple[Any, Any]) -> tuple[tuple[Any, Any], Any]:
         loss, (to_hidden, to_weight) = gradients(part[0], weight, part[1])
@@ -88,7 +101,7 @@ def _forward(hidden: Any, weight: Any, labels: Any) -> tuple[Any, tuple[Any, Any
     return total / prod(labels.shape), (to_hidden, astype(to_weight, weight.dtype))
 
 
-def _backward(residuals: tuple[Any, Any], cotangent: Any) -> tuple[Any, Any, None]:
+def _backward(unused: int, residuals: tuple[Any, Any], cotangent: Any) -> tuple[Any, Any, None]:
     scale = cotangent / prod(residuals[0].shape[:-1])
     scaled = (x * astype(scale, x.dtype) for x in residuals)
     return *scaled, None
