@@ -1,4 +1,4 @@
-"""What a plan assumes of the devices it plans for.
+"""What a plan assumes of the devices it plans for, and how long messages take by that.
 
 Invariant: every number that is not counted in a program is a field here, so a plan's assumptions
 can be printed, and replaced by a JSON file with the same fields.
@@ -7,11 +7,18 @@ can be printed, and replaced by a JSON file with the same fields.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from picotron.config_file import suggest
 from picotron.errors import ConfigError
+
+if TYPE_CHECKING:
+    from picotron.config import DistributedConfig
+    from picotron.pipeline import Traffic
 
 
 @dataclass(frozen=True)
@@ -77,3 +84,35 @@ def machine(text: str) -> Machine:
 
 def _positive(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+
+
+# --- the time of messages -------------------------------------------------------------------------
+
+
+def busiest(d: DistributedConfig, machine: Machine, ranks: Sequence[Traffic]) -> dict[str, float]:
+    """Seconds by axes of the rank whose collectives take longest."""
+
+    def of(traffic: Traffic) -> dict[str, float]:
+        return {
+            axes: sum(transfer(d, machine, axes, k, *n) for k, n in kinds.items())
+            for axes, kinds in traffic.items()
+        }
+
+    return max(map(of, ranks), key=lambda found: sum(found.values()))
+
+
+def transfer(
+    d: DistributedConfig, machine: Machine, axes: str, kind: str, count: int, nbytes: int
+) -> float:
+    """Seconds of a step's collectives over some axes, by rings: each member sends its neighbour
+    (n-1)/n of the bytes, twice for a sum that everybody gets."""
+    sizes = {"dp": d.dp_size, "pp": d.pp_size, "cp": d.cp_size, "tp": d.tp_size}
+    names, own = list(sizes), axes.split(",")
+    members = prod(sizes[a] for a in own)
+    reach = prod(sizes[a] for a in names[min(names.index(a) for a in own) :])
+    rate = machine.link if reach <= machine.devices_per_node else machine.network
+    if kind in ("send", "ppermute"):
+        return nbytes / rate + count * machine.latency
+    rounds = 2 if kind in ("psum", "pmax", "pmin") else 1
+    share = rounds * (members - 1) / members
+    return share * nbytes / rate + count * rounds * (members - 1) * machine.latency

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from math import prod
 from typing import Any
 
 from codegen.budget import fewest, prices, up_to
@@ -21,7 +20,7 @@ from codegen.program import Program, sum_over
 from picotron import model, schedules
 from picotron.config import Config
 from picotron.errors import ConfigError
-from picotron.machines import Machine
+from picotron.machines import Machine, busiest
 from picotron.parallel import layout_of, step_of
 from picotron.pipeline import Traffic, add_traffic
 from picotron.sharding import DATA
@@ -56,14 +55,15 @@ class Counted:
 class Plan:
     """A run on a mesh: bytes by kind of the busiest device, traffic, seconds of a step.
 
-    Traffic is a device's, as a run reports it: of a pipeline, one device of each stage added up.
-    In a search it is that of one stage with the embedding and the head.
+    `ranks` has what a device of each rank of a pipeline sends, alone of one rank without stages. In
+    a search it is of one rank that has the embedding and the head as well, as every rank does.
+    `seconds` are those of the busiest rank, each of `ranks` by itself; bubbles come on top.
     """
 
     config: Config
     machine: Machine
     memory: dict[str, int]
-    traffic: Traffic
+    ranks: tuple[Traffic, ...]
     bubble: float
     seconds: dict[str, float]  # compute, one entry for the axes of each collective, bubble
     step: float
@@ -71,6 +71,14 @@ class Plan:
     parameters: int
     again: float = 0.0
     """Operations that are done a second time to fit a budget, as a share of the others."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """What a device of each rank sends, added up, as a run reports it."""
+        found: Traffic = {}
+        for one in self.ranks:
+            add_traffic(found, one)
+        return found
 
     @property
     def bytes(self) -> int:
@@ -117,24 +125,24 @@ def plan(config: Config, machine: Machine, exact: bool = True) -> Plan:
     counted, gathers = _within(
         config, layers, machine, first, lambda c: sum(memory(c).values()), exact
     )
-    add_traffic(traffic, gathers)
-    if d.pp_size > 1:
+    ranks = (traffic,)
+    if d.pp_size > 1 and exact:
+        ranks = tuple(_scaled(one, machine) for one in _of_ranks(_in_f32(config)))
+    elif d.pp_size > 1:
         size = t.micro_batch_size * t.seq_length // d.cp_size * config.model.hidden_size
         traffic["pp"] = {"send": [2 * micros, 2 * micros * size * machine.itemsize]}
+    for one in ranks:
+        add_traffic(one, gathers)
     seconds = {"compute": first.seconds}
     if counted is not first:
         seconds["computed again"] = counted.seconds - first.seconds
-    for axes, kinds in traffic.items():
-        seconds[axes] = sum(_transfer(config, machine, axes, k, *n) for k, n in kinds.items())
-    if exact and d.pp_size > 1:
-        traffic = _scaled(_of_stages(_in_f32(config)), machine)
-        add_traffic(traffic, gathers)
+    seconds.update(busiest(config.distributed, machine, ranks))
     data = sum(s for axes, s in seconds.items() if set(axes.split(",")) <= set(DATA))
     busy = sum(seconds.values()) - data
     seconds["bubble"] = busy * timeline.bubble
     step = busy + seconds["bubble"] + data * (1 - machine.overlap)
     return Plan(
-        config, machine, memory(counted), traffic, timeline.bubble, seconds, step,
+        config, machine, memory(counted), ranks, timeline.bubble, seconds, step,
         t.tokens_per_step * d.dp_size, model.parameter_count(config.model),
         counted.flops / first.flops - 1,
     )  # fmt: skip
@@ -191,11 +199,12 @@ def _in_f32(config: Config) -> Config:
 
 
 @lru_cache(maxsize=64)
-def _of_stages(config: Config) -> Traffic:
-    """What a device of each stage of a pipeline sends, added up."""
-    step, found = step_of(config), {}
+def _of_ranks(config: Config) -> tuple[Traffic, ...]:
+    """What a device of each rank of a pipeline sends, for all of its stages."""
+    step, depth = step_of(config), config.distributed.pp_size
+    found: tuple[Traffic, ...] = tuple({} for _ in range(depth))
     for stage in range(step.count):
-        add_traffic(found, step.sent(stage))
+        add_traffic(found[stage % depth], step.sent(stage))
     return found
 
 
@@ -300,7 +309,7 @@ def _scaled(traffic: Traffic, machine: Machine) -> Traffic:
     }
 
 
-# --- memory and time ------------------------------------------------------------------------------
+# --- memory ---------------------------------------------------------------------------------------
 
 
 def _memory(
@@ -320,24 +329,6 @@ def _memory(
         "optimizer": moments * F32 * (2 + small),
         WORKING: int(activations * live),
     }
-
-
-def _transfer(
-    config: Config, machine: Machine, axes: str, kind: str, count: int, nbytes: int
-) -> float:
-    """Seconds of a step's collectives over some axes, by rings: each member sends its neighbour
-    (n-1)/n of the bytes, twice for a sum that everybody gets."""
-    d = config.distributed
-    sizes = {"dp": d.dp_size, "pp": d.pp_size, "cp": d.cp_size, "tp": d.tp_size}
-    names, own = list(sizes), axes.split(",")
-    members = prod(sizes[a] for a in own)
-    reach = prod(sizes[a] for a in names[min(names.index(a) for a in own) :])
-    rate = machine.link if reach <= machine.devices_per_node else machine.network
-    if kind in ("send", "ppermute"):
-        return nbytes / rate + count * machine.latency
-    rounds = 2 if kind in ("psum", "pmax", "pmin") else 1
-    share = rounds * (members - 1) / members
-    return share * nbytes / rate + count * rounds * (members - 1) * machine.latency
 
 
 # --- searching ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from picotron import cli, model, optim, plan
 from picotron.commands.plan import show_ranking
 from picotron.config import Config, DistributedConfig, ModelConfig, TrainingConfig
 from picotron.errors import ConfigError
-from picotron.machines import MACHINES, machine
+from picotron.machines import MACHINES, machine, transfer
 from picotron.parallel import step_of
 from picotron.prepare import lowered_step
 from picotron.presets import PRESETS
@@ -109,6 +109,25 @@ def test_a_budget_that_cannot_be_kept_is_refused() -> None:
     small = replace(config, training=replace(config.training, memory_budget="100KB"))
     with pytest.raises(ConfigError, match=r"even if all that can be .* budget is 0\.0001 GB"):
         plan.plan(small, MACHINE)
+
+
+def test_the_seconds_of_a_pipeline_are_of_its_busiest_rank() -> None:
+    """Of the traffic that the plan tells: a rank in the middle sends activations on and cotangents
+    back, those at the ends one of them; the last has the head, whose weights dp adds up."""
+    unhurried = replace(MACHINE, latency=0.0, overlap=0.0)
+    found = plan.plan(job(pp_size=4), unhurried)
+    assert [r["pp"]["send"][0] for r in found.ranks] == [2, 4, 4, 2]
+    most = max(r["pp"]["send"][1] for r in found.ranks)
+    assert found.seconds["pp"] == most / unhurried.link
+    assert found.traffic["pp"]["send"][1] == 3 * most  # each of three borders, both ways
+    found = plan.plan(job(pp_size=2, dp_size=2, tp_size=2), unhurried)
+    told = ({axes: transfer(found.config.distributed, unhurried, axes, kind, *n)
+             for axes, kinds in rank.items() for kind, n in kinds.items() if kind != "pmax"}
+            for rank in found.ranks)  # fmt: skip
+    first, last = (sum(seconds.values()) for seconds in told)
+    taken = sum(found.seconds[axes] for axes in ("pp", "dp", "tp"))
+    assert first < last <= taken < first + last
+    assert found.step == pytest.approx((found.seconds["compute"] + taken) + found.seconds["bubble"])
 
 
 def test_meshes_of_ten_thousand_devices_are_planned_from_two_layers() -> None:

@@ -142,6 +142,7 @@ def as_dict(plan: Planned) -> dict:
         "bytes": plan.bytes,
         "fits": plan.fits,
         "traffic": plan.traffic,
+        "traffic_of_ranks": plan.ranks,
         "bubble": plan.bubble,
         "seconds": plan.seconds,
         "step_s": plan.step,
@@ -172,7 +173,8 @@ def show(plan: Planned, console: Console) -> None:
         staged = "; of one device of each stage, added up" if d.pp_size > 1 else ""
         console.print(f"collectives of a step{staged}")
         console.print(traffic)
-    times = Table("time of a step", "ms", box=None)
+    busiest = ", busiest rank" if d.pp_size > 1 else ""
+    times = Table(f"time of a step{busiest}", "ms", box=None)
     for name, seconds in (*plan.seconds.items(), ("together", plan.step)):
         times.add_row(name, f"{seconds * 1e3:,.4g}")
     console.print(times)
