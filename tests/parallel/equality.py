@@ -1,4 +1,5 @@
-"""Every mesh against one device: `python -m tests.parallel.equality` prints the table.
+"""Every mesh against one device: `python -m tests.parallel.equality` prints the table, and with
+`--record` writes it to docs/equality.md.
 
 Invariant: a row is the largest relative error of the loss and of any gradient of a small LLaMA, as
 the trainer runs it: the messages arranged, on virtual devices of the adapter in float32, and on
@@ -8,13 +9,16 @@ numpy in float64. Pipelines run on the adapter alone.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
 from ir import evaluate_spmd
 from ir.passes.messages import arranged
 from picotron.config import Config, DistributedConfig, TrainingConfig
+from picotron.device import adapter_name
 from picotron.parallel import step_of
 from tracer import tree
 
@@ -63,26 +67,53 @@ def staged(kinds: tuple[str, ...], parts: int) -> float:
     return worst(found, alone(parts))
 
 
+def rows() -> Iterator[tuple[tuple[str, ...], int]]:
+    """(kinds of parallelism, accumulation)."""
+    for parts in (1, 4):
+        yield from ((kinds, parts) for kinds in [*MESHES, *(("pp", *k) for k in STAGED)])
+
+
 def table() -> Iterator[tuple[str, int, float, float | None]]:
     """(mesh, accumulation, float32, float64)."""
-    for parts in (1, 4):
-        for kinds in MESHES:
-            yield "+".join(kinds), parts, *errors(kinds, parts)
-        for kinds in STAGED:
-            yield "+".join(("pp", *kinds)), parts, staged(kinds, parts), None
+    for kinds, parts in rows():
+        found = (staged(kinds[1:], parts), None) if kinds[0] == "pp" else errors(kinds, parts)
+        yield "+".join(kinds), parts, *found
 
 
-def main() -> int:
-    """Print the table; 1 if a row misses its bound."""
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "equality.md"
+WORDS = (
+    f"A LLaMA of {CONFIG.num_hidden_layers} layers, {CONFIG.hidden_size} channels and "
+    f"{CONFIG.num_attention_heads} heads over {CONFIG.num_key_value_heads} on each mesh, against "
+    "one device in float64: the largest relative error of the loss and of any gradient, in float32 "
+    f"on virtual devices of {{adapter}}, at most {F32:.0e}, and on numpy in float64, at most "
+    f"{F64:.0e}. Axes have two members. `parts` are the micro-batches of a step; with `pp` they go "
+    "through the pipeline, which runs on the adapter alone. [parallelism.md](parallelism.md) says "
+    "what the meshes are. This page is written by"
+)
+COMMAND = "\n```console\n$ python -m tests.parallel.equality --record\n```\n"
+COLUMNS = "\n| mesh | parts | float32 | float64 |\n|---|---|---|---|\n"
+
+
+def page(lines: Sequence[str], adapter: str) -> str:
+    """The page of these rows."""
+    words = fill(WORDS.format(adapter=adapter), 100)
+    return f"# Every mesh equals one device\n\n{words}\n{COMMAND}{COLUMNS}" + "".join(lines)
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table, and write it down if asked and all is well; 1 if a row misses its bound."""
     print(f"{'mesh':18} {'parts':>5} {'float32':>9} {'float64':>9}   bounds {F32:.0e}, {F64:.0e}")
-    missed = 0
+    missed, lines = 0, []
     for name, parts, single, double in table():
-        wide = "" if double is None else f"{double:9.1e}"
+        wide = "" if double is None else f"{double:.1e}"
         wrong = single > F32 or (double or 0.0) > F64
         missed += wrong
         print(f"{name:18} {parts:5} {single:9.1e} {wide:>9}{'   missed' * wrong}", flush=True)
+        lines.append(f"| {name} | {parts} | {single:.1e} | {wide} |\n")
+    if "--record" in arguments and not missed:
+        PAGE.write_text(page(lines, adapter_name()))
     return int(missed > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

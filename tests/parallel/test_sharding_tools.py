@@ -13,6 +13,8 @@ from ir import parse
 from tracer import numpy as jnp
 from tracer.sharding import Mesh, NamedSharding, P
 
+from . import equality
+
 
 def mlp():
     """A target of a user: an MLP in columns and rows over two devices, and an example."""
@@ -82,3 +84,14 @@ def test_what_does_not_fit_is_one_message(words, capsys):
 def test_a_target_without_shardings_is_told_how(capsys):
     code, _, err = run(capsys, "collectives", "picotron.bench_host:main", "--mesh", "tp=2")
     assert code == 2 and err
+
+
+def test_the_page_of_equal_meshes_has_every_row_within_its_bounds():
+    lines = equality.PAGE.read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+    told = {(mesh, parts): errors for mesh, parts, *errors in rows[2:]}
+    assert list(told) == [("+".join(kinds), str(parts)) for kinds, parts in equality.rows()]
+    assert all(0 < float(single) <= equality.F32 for single, _ in told.values())
+    wide = {mesh: float(double) for (mesh, _), (_, double) in told.items() if double}
+    assert all(0 < x <= equality.F64 for x in wide.values())
+    assert {mesh for mesh, _ in told} - set(wide) == {m for m, _ in told if m.startswith("pp")}
