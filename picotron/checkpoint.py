@@ -8,7 +8,6 @@ last, holds the SHA-256 of each file and the place of each array: what is loaded
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -26,9 +25,9 @@ from picotron import tokenizer as tokenizers
 from picotron.config import Config, ModelConfig
 from picotron.errors import CheckpointError, ConfigError, reason
 from picotron.model import Params, flatten, unflatten
+from picotron.optim.transform import named_leaves
 from picotron.tensors import Arrays, GlobalArray
 from picotron.tokenizer import Tokenizer
-from tracer import tree
 
 MODEL, STATE = "model", "state"  # stems of files
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
@@ -95,11 +94,7 @@ def snapshot(
 
 def by_path(values: Any) -> dict[str, Any]:
     """The leaves of any tree by dotted path."""
-    return {dotted(path): leaf for path, leaf in tree.leaves_with_path(values)}
-
-
-def dotted(path: Any) -> str:
-    return tree.keystr(path, simple=True, separator=".")
+    return dict(named_leaves(values))
 
 
 # -- writing -----------------------------------------------------------------------------------
@@ -151,12 +146,12 @@ def finish(
         "config": config_file.to_dict(rest.config),
     }
     special = hf_config.special_of(saved.tokenizer)
-    _write_json(aside / CONFIG, hf_config.to_config(saved.model, special))
-    _write_json(aside / TRAINER, trainer)
+    json_file.write(aside / CONFIG, hf_config.to_config(saved.model, special))
+    json_file.write(aside / TRAINER, trainer)
     saved.tokenizer.save(aside / TOKENIZER)
     names = sorted(path.name for path in aside.iterdir())
     digests = {name: known.get(name) or digest(aside / name) for name in names}
-    _write_json(aside / MANIFEST, {"sha256": digests, "arrays": arrays})
+    json_file.write(aside / MANIFEST, {"sha256": digests, "arrays": arrays})
     for path in (*aside.iterdir(), aside):
         flush(path)
     target = aside.with_name(name_of(rest.step))
@@ -177,10 +172,6 @@ def _replace(aside: Path, target: Path) -> None:
 
 def name_of(step: int) -> str:
     return f"step-{step:06d}"
-
-
-def _write_json(path: Path, data: Any) -> None:
-    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
 def digest(path: Path) -> str:

@@ -6,7 +6,6 @@ holds no more than one of the files that are written.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,11 +87,11 @@ def _write(folder: Folder, aside: Path, dtype: str | None, limit: int) -> None:
     main = stored.pop() if len(stored) == 1 else "float32"
     tensors.write(aside, "model", arrays, limit)
     config = hf_config.to_config(model, folder.special, main)
-    _write_json(aside / "config.json", config)
-    _write_json(aside / "generation_config.json", _generation(folder))
+    json_file.write(aside / "config.json", config)
+    json_file.write(aside / "generation_config.json", _generation(folder))
     if (folder.path / "tokenizer.json").exists():
         shutil.copyfile(folder.path / "tokenizer.json", aside / "tokenizer.json")
-        _write_json(aside / "tokenizer_config.json", _tokenizer_config(folder))
+        json_file.write(aside / "tokenizer_config.json", _tokenizer_config(folder))
     for name in KEPT:
         if (folder.path / name).is_file():
             shutil.copyfile(folder.path / name, aside / name)
@@ -133,7 +132,3 @@ def _single(special: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _added_tokens(path: Path) -> Iterator[tuple[int, str]]:
     for token in json_file.read_object(path).get("added_tokens") or []:
         yield token["id"], token["content"]
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

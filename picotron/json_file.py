@@ -1,4 +1,4 @@
-"""JSON files from elsewhere, read without trust.
+"""JSON files: those from elsewhere are read without trust.
 
 Invariant: whatever the bytes are, the result is an object or a ValueError that says what is wrong;
 only plain files are opened, so nothing waits for a pipe, and none larger than the limit.
@@ -27,3 +27,8 @@ def read_object(path: Path, limit: int = 64 * MIB) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("it holds no object")
     return found
+
+
+def write(path: Path, data: Any) -> None:
+    """Indented, as Hugging Face writes its files."""
+    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

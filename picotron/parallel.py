@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from picotron import model, optim
-from picotron.checkpoint import dotted
 from picotron.config import Config, DistributedConfig
+from picotron.optim.transform import dotted
 from picotron.pipeline import PipelineStep, Recipe, stage_of_weight, weight_of
 from picotron.precision import policy_of
 from picotron.schedules import split_layers, stages_of

@@ -22,6 +22,7 @@ from picotron.device import is_software
 from picotron.errors import CheckpointError, DataError
 from picotron.launch import process_count, processes_here
 from picotron.model import without_unused
+from picotron.optim.transform import dotted
 from picotron.precision import policy_of
 from picotron.pretrained import Folder, open_folder
 from picotron.step import (
@@ -149,7 +150,7 @@ def state_of(found: checkpoint.Checkpoint, rest: TrainingState, config: Config) 
     _check_same_optimizer(checkpoint.by_path(others), rest.state, config)
 
     def take(path: Any, leaf: Any) -> Any:
-        name = checkpoint.dotted(path)
+        name = dotted(path)
         saved = rest.state.get(name)
         if saved is None:
             return leaf

@@ -186,10 +186,6 @@ class Device:
 
     # Transfers
 
-    def allocate(self, nbytes: int) -> Buffer:
-        """A buffer with unspecified contents. Raises OutOfMemoryError."""
-        return Buffer(self, nbytes)
-
     def upload(self, array: np.ndarray) -> Buffer:
         """A new buffer holding the array's bytes in C order.
 

@@ -136,7 +136,6 @@ class MeshExecutable:
         self.team, self.program = team, program
         self.ins, self.outs = tuple(ins), tuple(outs)
         self.traffic: Traffic = program.traffic()
-        self.runs = 0
         _check_pieces(program, self.ins, program.in_slots, "argument")
         _check_pieces(program, self.outs, program.out_slots, "result")
         donated = set(program.in_slots) & set(program.out_slots)
@@ -153,7 +152,6 @@ class MeshExecutable:
         Raises ProgramError on arguments that do not fit, OutOfMemoryError, DeviceLostError.
         """
         outs = self._inner.run(self._flat(inputs))
-        self.runs += 1
         here, count = self.team.here, len(self.outs)
         return [
             Shards(layout, {d: outs[n * count + j] for n, d in enumerate(here)}, self.team)
@@ -163,13 +161,6 @@ class MeshExecutable:
     def profile(self, inputs: Sequence[Shards | Buffer | np.ndarray]) -> list[KernelTime]:
         """Time each dispatch of one run, those of all devices here."""
         return self._inner.profile(self._flat(inputs))
-
-    def total_traffic(self) -> Traffic:
-        """[count, bytes] of the collectives of all runs so far, for each device."""
-        return {
-            axes: {kind: [self.runs * n for n in found] for kind, found in kinds.items()}
-            for axes, kinds in self.traffic.items()
-        }
 
     def upload(self, array: np.ndarray, layout: Layout) -> Shards:
         """A host array in pieces on the devices here."""

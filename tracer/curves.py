@@ -15,10 +15,10 @@ from . import reductions as red
 from . import shaping
 from .array import aval_of
 from .counting import searchsorted
+from .elementwise import horner
 from .errors import located
 from .operands import astype, same_dtype, same_floats
 from .sorting import argsort
-from .special import horner
 from .staging import SCALARS, bind, filled, operand
 from .statistics import diff
 

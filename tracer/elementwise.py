@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -141,7 +141,7 @@ def log1p(x: Any) -> Any:
     """log(1 + x), accurate near 0."""
     x = as_float(x)
     s = x / (x + 2)
-    near = _series(s * s, [2 / n for n in (1, 3, 5, 7, 9)]) * s
+    near = horner(s * s, [2 / n for n in (1, 3, 5, 7, 9)]) * s
     return where(abs(x) < 0.25, near, log(x + 1))
 
 
@@ -149,12 +149,12 @@ def log1p(x: Any) -> Any:
 def expm1(x: Any) -> Any:
     """exp(x) - 1, accurate near 0."""
     x = as_float(x)
-    near = _series(x, [1 / math.factorial(n) for n in range(1, 10)]) * x
+    near = horner(x, [1 / math.factorial(n) for n in range(1, 10)]) * x
     return where(abs(x) < 0.5, near, exp(x) - 1)
 
 
-def _series(x: Any, coefficients: list[float]) -> Any:
-    """Horner's rule, lowest power first."""
+def horner(x: Any, coefficients: Sequence[float]) -> Any:
+    """The polynomial with these coefficients, lowest power first."""
     return reduce(lambda total, c: total * x + c, coefficients[-2::-1], coefficients[-1])
 
 

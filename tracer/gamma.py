@@ -12,8 +12,8 @@ from typing import Any
 
 from . import elementwise as ew
 from .array import aval_of
+from .elementwise import horner
 from .operands import as_float, astype, promote_floats
-from .special import horner
 
 _SHIFTS = 6  # steps of 1 that bring 8 below 2
 

@@ -8,8 +8,6 @@ apply are fed harmless values, so no NaN of theirs reaches a gradient.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -19,15 +17,11 @@ from ir.dtypes import f32, finfo
 from . import elementwise as ew
 from .array import aval_of
 from .bits import bits_of, from_bits, signbit
+from .elementwise import horner
 from .operands import as_float, astype, in_float32, promote_floats, weak_as_operands
 from .staging import visible
 
 _LN2 = math.log(2)
-
-
-def horner(x: Any, coefficients: Sequence[float]) -> Any:
-    """The polynomial with these coefficients, lowest power first."""
-    return reduce(lambda total, c: total * x + c, coefficients[-2::-1], coefficients[-1])
 
 
 def floats(name: str, *xs: Any) -> list:
