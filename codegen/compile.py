@@ -28,6 +28,7 @@ from .packing import halved
 from .plan import Body, Choice, Exchange, LoopBody, Planned, plan
 from .profile import Profile
 from .program import Program
+from .roll import keep_rolled
 from .strategies import BUILDERS, Kernel
 from .wrap import wrapped
 
@@ -230,7 +231,8 @@ def _kernel(
         _check_bindings(frame, profile)
         with _limits():
             kernel = BUILDERS[region.kind](frame, profile)
-        kernel = replace(kernel, code=replace(kernel.code, wgsl=wrapped(kernel.code.wgsl)))
+        text = keep_rolled(kernel.code.wgsl) if profile.kind == "cpu" else kernel.code.wgsl
+        kernel = replace(kernel, code=replace(kernel.code, wgsl=wrapped(text)))
         _check_kernel(kernel, profile)
         _KERNELS[full] = kernel  # what is refused once is refused every time
     return _KERNELS[full]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from codegen.grid import Grid, ceil_div, fold, split_lane, times4
+from codegen.panels import PanelConfig, panels
 from codegen.profile import Profile
 from codegen.records import Matmul
 
@@ -162,7 +163,7 @@ def _cover(record: Matmul, tile: tuple[int, int, int]) -> Grid:
     return ceil_div(record.n, tile[1]), ceil_div(record.m, tile[0]), record.batch
 
 
-MatmulConfig = BroadcastConfig | TileConfig
+MatmulConfig = BroadcastConfig | PanelConfig | TileConfig
 
 # (configuration, fp32 TF/s of 132 busy compute units, the same where B lies along k and is turned
 # round on its way to workgroup memory, waves that a first wave is longer): measured on an H100. A
@@ -187,8 +188,7 @@ BROADCASTS = ((32, 24.0), (16, 20.0), (8, 15.4), (4, 9.6), (1, 3.0))
 def matmul_config(record: Matmul, profile: Profile) -> MatmulConfig:
     """What the profile's table names, else the fastest configuration by the measured rates;
     ValueError if k is beyond all of them."""
-    rated = _broadcasts if _by_broadcast(profile) else _tiles
-    candidates = list(rated(record, profile))
+    candidates = list(_rated(record, profile))
     if not candidates:
         raise ValueError(
             f"Matmul {record.m}x{record.n} over k={record.k} fits no tile within the workgroup "
@@ -208,15 +208,18 @@ def matmul_key(record: Matmul) -> str:
 
 def matmul_options(record: Matmul, profile: Profile) -> dict[str, MatmulConfig]:
     """Every configuration that fits, by name."""
-    if not _by_broadcast(profile):
-        return {config.name: config for config, *_ in _fitting(record, profile)}
-    found = [config for config, _ in _broadcasts(record, profile)]
-    found += [replace(c, step=2 * c.step) for c in found if 2 * c.rows * c.step <= UNROLL]
+    found = [config for config, *_ in _rated(record, profile)]
+    if found and isinstance(found[0], BroadcastConfig):
+        found += [replace(c, step=2 * c.step) for c in found if 2 * c.rows * c.step <= UNROLL]
     return {config.name: config for config in found}
 
 
-def _by_broadcast(profile: Profile) -> bool:
-    return profile.kind == "cpu" and profile.subgroup > 0
+def _rated(record: Matmul, profile: Profile) -> Iterator[tuple[MatmulConfig, float]]:
+    """Configurations of the profile's kernel that fit, and what each is expected to cost."""
+    if profile.kind != "cpu" or not profile.subgroup:
+        return _tiles(record, profile)
+    found = list(panels(record, profile)) if profile.private_arrays else []
+    return iter(found) if found else _broadcasts(record, profile)
 
 
 def joint_configs(records: Sequence[Matmul], profile: Profile) -> list[TileConfig] | None:
@@ -318,7 +321,8 @@ def matmul_workgroup(record: Matmul, config: MatmulConfig) -> Grid:
 
 def matmul_padded(record: Matmul, config: MatmulConfig) -> tuple[int, int, int]:
     """(m, n, k) that the kernel runs over: where it equals the record's, hooks need no guard."""
-    sizes = zip((record.m, record.n, record.k), config.tile, strict=True)
+    tile = (1, *config.tile[1:]) if isinstance(config, PanelConfig) else config.tile
+    sizes = zip((record.m, record.n, record.k), tile, strict=True)
     m, n, k = (ceil_div(size, tile) * tile for size, tile in sizes)
     return m, n, k
 
@@ -327,10 +331,14 @@ def matmul_shared_bytes(record: Matmul, config: MatmulConfig) -> int:
     """Bytes of workgroup memory the rendered kernel declares."""
     if isinstance(config, BroadcastConfig):
         return 0
+    if isinstance(config, PanelConfig):
+        return 16 * config.shared(record)
     return 2 * 16 * (config.stage_a(record.a_axis).size + config.stage_b(record.b_axis).size)
 
 
 def matmul_loop_iterations(record: Matmul, config: MatmulConfig) -> int:
     """Dynamic loop iterations of one invocation, at most: a rolled epilogue loops over its rows."""
+    if isinstance(config, PanelConfig):
+        return config.iterations(record)
     epilogue = config.rows if isinstance(config, BroadcastConfig) else 0
     return ceil_div(record.k, config.tile[2]) + epilogue

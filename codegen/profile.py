@@ -6,7 +6,7 @@ is a field of `Profile`, so a compile is a pure function of (graph, profile).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .choices import BY_RULE, Choices
 
@@ -26,6 +26,7 @@ class Profile:
     f16: bool = False
     float_atomics: bool = False
     loop_limit: int = 0  # dynamic iterations per invocation the driver survives; 0: no limit
+    private_arrays: bool = False  # arrays of an invocation are on its stack, and as fast
     units: int = 64  # compute units to fill with workgroups
     choices: Choices = BY_RULE  # tile configurations that were measured on it
 
@@ -43,6 +44,7 @@ LAVAPIPE = Profile(
     loop_limit=60_000,
     units=2,
 )
+LAVAPIPE_25 = replace(LAVAPIPE, name="lavapipe-25", private_arrays=True)  # Mesa 25 and newer
 H100 = Profile(
     "h100",
     storage_buffers=64,
@@ -54,4 +56,4 @@ H100 = Profile(
     float_atomics=True,
     units=132,
 )
-PROFILES = {p.name: p for p in (WEBGPU_DEFAULT, LAVAPIPE, H100)}
+PROFILES = {p.name: p for p in (WEBGPU_DEFAULT, LAVAPIPE, LAVAPIPE_25, H100)}

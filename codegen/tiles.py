@@ -30,12 +30,14 @@ from codegen.matmul_tiles import (
     matmul_shared_bytes,
     matmul_workgroup,
 )
+from codegen.panels import PanelConfig
 
 __all__ = [
     "AttentionConfig",
     "BroadcastConfig",
     "LaneConfig",
     "MatmulConfig",
+    "PanelConfig",
     "TileConfig",
     "attention_config",
     "attention_grid",

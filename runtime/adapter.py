@@ -11,10 +11,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from codegen.profile import Profile
+from codegen.profile import LAVAPIPE, LAVAPIPE_25, Profile
 
 from .driver import enumerate_adapters, wgpu
 from .errors import CURE_NO_ADAPTER, NoAdapterError, UnknownAdapterError
+from .lavapipe import version_of
 
 KINDS = {"DiscreteGPU": "discrete", "IntegratedGPU": "integrated", "CPU": "cpu"}
 SOFTWARE = ("llvmpipe", "lavapipe", "swiftshader", "softpipe", "basic render")
@@ -23,6 +24,7 @@ BACKEND_ORDER = ("Vulkan", "Metal", "D3D12", "D3D11", "OpenGL", "OpenGLES")
 # Streaming multiprocessors or compute units, from the vendors' data sheets.
 UNITS = {"H100": 132, "H200": 132, "A100": 108, "L40": 142, "L4": 58, "T4": 40}
 UNITS |= {"4090": 128, "4080": 76, "3090": 82, "3080": 68, "7900 XTX": 96, "6900 XT": 80}
+STACKED_ARRAYS = (25,)  # Mesa from which llvmpipe compiles a private array well; 22.3 does not
 LLVMPIPE_LOOP_LIMIT = 60_000  # llvmpipe silently ends an invocation after 65,535 iterations
 STORAGE_BUFFERS = 64  # more than any kernel wants; NVIDIA reports half a million
 
@@ -110,12 +112,19 @@ def matches(info: AdapterInfo, text: str) -> bool:
     return text.lower() in info.name.lower() or text.lower() in info.backend.lower()
 
 
+def is_old_lavapipe(info: AdapterInfo) -> bool:
+    """Whether this is Mesa's software adapter of a release that compiles private arrays badly."""
+    return "llvmpipe" in info.name.lower() and version_of(info.driver) < STACKED_ARRAYS
+
+
 def profile_of(info: AdapterInfo, subgroup: int) -> Profile:
     """What `codegen` may assume; `subgroup` is the probed subgroup size, 0 where unusable."""
     limits, llvmpipe = info.limits, "llvmpipe" in info.name.lower()
+    stacked = llvmpipe and not is_old_lavapipe(info)
+    known = LAVAPIPE_25 if stacked else LAVAPIPE
     invocations = limits["max-compute-invocations-per-workgroup"]
     return Profile(
-        name="lavapipe" if llvmpipe and info.backend == "Vulkan" else _slug(info.name),
+        name=known.name if llvmpipe and info.backend == "Vulkan" else _slug(info.name),
         kind="cpu" if info.software else "gpu",
         storage_buffers=min(limits["max-storage-buffers-per-shader-stage"], STORAGE_BUFFERS),
         binding_bytes=limits["max-storage-buffer-binding-size"],
@@ -126,6 +135,7 @@ def profile_of(info: AdapterInfo, subgroup: int) -> Profile:
         f16="shader-f16" in info.features,
         float_atomics="shader-float32-atomic" in info.features,
         loop_limit=LLVMPIPE_LOOP_LIMIT if llvmpipe else 0,
+        private_arrays=stacked,
         units=_units(info),
     )
 

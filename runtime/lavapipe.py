@@ -2,7 +2,7 @@
 
 Invariant: a GPU's driver, or any driver the user chose through `VK_ICD_FILENAMES` or
 `VK_DRIVER_FILES`, is never hidden. An unpacked lavapipe comes after them; the system's own lavapipe
-gives way only to a newer one that has passed its check.
+gives way only to a newer one that has passed its check, and not where `PICOTRON_DRIVER=system`.
 
 `activate()` makes an unpacked driver usable in the current process. It must run BEFORE `wgpu` is
 first asked for an adapter, in every process: `runtime/driver.py` calls it on the line before
@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "picotron")
 
 
+def version_of(text: str) -> tuple[int, ...]:
+    """The release in a package's or driver's own words, such as `Mesa 25.0.7-2`; () if none."""
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
+    return tuple(map(int, found.groups())) if found else ()
+
+
 def activate() -> bool:
     """Offer the best unpacked driver to this process; True if it is now on offer.
 
@@ -53,7 +60,14 @@ def activate() -> bool:
     by environment variable, or the libraries do not load. Costs microseconds where there is
     nothing to do. May be called again.
     """
-    return sys.platform == "linux" and (_offer(newer_folder()) or _offer(driver_folder()))
+    if sys.platform != "linux":
+        return False
+    return (not system_wanted() and _offer(newer_folder())) or _offer(driver_folder())
+
+
+def system_wanted() -> bool:
+    """Whether `PICOTRON_DRIVER=system` asks for the distribution's lavapipe, not a newer one."""
+    return os.environ.get("PICOTRON_DRIVER") == "system"
 
 
 def _offer(folder: Path) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,16 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .lavapipe import ICD, LIBRARY, cache_folder, cure, driver_folder, newer_folder, preload
+from .lavapipe import (
+    ICD,
+    LIBRARY,
+    cache_folder,
+    cure,
+    driver_folder,
+    newer_folder,
+    preload,
+    version_of,
+)
 
 PACKAGE = "mesa-vulkan-drivers"
 PACKAGES = (PACKAGE, "libvulkan1")
@@ -123,12 +131,6 @@ def _write_manifest(new: Path, final: Path) -> None:
 
 
 # --- a newer one than the system's ----------------------------------------------------------------
-
-
-def version_of(text: str) -> tuple[int, ...]:
-    """The release in a package's or driver's own words, such as `Mesa 25.0.7-2`; () if none."""
-    found = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
-    return tuple(map(int, found.groups())) if found else ()
 
 
 def renew(driver: str, check: Callable[[Mapping[str, str]], str | None]) -> str:

@@ -24,10 +24,12 @@ def _plus(offset: int) -> str:
 class MatmulHooks:
     """A [batch, m, k] or [batch, k, m], B [batch, k, n] or [batch, n, k], out [batch, m, n].
 
-    `epilogue` is a statement on `acc`; without one the hooks call their stores light.
+    `epilogue` is a statement on `acc`; without one the hooks call their stores light. For a `panel`
+    operands that lie the other way are read one by one.
     """
 
-    def __init__(self, k: Matmul, epilogue: str = "") -> None:
+    def __init__(self, k: Matmul, epilogue: str = "", panel: bool = False) -> None:
+        self.panel = panel
         self.k, self.epilogue, self.batched = k, epilogue, k.batch > 1
         self.light = not epilogue
         self.lhs = (k.m, k.k) if k.a_axis == "k" else (k.k, k.m)
@@ -57,10 +59,21 @@ class MatmulHooks:
         )
         return f"vec4<f32>({', '.join(items)})"
 
+    def _one(self, name: str, batch: str, major: str, minor: str) -> str:
+        lines, width = getattr(self, name)
+        at = f"(({batch}) * {lines}u + ({major})) * {width}u + ({minor})"
+        at = f"{name}[({at}) / 4u][({at}) % 4u]" if width % 4 == 0 else f"{name}[{at}]"
+        return f"select(0.0, {at}, ({major}) < {lines}u && ({minor}) < {width}u)"
+
     def a4(self, b: str, row: str, k: str) -> str:
+        if self.panel and self.k.a_axis == "m":
+            return self._one("lhs", b, k, row)
         return self._read("lhs", b, *((row, k) if self.k.a_axis == "k" else (k, row)))
 
     def b4(self, b: str, k: str, col: str) -> str:
+        if self.panel and self.k.b_axis == "k":
+            columns = (self._one("rhs", b, f"({col}){_plus(e)}", k) for e in range(4))
+            return f"vec4<f32>({', '.join(columns)})"
         return self._read("rhs", b, *((k, col) if self.k.b_axis == "n" else (col, k)))
 
     def store4(self, b: str, row: str, col: str, acc: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 import runtime
 from codegen.choices import BY_RULE
-from codegen.profile import H100, LAVAPIPE
+from codegen.profile import H100, LAVAPIPE, LAVAPIPE_25
 from codegen.program import Binding, Copy, Dispatch, Fill, KernelCode, Program, Slot
 from runtime import buffer as buffer_module
 from runtime import device as device_module
@@ -155,6 +155,8 @@ def test_profiles_follow_limits_and_quirks():
     assert profile_of(h100, 32) == dataclasses.replace(H100, name="nvidia-h100-80gb-hbm3")
     llvmpipe = profile_of(LVP, 8)
     assert dataclasses.replace(llvmpipe, units=2) == LAVAPIPE
+    newer = dataclasses.replace(LVP, driver="Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6)")
+    assert dataclasses.replace(profile_of(newer, 8), units=2) == LAVAPIPE_25
     assert profile_of(LVP_GL, 0).loop_limit == LAVAPIPE.loop_limit
     assert profile_of(INTEL, 32).loop_limit == 0
 

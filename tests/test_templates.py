@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from codegen import attention_tiles, matmul_tiles, tiles
+from codegen import attention_tiles, matmul_tiles, panels, tiles
 from codegen.grid import GROUPS_PER_DIM
-from codegen.profile import H100, LAVAPIPE, WEBGPU_DEFAULT, Profile
+from codegen.profile import H100, LAVAPIPE, LAVAPIPE_25, WEBGPU_DEFAULT, Profile
 from codegen.records import Attention, Matmul
 from codegen.render import is_taken, render
 from tests.template_hooks import OUTPUTS, AttentionHooks, MatmulHooks, run, tint
@@ -20,6 +20,7 @@ from tests.template_hooks import OUTPUTS, AttentionHooks, MatmulHooks, run, tint
 # The gpu templates on the software adapter: its subgroup of 8 serves their shuffles.
 GPU = Profile("software-gpu", workgroup_bytes=32 << 10, invocations=1024, subgroup=8, units=1)
 PROFILES = (LAVAPIPE, GPU, WEBGPU_DEFAULT)
+COMPILED = (*PROFILES, LAVAPIPE_25, H100)
 AXES = tuple(itertools.product("km", "nk"))
 KERNELS = ("fwd", "dq", "dkv")
 
@@ -27,7 +28,7 @@ profiles = pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.name)
 
 
 def matmul_code(k: Matmul, config, epilogue: str = "") -> str:
-    h = MatmulHooks(k, epilogue)
+    h = MatmulHooks(k, epilogue, isinstance(config, tiles.PanelConfig))
     named = {"name": "matmul", "header": "// matmul", "bindings": h.bindings()}
     return render(config.template, k=k, c=config, h=h, **named)
 
@@ -72,6 +73,19 @@ def test_every_broadcast_height_covers_ragged_edges(rows, axis):
     if axis == "m" and rows < 4:
         pytest.skip("rows come in groups of 4 where A is contiguous along them")
     check_matmul(Matmul(2, rows + 1, 35, 70, axis), tiles.BroadcastConfig(rows, max(4, 64 // rows)))
+
+
+@pytest.mark.parametrize("size, axes", list(zip(panels.SIZES, ("kn", "kk", "mn"), strict=True)))
+def test_every_panel_covers_ragged_edges(size, axes):
+    depth, quads = size
+    check_matmul(Matmul(2, 19, 37, depth + 13, *axes), tiles.PanelConfig(8, depth, quads))
+
+
+def test_a_single_panel_needs_no_workgroup_memory():
+    k = Matmul(1, 5, 64, 29, "m", "k")
+    config = tiles.matmul_config(k, LAVAPIPE_25)
+    assert config.rows == 8 and tiles.matmul_shared_bytes(k, config) == 0
+    check_matmul(k, config)
 
 
 @profiles
@@ -213,13 +227,13 @@ def test_scores_far_from_zero_do_not_overflow():
 
 def all_codes():
     """(config, text, declared bytes of workgroup memory) over profiles, layouts and kernels."""
-    for profile, axes in itertools.product((*PROFILES, H100), AXES):
+    for profile, axes in itertools.product(COMPILED, AXES):
         for shape in ((1, 70, 36, 45), (2, 512, 512, 512), (1, 4096, 4096, 64)):
             k = Matmul(*shape, *axes)
             c = tiles.matmul_config(k, profile)
             yield c, matmul_code(k, c), tiles.matmul_shared_bytes(k, c)
         yield c, matmul_code(k, c, "acc = -acc;"), tiles.matmul_shared_bytes(k, c)
-    for profile, kernel in itertools.product((*PROFILES, H100), KERNELS):
+    for profile, kernel in itertools.product(COMPILED, KERNELS):
         for k in (*CASES, Attention(8, 16, 8, 512, 512, 64, True, 0.125)):
             c = tiles.attention_config(k, profile, kernel)
             yield c, attention_code(k, c), tiles.attention_shared_bytes(k, c)
@@ -258,7 +272,7 @@ def test_text_is_tidy_and_its_names_are_reserved(codes):
 SIZES = (1, 3, 17, 64, 128, 352, 1000, 4096, 32_000)
 
 
-@pytest.mark.parametrize("profile", (*PROFILES, H100), ids=lambda p: p.name)
+@pytest.mark.parametrize("profile", COMPILED, ids=lambda p: p.name)
 def test_matmul_configs_cover_and_fit(profile):
     for m, n, depth in itertools.product(SIZES, SIZES, (*SIZES, 700_000)):
         k = Matmul(2, m, n, depth)
@@ -291,7 +305,7 @@ def test_h100_tiles_are_the_measured_winners(shape, tile):
 
 def test_attention_configs_fit():
     dims, lengths = (4, 12, 20, 32, 64, 80, 96, 128, 256), (1, 33, 512)
-    for profile in (*PROFILES, H100):
+    for profile in COMPILED:
         for dim, length, kernel in itertools.product(dims, lengths, KERNELS):
             if dim == 256 and profile is WEBGPU_DEFAULT:
                 continue

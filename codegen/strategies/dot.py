@@ -28,6 +28,7 @@ from ..records import Matmul
 from ..render import render
 from ..tiles import (
     MatmulConfig,
+    PanelConfig,
     matmul_config,
     matmul_grid,
     matmul_key,
@@ -98,7 +99,7 @@ def build_dot(frame: Frame, profile: Profile, config: MatmulConfig | None = None
     decision = None if config else _decision(record, profile)
     config = config or matmul_config(record, profile)
     operands = Operands(frame, axes_of(frame.region.root), matmul_padded(record, config))
-    hooks = _Hooks(operands, record)
+    hooks = _Hooks(operands, record, isinstance(config, PanelConfig))
     layout = ("n" if record.a_axis == "k" else "t") + ("n" if record.b_axis == "n" else "t")
     batch = f"{record.batch} of " if record.batch > 1 else ""
     tile = "{} x {}, {} deep".format(*config.tile)
@@ -209,6 +210,24 @@ class Operands:
         value = ex.select(ex.lt(k_raw, self.k), value, ex.const(0.0, f32))
         return Branch(end, value, (f"let {quad.value} = {name[axis]} / 4u;",))
 
+    def element_load(self, v: Value, letters: str, free: str) -> list[Branch]:
+        """One element at padded coordinates (`free`, k); zero beyond k."""
+        found = self._pieces(v, letters)
+        ends = [piece.end for piece in found[:-1]] + [max(self.padded[2], self.k)]
+        name, extent = {"m": ("row", 0), "n": ("col", 1)}[free]
+        across = sym(name, 0, self.padded[extent] - 1)
+        branches = []
+        for piece, end in zip(found, ends, strict=True):
+            k = sym("k", piece.start, end - 1)
+            last = piece.end - piece.start - 1
+            at = {
+                "k": ex.minimum(ex.sub(k, piece.start), last),
+                free: ex.minimum(across, self._extent(free) - 1),
+            }
+            value = self._value(piece.value, letters, at)
+            branches.append(Branch(end, ex.select(ex.lt(k, self.k), value, ex.const(0.0, f32))))
+        return branches
+
     def _extent_of(self, axis: str, piece: Piece) -> int:
         return piece.end - piece.start if axis == "k" else self._extent(axis)
 
@@ -245,22 +264,34 @@ class Operands:
 class _Hooks:
     """What the matmul templates call; the functions behind it go above `main`."""
 
-    def __init__(self, operands: Operands, record: Matmul) -> None:
+    def __init__(self, operands: Operands, record: Matmul, panel: bool) -> None:
+        """`panel`: what is not side by side the way a lane takes it is loaded one by one."""
         self.batched = record.batch > 1
+        self.single_a = panel and record.a_axis == "m"
+        self.single_b = panel and record.b_axis == "k"
         self.o, self.record = operands, record
         axes = operands.axes
         self.wide = operands.n % 4 == 0 and operands.result_side_by_side()
-        a = operands.tile_load(axes.a, axes.a_letters, "m", record.a_axis)
-        b = operands.tile_load(axes.b, axes.b_letters, "n", record.b_axis)
+        a = self._loads(axes.a, axes.a_letters, "m", record.a_axis, self.single_a)
+        b = self._loads(axes.b, axes.b_letters, "n", record.b_axis, self.single_b)
         self.stores = operands.epilogue(self.wide)
         self._choose_widths([branch.value for branch in (*a, *b)])
         head = ["b"] if self.batched else []
         frame, vec = operands.frame, operands.vec
         self.functions = [
-            branched(frame, vec, "load_a", [*head, "row", "k"], "k", a, LANE),
-            branched(frame, vec, "load_b", [*head, "k", "col"], "k", b, LANE),
+            branched(frame, vec, "load_a", [*head, "row", "k"], "k", a, self._lane(self.single_a)),
+            branched(frame, vec, "load_b", [*head, "k", "col"], "k", b, self._lane(self.single_b)),
             self._store_function(head),
         ]
+
+    def _loads(self, v: Value, letters: str, free: str, axis: str, single: bool) -> list[Branch]:
+        if single:
+            return self.o.element_load(v, letters, free)
+        return self.o.tile_load(v, letters, free, axis)
+
+    @staticmethod
+    def _lane(single: bool) -> Expr | None:
+        return None if single else LANE
 
     def _choose_widths(self, reads: list[Expr]) -> None:
         frame = self.o.frame
@@ -307,7 +338,10 @@ class _Hooks:
         return f"load_a({self._args(b, row, k)})"
 
     def b4(self, b: str, k: str, col: str) -> str:
-        return f"load_b({self._args(b, k, col)})"
+        if not self.single_b:
+            return f"load_b({self._args(b, k, col)})"
+        columns = (f"load_b({self._args(b, k, col + (f' + {n}u' if n else ''))})" for n in range(4))
+        return f"vec4<f32>({', '.join(columns)})"
 
     def store4(self, b: str, row: str, col: str, acc: str) -> str:
         return f"store_out({self._args(b, row, col)}, {acc});"

@@ -249,7 +249,7 @@ def one_token_kept(query, key, value, kept, first, slot):
 
 # --- what is kept ---------------------------------------------------------------------------------
 
-CPU, WEB, GPU = "lavapipe", "webgpu-default", "h100"
+CPU, CPU_25, WEB, GPU = "lavapipe", "lavapipe-25", "webgpu-default", "h100"
 HEADS = ((2, 32, 4, 16), (2, 32, 2, 16), (2, 32, 2, 16))
 BACKWARD = ("attention_dq", "attention_dkv")
 
@@ -307,6 +307,10 @@ CASES = (
     Case("matmul_broadcast_nt", CPU, residual, ((2, 16, 32), (64, 32), (2, 16, 64))),
     Case("matmul_broadcast_tn_odd", CPU, weight_gradient, ((37, 18), (37, 21))),
     Case("matmul_broadcast_in_place", CPU, updated, ((32, 64), (16, 32), (16, 64)), donate=(0,)),
+    Case("matmul_panel_nn", CPU_25, product, ((40, 96), (96, 72))),
+    Case("matmul_panel_nt", CPU_25, residual, ((2, 16, 32), (64, 32), (2, 16, 64))),
+    Case("matmul_panel_tn_odd", CPU_25, weight_gradient, ((37, 18), (37, 21))),
+    Case("matmul_panel_in_place", CPU_25, updated, ((32, 64), (16, 32), (16, 64)), donate=(0,)),
     Case("matmul_tile_nn", WEB, activated, ((64, 48), (48, 64), (64,))),
     Case("matmul_tile_nt_batched", WEB, batched, ((2, 3, 32, 16), (2, 3, 40, 16))),
     Case("matmul_tile_tn_odd", WEB, weight_gradient, ((45, 37), (45, 33))),

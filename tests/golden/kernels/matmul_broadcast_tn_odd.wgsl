@@ -7,6 +7,11 @@
 @group(0) @binding(1) var<storage, read> cotangent: array<f32>;
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
+// n, in words that hide it: the driver would unroll the loop and compile it for seconds.
+fn rolled(n: u32) -> u32 {
+  return n * min(arrayLength(&x), 1u);
+}
+
 fn load_a(row: u32, k: u32) -> vec4<f32> {
   let row4 = row / 4u;
   let i0 = min(k, 36u);
@@ -134,11 +139,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     s15 = fma(vec4<f32>(subgroupBroadcast(a1.w, 3u)), b2, s15);
     s15 = fma(vec4<f32>(subgroupBroadcast(a1.w, 7u)), b3, s15);
   }
-  // A bound that the driver cannot foresee keeps this loop rolled, so that the epilogue is compiled
-  // once.
+  // A loop, so that the epilogue is compiled once.
   var rows = array<vec4<f32>, 16>(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14,
       s15);
-  for (var i = 0u; i < min(16u, tile.z + 16u); i++) {
+  for (var i = 0u; i < rolled(16u); i++) {
     store_out(row + i, col, rows[i]);
   }
 }
