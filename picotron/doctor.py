@@ -65,13 +65,20 @@ class Check:
     cure: str = ""
 
 
-def run(fix: bool = False, adapter: str | None = None, newer_driver: bool = False) -> int:
+def run(
+    fix: bool = False,
+    adapter: str | None = None,
+    newer_driver: bool = False,
+    renew: bool | None = None,
+) -> int:
     """Print the report; returns the exit code: 0 if training could start, 1 if not.
 
     `adapter` selects one as `--adapter` does: part of its name, a backend, or an index. With
     `fix`, a machine that offers no adapter, or only OpenGL in software, gets a software Vulkan
     driver, and the report is made again. With `newer_driver`, one whose adapter is lavapipe gets
-    the newest that its package source offers, beside the system's and after a check.
+    the newest that its package source offers, beside the system's and after a check. So does, with
+    `renew` (by default `fix`), one whose lavapipe is too old for the fast kernels; failing that is
+    no failure of the report.
     """
     console = Console(width=table_width())
     checks = check_host()
@@ -83,6 +90,10 @@ def run(fix: bool = False, adapter: str | None = None, newer_driver: bool = Fals
                 return code
         if newer_driver:
             return _renew_driver(console, infos, adapter)
+        if (fix if renew is None else renew) and (old := _old_lavapipe(infos)):
+            code = _renew_old(console, old, adapter)
+            if code is not None:
+                return code
         checks += check_adapters(infos, adapter)
     _print(console, checks)
     return int(any(check.state == FAIL for check in checks))
@@ -95,6 +106,29 @@ def _install_driver(console: Console, adapter: str | None) -> int:
     except mesa.InstallError as error:
         console.print(f"[bold red]failed[/] {escape(str(error))}")
         return 1
+    return _report_anew(adapter, renew=True)
+
+
+def _old_lavapipe(infos: Sequence[AdapterInfo]) -> AdapterInfo | None:
+    """The adapter, if this machine has no better one and it is a lavapipe of old."""
+    from runtime.adapter import choose, is_old_lavapipe
+
+    best = choose(infos)[0] if infos else None
+    old = best is not None and best.backend == "Vulkan" and is_old_lavapipe(best)
+    return best if old and not lavapipe.system_wanted() else None
+
+
+def _renew_old(console: Console, old: AdapterInfo, adapter: str | None) -> int | None:
+    """The exit code of the report with a newer driver; None where there is none to be had."""
+    console.print(
+        f"looking for a newer lavapipe than {old.driver}, twice as fast, to be checked for about "
+        "a minute ..."
+    )
+    try:
+        console.print(mesa.renew(old.driver, _check_driver))
+    except mesa.InstallError as error:
+        console.print(f"{escape(old.driver)} stays: {escape(str(error))}")
+        return None
     return _report_anew(adapter)
 
 
@@ -128,9 +162,10 @@ def _check_driver(environment: Mapping[str, str]) -> str | None:
     return None if done.returncode == 0 else (last or ["its check failed"])[0]
 
 
-def _report_anew(adapter: str | None) -> int:
+def _report_anew(adapter: str | None, renew: bool = False) -> int:
     """The report of a new process: this one has loaded what Vulkan libraries there were before."""
-    again = f"import sys; from picotron.doctor import run; sys.exit(run(False, {adapter!r}))"
+    call = f"run(False, {adapter!r}, renew={renew})"
+    again = f"import sys; from picotron.doctor import run; sys.exit({call})"
     return subprocess.run([sys.executable, "-c", again], check=False).returncode
 
 

@@ -12,6 +12,9 @@ FEW_PROGRAMS = 12
 # and no program of one test file is of use to the next hundred files.
 PROGRAMS_KEPT = 128
 os.environ.setdefault("PICOTRON_CACHE", "off")  # what a test compiles is not for other processes
+# The kernels of GPUs are long, and a newer lavapipe compiles those three to ten times as slowly;
+# `./setup` has checked the newer one with the kernels that it gets.
+os.environ.setdefault("PICOTRON_DRIVER", "system")
 
 
 def pytest_addoption(parser):

@@ -189,12 +189,55 @@ def test_fix_installs_a_driver_and_reports_anew(
     monkeypatch.setattr(doctor.subprocess, "run", lambda command, check: _rerun(done, command))
     assert doctor.run(fix=True, adapter="0") == 0
     assert done[0] == "install"
-    assert done[1][0] == sys.executable and "run(False, '0')" in done[1][-1]
+    assert done[1][0] == sys.executable and "run(False, '0', renew=True)" in done[1][-1]
 
 
 def _rerun(done: list, command: list[str]) -> subprocess.CompletedProcess:
     done.append(command)
     return subprocess.CompletedProcess(command, 0)
+
+
+OLD = adapter("llvmpipe (LLVM 15.0.6)", driver="Mesa 22.3.6 (LLVM 15.0.6)")
+
+
+def test_fix_takes_a_newer_lavapipe_and_reports_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+    monkeypatch.delenv("PICOTRON_DRIVER", raising=False)
+    monkeypatch.setattr(doctor, "_adapters", lambda: [OLD])
+    monkeypatch.setattr(mesa, "renew", lambda driver, check: done.append(driver) or "unpacked it")
+    monkeypatch.setattr(doctor, "_own_version", lambda source: Check("picotron", OK, "1"))
+    monkeypatch.setattr(doctor.subprocess, "run", lambda command, check: _rerun(done, command))
+    assert doctor.run(fix=True) == 0
+    assert done[0] == OLD.driver and "run(False, None, renew=False)" in done[1][-1]
+
+
+def test_where_no_newer_lavapipe_is_to_be_had_the_old_one_serves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(driver: str, check: object) -> str:
+        raise mesa.InstallError("no network [here]")
+
+    monkeypatch.delenv("PICOTRON_DRIVER", raising=False)
+    monkeypatch.setattr(doctor, "_adapters", lambda: [OLD])
+    monkeypatch.setattr(doctor, "check_adapters", lambda infos, adapter: [])
+    monkeypatch.setattr(mesa, "renew", refuse)
+    assert doctor.run(fix=True) == 0
+    assert "stays: no network [here]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wanted", "infos"),
+    [
+        ("system", [OLD]),
+        ("", [adapter("llvmpipe (LLVM 15.0.6)", driver="Mesa 25.0.7-2")]),
+        ("", [OLD, adapter()]),
+    ],
+)
+def test_what_needs_no_newer_lavapipe_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, infos: list[AdapterInfo]
+) -> None:
+    monkeypatch.setenv("PICOTRON_DRIVER", wanted)
+    assert doctor._old_lavapipe(infos) is None
 
 
 def test_fix_leaves_a_machine_with_an_adapter_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -493,6 +536,9 @@ def test_a_newer_lavapipe_takes_the_place_of_the_systems(
     manifest = json.loads((folder / lavapipe.ICD).read_text())
     assert manifest["ICD"]["library_path"] == str(folder / "lib/libvulkan_lvp.so")
     assert list(folder.parent.iterdir()) == [folder]
+    monkeypatch.setenv("PICOTRON_DRIVER", "system")
+    assert not lavapipe.activate()
+    monkeypatch.delenv("PICOTRON_DRIVER")
     assert lavapipe.activate()
     assert os.environ["VK_ICD_FILENAMES"] == f"{nvidia}:{folder / lavapipe.ICD}"
 
