@@ -23,13 +23,17 @@ _LOAD_A = {"k": 8.0, "m": 16.0}  # of one element of A, alone where rows lie sid
 _LOAD_B = {"n": 380.0, "k": 440.0}  # of four elements for each lane
 _SUM = 260.0  # of four sums for each lane, to and from workgroup memory
 _FMA, _SPREAD = 8.0, 1.5  # of four products and sums for each lane, of one broadcast
-SIZES = ((32, 2), (64, 1), (32, 1))  # depth, vec4s of a lane
+SIZES = ((32, 2), (64, 1), (32, 1))  # depth, vec4s of a lane: an array each
 _ROWS = (128, 64, 32, 16, 8)
 
 
 @dataclass(frozen=True)
 class PanelConfig:
-    """A subgroup owns `rows` rows of `quads` x 4 columns a lane and takes k by `depth`."""
+    """A subgroup owns `rows` rows of `quads` x 4 columns a lane and takes k by `depth`.
+
+    Each of the `quads` panels is an array of its own: lavapipe keeps arrays of up to 64 vec4s on
+    the stack and handles longer ones badly. Two of 64 were no faster than two of 32.
+    """
 
     rows: int
     depth: int
@@ -53,7 +57,7 @@ class PanelConfig:
 
     @property
     def vectors(self) -> int:
-        """vec4s of the panel that a lane keeps."""
+        """vec4s of B that a lane keeps."""
         return self.depth * self.quads
 
     def tiles(self, record: Matmul) -> Grid:
@@ -67,7 +71,7 @@ class PanelConfig:
 
     def iterations(self, record: Matmul) -> int:
         """Dynamic loop iterations of an invocation."""
-        return ceil_div(record.k, self.depth) * (1 + self.vectors + self.rows)
+        return ceil_div(record.k, self.depth) * (1 + self.depth + self.rows)
 
     def a_loads(self, axis: str) -> int:
         """Loads of a lane for one row of A: of four elements along k, or of one."""

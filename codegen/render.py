@@ -15,8 +15,8 @@ from codegen.packing import with_helpers
 
 _LOCALS = frozenset(
     "a acc b batch col col0 d delta_in early end first group head i id j k k0 key_segment_in "
-    "kv_head lane last lse_in mac main more n p panel part partial quad query_segment_in r row "
-    "row0 row_segment rows step sum sums t tile tops tx ty whole".split()
+    "kv_head lane last lse_in mac main more n p part partial quad query_segment_in r row "
+    "rolled row0 row_segment rows step sum sums t tile tops tx ty whole".split()
 )
 TEMPLATES = Path(__file__).with_name("templates")
 

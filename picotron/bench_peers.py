@@ -26,6 +26,7 @@ class Peer:
     """One library: `ops` by name, and how to call, await and fetch."""
 
     name, version, device = "", "", ""
+    rest = 0.0  # of its sides
 
     def __init__(self) -> None:
         self.ops: dict[str, Callable[..., Any]] = {}
@@ -54,7 +55,7 @@ class Peer:
         def run() -> None:
             self.result = fun(*held)
 
-        return Side(run, self.wait)
+        return Side(run, self.wait, self.rest)
 
     def device_seconds(self, side: Side) -> float | None:
         """Seconds of one run on the device by its own clock; None where it has none."""
@@ -286,6 +287,7 @@ class Numpy(Peer):
     """numpy on the host."""
 
     name, version, device = "numpy", np.__version__, "cpu"
+    rest = 0.1  # OpenBLAS's threads wait for more work with 2^26 cycles of spinning
 
     def __init__(self) -> None:
         super().__init__()

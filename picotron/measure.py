@@ -40,10 +40,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Side:
-    """One way of doing the work: `run` starts it once, `wait` ends when all of it is done."""
+    """One way of doing the work: `run` starts it once, `wait` ends when all of it is done. `rest`
+    are seconds after that in which its library's threads still spin, on cores that others need."""
 
     run: Callable[[], Any]
     wait: Callable[[], Any]
+    rest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ def _seconds(side: Side, calls: int) -> float:
     for _ in range(calls):
         side.run()
     side.wait()
-    return (time.perf_counter() - start) / calls
+    seconds = (time.perf_counter() - start) / calls
+    time.sleep(side.rest)
+    return seconds
 
 
 def ratios(ours: list[float], theirs: list[float]) -> Timing:

@@ -15,6 +15,7 @@ from codegen.grid import GROUPS_PER_DIM
 from codegen.profile import H100, LAVAPIPE, LAVAPIPE_25, WEBGPU_DEFAULT, Profile
 from codegen.records import Attention, Matmul
 from codegen.render import is_taken, render
+from codegen.roll import keep_rolled
 from tests.template_hooks import OUTPUTS, AttentionHooks, MatmulHooks, run, tint
 
 # The gpu templates on the software adapter: its subgroup of 8 serves their shuffles.
@@ -30,7 +31,7 @@ profiles = pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.name)
 def matmul_code(k: Matmul, config, epilogue: str = "") -> str:
     h = MatmulHooks(k, epilogue, isinstance(config, tiles.PanelConfig))
     named = {"name": "matmul", "header": "// matmul", "bindings": h.bindings()}
-    return render(config.template, k=k, c=config, h=h, **named)
+    return keep_rolled(render(config.template, k=k, c=config, h=h, **named))
 
 
 def check_matmul(k: Matmul, config, epilogue: str = "", after=lambda x: x) -> None:
@@ -75,7 +76,9 @@ def test_every_broadcast_height_covers_ragged_edges(rows, axis):
     check_matmul(Matmul(2, rows + 1, 35, 70, axis), tiles.BroadcastConfig(rows, max(4, 64 // rows)))
 
 
-@pytest.mark.parametrize("size, axes", list(zip(panels.SIZES, ("kn", "kk", "mn"), strict=True)))
+@pytest.mark.parametrize(
+    "size, axes", list(zip(panels.SIZES, ("kn", "kk", "mn", "mk"), strict=True))
+)
 def test_every_panel_covers_ragged_edges(size, axes):
     depth, quads = size
     check_matmul(Matmul(2, 19, 37, depth + 13, *axes), tiles.PanelConfig(8, depth, quads))

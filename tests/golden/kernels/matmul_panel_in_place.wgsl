@@ -32,16 +32,16 @@ fn store_out(row: u32, col: u32, acc: vec4<f32>) {
   weight[i0] = weight_0 - 0.1 * acc;
 }
 
-// A subgroup computes 32 x 32 of out. Each lane keeps its columns of B, 32 deep, in a panel of its
+// A subgroup computes 32 x 32 of out. Each lane keeps its columns of B, 32 deep, in panels of its
 // own; the lanes fetch one row of A after the other together and hand it round by broadcasts.
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let tile = group;
   let row0 = tile.y * 32u;
   let col = tile.x * 32u + lane * 4u;
-  var panel: array<vec4<f32>, 32>;
+  var panel0: array<vec4<f32>, 32>;
   for (var i = 0u; i < rolled(32u); i++) {
-    panel[i] = load_b(i, col);
+    panel0[i] = load_b(i, col);
   }
   for (var i = 0u; i < rolled(32u); i++) {
     let row = row0 + i;
@@ -50,38 +50,38 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let a2 = load_a(row, 16u + lane);
     let a3 = load_a(row, 24u + lane);
     var s0 = vec4<f32>();
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 0u)), panel[0], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 1u)), panel[1], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 2u)), panel[2], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 3u)), panel[3], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 4u)), panel[4], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 5u)), panel[5], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 6u)), panel[6], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 7u)), panel[7], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 0u)), panel[8], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 1u)), panel[9], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 2u)), panel[10], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 3u)), panel[11], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 4u)), panel[12], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 5u)), panel[13], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 6u)), panel[14], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 7u)), panel[15], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 0u)), panel[16], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 1u)), panel[17], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 2u)), panel[18], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 3u)), panel[19], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 4u)), panel[20], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 5u)), panel[21], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 6u)), panel[22], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 7u)), panel[23], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 0u)), panel[24], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 1u)), panel[25], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 2u)), panel[26], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 3u)), panel[27], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 4u)), panel[28], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 5u)), panel[29], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 6u)), panel[30], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 7u)), panel[31], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 0u)), panel0[0], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 1u)), panel0[1], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 2u)), panel0[2], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 3u)), panel0[3], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 4u)), panel0[4], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 5u)), panel0[5], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 6u)), panel0[6], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0, 7u)), panel0[7], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 0u)), panel0[8], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 1u)), panel0[9], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 2u)), panel0[10], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 3u)), panel0[11], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 4u)), panel0[12], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 5u)), panel0[13], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 6u)), panel0[14], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a1, 7u)), panel0[15], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 0u)), panel0[16], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 1u)), panel0[17], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 2u)), panel0[18], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 3u)), panel0[19], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 4u)), panel0[20], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 5u)), panel0[21], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 6u)), panel0[22], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a2, 7u)), panel0[23], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 0u)), panel0[24], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 1u)), panel0[25], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 2u)), panel0[26], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 3u)), panel0[27], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 4u)), panel0[28], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 5u)), panel0[29], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 6u)), panel0[30], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a3, 7u)), panel0[31], s0);
     store_out(row, col, s0);
   }
 }

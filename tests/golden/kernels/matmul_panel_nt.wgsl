@@ -30,54 +30,54 @@ fn store_out(row: u32, col: u32, acc: vec4<f32>) {
   result[i0] = before_0 + acc;
 }
 
-// A subgroup computes 32 x 32 of out. Each lane keeps its columns of B, 32 deep, in a panel of its
+// A subgroup computes 32 x 32 of out. Each lane keeps its columns of B, 32 deep, in panels of its
 // own; the lanes fetch one row of A after the other together and hand it round by broadcasts.
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let tile = group;
   let row0 = tile.y * 32u;
   let col = tile.x * 32u + lane * 4u;
-  var panel: array<vec4<f32>, 32>;
+  var panel0: array<vec4<f32>, 32>;
   for (var i = 0u; i < rolled(32u); i++) {
-    panel[i] = vec4<f32>(load_b(i, col), load_b(i, col + 1u), load_b(i, col + 2u),
+    panel0[i] = vec4<f32>(load_b(i, col), load_b(i, col + 1u), load_b(i, col + 2u),
         load_b(i, col + 3u));
   }
   for (var i = 0u; i < rolled(32u); i++) {
     let row = row0 + i;
     let a0 = load_a(row, lane * 4u);
     var s0 = vec4<f32>();
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 0u)), panel[0], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 0u)), panel[1], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 0u)), panel[2], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 0u)), panel[3], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 1u)), panel[4], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 1u)), panel[5], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 1u)), panel[6], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 1u)), panel[7], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 2u)), panel[8], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 2u)), panel[9], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 2u)), panel[10], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 2u)), panel[11], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 3u)), panel[12], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 3u)), panel[13], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 3u)), panel[14], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 3u)), panel[15], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 4u)), panel[16], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 4u)), panel[17], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 4u)), panel[18], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 4u)), panel[19], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 5u)), panel[20], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 5u)), panel[21], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 5u)), panel[22], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 5u)), panel[23], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 6u)), panel[24], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 6u)), panel[25], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 6u)), panel[26], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 6u)), panel[27], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 7u)), panel[28], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 7u)), panel[29], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 7u)), panel[30], s0);
-    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 7u)), panel[31], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 0u)), panel0[0], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 0u)), panel0[1], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 0u)), panel0[2], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 0u)), panel0[3], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 1u)), panel0[4], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 1u)), panel0[5], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 1u)), panel0[6], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 1u)), panel0[7], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 2u)), panel0[8], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 2u)), panel0[9], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 2u)), panel0[10], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 2u)), panel0[11], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 3u)), panel0[12], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 3u)), panel0[13], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 3u)), panel0[14], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 3u)), panel0[15], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 4u)), panel0[16], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 4u)), panel0[17], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 4u)), panel0[18], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 4u)), panel0[19], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 5u)), panel0[20], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 5u)), panel0[21], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 5u)), panel0[22], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 5u)), panel0[23], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 6u)), panel0[24], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 6u)), panel0[25], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 6u)), panel0[26], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 6u)), panel0[27], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.x, 7u)), panel0[28], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.y, 7u)), panel0[29], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.z, 7u)), panel0[30], s0);
+    s0 = fma(vec4<f32>(subgroupBroadcast(a0.w, 7u)), panel0[31], s0);
     store_out(row, col, s0);
   }
 }
