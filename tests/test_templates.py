@@ -76,9 +76,7 @@ def test_every_broadcast_height_covers_ragged_edges(rows, axis):
     check_matmul(Matmul(2, rows + 1, 35, 70, axis), tiles.BroadcastConfig(rows, max(4, 64 // rows)))
 
 
-@pytest.mark.parametrize(
-    "size, axes", list(zip(panels.SIZES, ("kn", "kk", "mn", "mk"), strict=True))
-)
+@pytest.mark.parametrize("size, axes", list(zip(panels.SIZES, ("kn", "kk", "mn"), strict=True)))
 def test_every_panel_covers_ragged_edges(size, axes):
     depth, quads = size
     check_matmul(Matmul(2, 19, 37, depth + 13, *axes), tiles.PanelConfig(8, depth, quads))
