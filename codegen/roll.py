@@ -9,6 +9,7 @@ compile (Mesa 25.0), rolled a tenth of one.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 UNROLLED = 4  # iterations that may as well be unrolled
 FORESEEN = 32  # iterations above which Mesa leaves a loop alone (max_unroll_iterations)
@@ -46,7 +47,7 @@ def keep_rolled(wgsl: str) -> str:
     return wgsl[:at] + _HELPER.format(tensor=tensor[1]) + wgsl[at:]
 
 
-def _loops(wgsl: str):
+def _loops(wgsl: str) -> Iterator[re.Match]:
     """Every loop of known length, the inner ones after the outer."""
     at = 0
     while loop := _LOOP.search(wgsl, at):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -56,6 +57,12 @@ def test_every_family_has_a_case_for_the_gpu():
     attention = list(FAMILIES["attention"]("float32", False))
     assert attention[0].flops == 4 * 4 * 16 * (2048 * 2049 // 2) * 64
     assert {c.bound for c in FAMILIES["rows"]("float32", False)} == {"bytes"}
+
+
+def test_a_side_rests_after_its_turn():
+    start = time.perf_counter()
+    timed = measure._seconds(Side(lambda: None, lambda: None, rest=0.05), 1)
+    assert time.perf_counter() - start - timed >= 0.05
 
 
 def test_sides_take_turns():
