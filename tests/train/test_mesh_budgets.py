@@ -25,6 +25,8 @@ SHAPE = ModelConfig(
     vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
     num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=32,
 )  # fmt: skip
+pytestmark = pytest.mark.slow
+
 MESHES = [
     {"dp_size": 2},
     {"tp_size": 2},
