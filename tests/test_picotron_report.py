@@ -244,7 +244,7 @@ def test_runs_over_each_other(tmp_path, capsys, monkeypatch):
     for arguments, code, message in (
         (["none"], 1, "cannot read none: No such file"),
         (["a", "--out", "x.doc"], 1, "cannot draw x.doc: Format 'doc' is not supported"),
-        ([], 2, "name one run folder or more"),
+        ([], 2, "RUNS is missing; --help tells what it is"),
     ):
         assert cli.main(["plot", *arguments]) == code
         assert message in capsys.readouterr().err
