@@ -21,6 +21,8 @@ from picotron.prepare import lowered_step
 from picotron.presets import PRESETS
 from picotron.step import initial_state
 
+pytestmark = pytest.mark.slow
+
 MACHINE = MACHINES["h100-webgpu"]
 MODEL = ModelConfig(
     vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=4,

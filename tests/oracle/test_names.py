@@ -19,6 +19,8 @@ from ..conformance import features
 from . import differentiable
 from .differentiable import CALLS, MODULES, REASONS, Entry, entries
 
+pytestmark = pytest.mark.slow
+
 STEP = 1e-5
 ALL = entries()
 
