@@ -188,7 +188,7 @@ BROADCASTS = ((32, 24.0), (16, 20.0), (8, 15.4), (4, 9.6), (1, 3.0))
 def matmul_config(record: Matmul, profile: Profile) -> MatmulConfig:
     """What the profile's table names, else the fastest configuration by the measured rates;
     ValueError if k is beyond all of them."""
-    candidates = list(_rated(record, profile))
+    candidates = _rated(record, profile)
     if not candidates:
         raise ValueError(
             f"Matmul {record.m}x{record.n} over k={record.k} fits no tile within the workgroup "
@@ -214,12 +214,12 @@ def matmul_options(record: Matmul, profile: Profile) -> dict[str, MatmulConfig]:
     return {config.name: config for config in found}
 
 
-def _rated(record: Matmul, profile: Profile) -> Iterator[tuple[MatmulConfig, float]]:
+def _rated(record: Matmul, profile: Profile) -> list[tuple[MatmulConfig, float]]:
     """Configurations of the profile's kernel that fit, and what each is expected to cost."""
     if profile.kind != "cpu" or not profile.subgroup:
-        return _tiles(record, profile)
+        return list(_tiles(record, profile))
     found = list(panels(record, profile)) if profile.private_arrays else []
-    return iter(found) if found else _broadcasts(record, profile)
+    return found or list(_broadcasts(record, profile))
 
 
 def joint_configs(records: Sequence[Matmul], profile: Profile) -> list[TileConfig] | None:

@@ -18,6 +18,7 @@ from picotron.prepare import lowered_step, new_state, train_step_of
 from picotron.step import batch_shapes
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.device,
     pytest.mark.filterwarnings("ignore::runtime.device.SoftwareAdapterWarning"),
 ]
@@ -25,8 +26,6 @@ SHAPE = ModelConfig(
     vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
     num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=32,
 )  # fmt: skip
-pytestmark = pytest.mark.slow
-
 MESHES = [
     {"dp_size": 2},
     {"tp_size": 2},
