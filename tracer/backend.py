@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from ir.dtypes import bool_
+from ir.garbage import uncollected
 from ir.graph import Aval, Graph
 
 from . import kept, settings
 from .calls import Signature
 from .compiled import Compiled, as_stored, plan_results
 from .explain import log_compile
-from .garbage import uncollected
 from .limits import check_sizes
 from .staging import Traced, lifted
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ir.build import current
+from ir.garbage import uncollected
 from ir.graph import Aval, Graph, Lit, Var
 
 from . import settings, tree
@@ -26,7 +27,6 @@ from .donation import pair
 from .errors import Origin
 from .explain import log_miss, why_traced
 from .flattening import Flattener, flattener
-from .garbage import uncollected
 from .laid import followed
 from .lowered import Lowered
 from .placement import NOWHERE, Placement
@@ -149,7 +149,7 @@ class Jitted:
             return self._fun(*args, **kwargs)
 
         names = hints(self._roles, signature.in_tree)
-        with uncollected():  # as a decorator its frame would be taken for the user's in errors
+        with uncollected():
             traced = kept_or(
                 lambda: trace(body, signature.avals, names, Origin(self._fun, "jit")),
                 self._fun,

@@ -286,13 +286,13 @@ def arranged(sharded: ShardedGraph, passes: Sequence[str] = USUAL) -> ShardedGra
     return replace(sharded, graph=arranged_graph(sharded.graph, passes))
 
 
-@uncollected
 def arranged_graph(graph: Graph, passes: Sequence[str] = USUAL) -> Graph:
     """The same of one graph, such as a part of a pipeline."""
     if unknown := set(passes) - set(PASSES):
         raise KeyError(f"no pass {sorted(unknown)[0]!r}; there are {', '.join(PASSES)}")
-    for name in [n for n in PASSES if n in passes]:
-        graph = PASSES[name](graph)
+    with uncollected():
+        for name in [n for n in PASSES if n in passes]:
+            graph = PASSES[name](graph)
     return graph
 
 

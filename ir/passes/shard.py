@@ -37,7 +37,6 @@ class Options:
     context: str = "gather"
 
 
-@uncollected
 def shard(
     graph: Graph,
     mesh: MeshShape,
@@ -53,11 +52,22 @@ def shard(
     """
     outs = list(out_specs or (None,) * len(graph.outs))
     check_specs(graph, mesh, in_specs, outs)
+    with uncollected():
+        return _local_program(graph, mesh, in_specs, outs, options or Options())
+
+
+def _local_program(
+    graph: Graph,
+    mesh: MeshShape,
+    in_specs: Sequence[Spec],
+    outs: Sequence[Spec | None],
+    options: Options,
+) -> ShardedGraph:
     small = _without_single(mesh)
     graph = simplify(graph)
     wanted = [None if s is None else _restricted(s, small) for s in outs]
     with building() as builder:
-        walk = Walk(small, options or Options())
+        walk = Walk(small, options)
         helds = []
         for v, given in zip(graph.ins, in_specs, strict=True):
             spec = _restricted(given, small)
