@@ -1,4 +1,4 @@
-"""Tile configurations of the matmul kernels, and the arithmetic their templates need.
+"""The choice of a matmul kernel's configuration, alone or for products that share a dispatch.
 
 Invariant: a configuration is a pure function of (record, profile); its grid covers the record,
 its workgroup memory and invocations fit the profile, and its loops stay under `loop_limit`.
@@ -8,162 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from codegen.grid import Grid, ceil_div, fold, split_lane, times4
-from codegen.panels import PanelConfig, panels
+from codegen.grid import ceil_div
+from codegen.matmul_configs import BroadcastConfig, MatmulConfig, TileConfig
+from codegen.panels import panels
 from codegen.profile import Profile
 from codegen.records import Matmul
 
 UNROLL = 512  # rows x k of straight-line fma that a CPU driver compiles well within a second
 
-
-@dataclass(frozen=True)
-class BroadcastConfig:
-    """One subgroup per workgroup, no workgroup memory: A goes round the lanes by broadcast.
-
-    Each lane owns `rows` rows x 4 columns of out; an iteration advances k by `step`.
-    """
-
-    rows: int
-    step: int
-    lanes: int = 8
-
-    template = "matmul_broadcast"
-    shared_bytes = 0
-
-    @property
-    def name(self) -> str:
-        return "{}x{}x{}".format(*self.tile)
-
-    @property
-    def tile(self) -> tuple[int, int, int]:
-        """Rows, columns and k that a workgroup covers in one iteration."""
-        return self.rows, self.lanes * 4, self.step
-
-    @property
-    def threads(self) -> int:
-        return self.lanes
-
-    def tiles(self, record: Matmul) -> Grid:
-        """Workgroups along (columns, rows, batch)."""
-        return _cover(record, self.tile)
-
-    @property
-    def loads(self) -> int:
-        """vec4 loads of A per lane and iteration."""
-        return self.rows * self.step // (4 * self.lanes)
-
-    def a_place(self, axis: str, load: int) -> tuple[str, str]:
-        """(row, k) within the tile, as WGSL of `lane`, of what a lane fetches in one load of A."""
-        span = self.rows // 4 if axis == "m" else self.rows
-        minor, major = split_lane(load * self.lanes, self.lanes, span)
-        return (times4(minor), major) if axis == "m" else (minor, times4(major))
-
-    def a_value(self, axis: str, row: int, k: int) -> str:
-        """WGSL of A[row, k] of the tile, taken from the lane that fetched it."""
-        if axis == "m":
-            chunk, part = k * (self.rows // 4) + row // 4, row % 4
-        else:
-            chunk, part = k // 4 * self.rows + row, k % 4
-        return f"subgroupBroadcast(a{chunk // self.lanes}.{'xyzw'[part]}, {chunk % self.lanes}u)"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The copy of one operand's tile, `extent` rows or columns x `depth`, to workgroup memory.
-
-    The tile is kept with k outermost: vec4s of four rows (or columns), `pitch` of them per k. An
-    operand contiguous along k is transposed on the way, and padded so that its stores spread out.
-    """
-
-    extent: int
-    depth: int
-    threads: int
-    along_k: bool
-
-    @property
-    def loads(self) -> int:
-        return self.extent * self.depth // (4 * self.threads)
-
-    @property
-    def pitch(self) -> int:
-        return self.extent // 4 + (1 if self.along_k else 0)
-
-    @property
-    def size(self) -> int:
-        """vec4 elements of one buffer."""
-        return self.depth * self.pitch
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """(row or column, k) within the tile, as WGSL of `t`, of a thread's first vec4."""
-        span = self.depth // 4 if self.along_k else self.extent // 4
-        quad, line = f"t % {span}u * 4u" if span > 1 else "0u", f"t / {span}u" if span > 1 else "t"
-        return (line, quad) if self.along_k else (quad, line)
-
-    def offset(self, load: int) -> tuple[int, int]:
-        """(row or column, k) from a thread's first vec4 to the one of its `load`-th load."""
-        span = self.depth // 4 if self.along_k else self.extent // 4
-        lines = load * self.threads // span
-        return (lines, 0) if self.along_k else (0, lines)
-
-
-@dataclass(frozen=True)
-class TileConfig:
-    """Workgroup tile `bm` x `bn`, `bk` of k at a time in two buffers; a thread owns `tm` x `tn`."""
-
-    bm: int
-    bn: int
-    bk: int
-    tm: int
-    tn: int
-
-    template = "matmul_tile"
-
-    @property
-    def name(self) -> str:
-        return f"{self.bm}x{self.bn}x{self.bk} by {self.tm}x{self.tn}"
-
-    @property
-    def tile(self) -> tuple[int, int, int]:
-        """Rows, columns and k that a workgroup covers in one iteration (both buffers)."""
-        return self.bm, self.bn, 2 * self.bk
-
-    @property
-    def nx(self) -> int:
-        """Threads side by side along the columns."""
-        return self.bn // self.tn
-
-    @property
-    def ny(self) -> int:
-        return self.bm // self.tm
-
-    @property
-    def threads(self) -> int:
-        return self.nx * self.ny
-
-    def tiles(self, record: Matmul) -> Grid:
-        """Workgroups along (columns, rows, batch)."""
-        return _cover(record, self.tile)
-
-    def stage_a(self, axis: str) -> Stage:
-        return Stage(self.bm, self.bk, self.threads, axis == "k")
-
-    def stage_b(self, axis: str) -> Stage:
-        return Stage(self.bn, self.bk, self.threads, axis == "k")
-
-    @property
-    def shared_bytes(self) -> int:
-        """Bytes of both buffers where both operands need padding: the worst case."""
-        return 2 * 16 * (self.stage_a("k").size + self.stage_b("k").size)
-
-
-def _cover(record: Matmul, tile: tuple[int, int, int]) -> Grid:
-    return ceil_div(record.n, tile[1]), ceil_div(record.m, tile[0]), record.batch
-
-
-MatmulConfig = BroadcastConfig | PanelConfig | TileConfig
 
 # (configuration, fp32 TF/s of 132 busy compute units, the same where B lies along k and is turned
 # round on its way to workgroup memory, waves that a first wave is longer): measured on an H100. A
@@ -209,8 +63,8 @@ def matmul_key(record: Matmul) -> str:
 def matmul_options(record: Matmul, profile: Profile) -> dict[str, MatmulConfig]:
     """Every configuration that fits, by name."""
     found = [config for config, *_ in _rated(record, profile)]
-    if found and isinstance(found[0], BroadcastConfig):
-        found += [replace(c, step=2 * c.step) for c in found if 2 * c.rows * c.step <= UNROLL]
+    broadcasts = [config for config in found if isinstance(config, BroadcastConfig)]
+    found += [replace(c, step=2 * c.step) for c in broadcasts if 2 * c.rows * c.step <= UNROLL]
     return {config.name: config for config in found}
 
 
@@ -279,7 +133,7 @@ def _broadcasts(record: Matmul, profile: Profile) -> Iterator[tuple[BroadcastCon
         if record.a_axis == "m" and rows < 4:
             continue
         config = BroadcastConfig(rows, max(4, 4 * profile.subgroup // rows), profile.subgroup)
-        while profile.loop_limit and matmul_loop_iterations(record, config) > profile.loop_limit:
+        while profile.loop_limit and config.iterations(record) > profile.loop_limit:
             config = replace(config, step=2 * config.step)
         if rows * config.step <= UNROLL:
             waves = ceil_div(_count(record, config), profile.units)
@@ -298,47 +152,12 @@ def _fitting(record: Matmul, profile: Profile) -> Iterator[tuple[TileConfig, flo
     """Rows of the table that the profile's limits allow."""
     for config, straight, turned, lag in TILES:
         rate = turned if record.b_axis == "k" else straight
-        iterations = matmul_loop_iterations(record, config)
+        iterations = config.iterations(record)
         loops = not profile.loop_limit or iterations <= profile.loop_limit
-        fits = config.shared_bytes <= profile.workgroup_bytes
+        fits = config.most_shared_bytes <= profile.workgroup_bytes
         if fits and loops and config.threads <= profile.invocations:
             yield config, rate, lag
 
 
 def _count(record: Matmul, config: MatmulConfig) -> int:
     return math.prod(config.tiles(record))
-
-
-def matmul_grid(record: Matmul, config: MatmulConfig) -> Grid:
-    """Workgroups to dispatch; a grid beyond 65,535 along an axis is folded into two axes."""
-    return fold(config.tiles(record))
-
-
-def matmul_workgroup(record: Matmul, config: MatmulConfig) -> Grid:
-    """Invocations of a workgroup."""
-    return config.threads, 1, 1
-
-
-def matmul_padded(record: Matmul, config: MatmulConfig) -> tuple[int, int, int]:
-    """(m, n, k) that the kernel runs over: where it equals the record's, hooks need no guard."""
-    tile = (1, *config.tile[1:]) if isinstance(config, PanelConfig) else config.tile
-    sizes = zip((record.m, record.n, record.k), tile, strict=True)
-    m, n, k = (ceil_div(size, tile) * tile for size, tile in sizes)
-    return m, n, k
-
-
-def matmul_shared_bytes(record: Matmul, config: MatmulConfig) -> int:
-    """Bytes of workgroup memory the rendered kernel declares."""
-    if isinstance(config, BroadcastConfig):
-        return 0
-    if isinstance(config, PanelConfig):
-        return 16 * config.shared(record)
-    return 2 * 16 * (config.stage_a(record.a_axis).size + config.stage_b(record.b_axis).size)
-
-
-def matmul_loop_iterations(record: Matmul, config: MatmulConfig) -> int:
-    """Dynamic loop iterations of one invocation, at most: a rolled epilogue loops over its rows."""
-    if isinstance(config, PanelConfig):
-        return config.iterations(record)
-    epilogue = config.rows if isinstance(config, BroadcastConfig) else 0
-    return ceil_div(record.k, config.tile[2]) + epilogue

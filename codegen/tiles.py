@@ -13,24 +13,16 @@ from codegen.attention_tiles import (
     attention_shared_bytes,
     attention_workgroup,
 )
+from codegen.matmul_configs import BroadcastConfig, MatmulConfig, PanelConfig, TileConfig
 from codegen.matmul_tiles import (
-    BroadcastConfig,
-    MatmulConfig,
-    TileConfig,
     joint_configs,
     joint_key,
     joint_options,
     matmul_config,
-    matmul_grid,
     matmul_key,
-    matmul_loop_iterations,
     matmul_options,
-    matmul_padded,
     matmul_seconds,
-    matmul_shared_bytes,
-    matmul_workgroup,
 )
-from codegen.panels import PanelConfig
 
 __all__ = [
     "AttentionConfig",
@@ -50,13 +42,8 @@ __all__ = [
     "joint_key",
     "joint_options",
     "matmul_config",
-    "matmul_grid",
     "matmul_key",
-    "matmul_loop_iterations",
     "matmul_options",
-    "matmul_padded",
     "matmul_seconds",
-    "matmul_shared_bytes",
-    "matmul_workgroup",
     "side_by_side_fits",
 ]

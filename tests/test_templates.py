@@ -29,7 +29,7 @@ profiles = pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.name)
 
 
 def matmul_code(k: Matmul, config, epilogue: str = "") -> str:
-    h = MatmulHooks(k, epilogue, isinstance(config, tiles.PanelConfig))
+    h = MatmulHooks(k, epilogue, not config.transposes)
     named = {"name": "matmul", "header": "// matmul", "bindings": h.bindings()}
     return keep_rolled(render(config.template, k=k, c=config, h=h, **named))
 
@@ -40,7 +40,7 @@ def check_matmul(k: Matmul, config, epilogue: str = "", after=lambda x: x) -> No
     b = rng.standard_normal((k.batch, k.k, k.n)).astype(np.float32)
     lhs = a if k.a_axis == "k" else np.ascontiguousarray(a.swapaxes(1, 2))
     rhs = b if k.b_axis == "n" else np.ascontiguousarray(b.swapaxes(1, 2))
-    grid, shape = tiles.matmul_grid(k, config), (k.batch, k.m, k.n)
+    grid, shape = config.grid(k), (k.batch, k.m, k.n)
     (out,) = run(matmul_code(k, config, epilogue), grid, [lhs, rhs], [shape])
     expected = after(a.astype(np.float64) @ b.astype(np.float64))
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6 * 8 * math.sqrt(k.k))
@@ -58,7 +58,7 @@ def test_matmul_is_numpys_for_every_layout(profile, axes, shape):
 def test_matmul_sums_70000_products(profile):
     k = Matmul(1, 8, 12, 70_000)
     config = tiles.matmul_config(k, profile)
-    assert tiles.matmul_loop_iterations(k, config) < 60_000
+    assert config.iterations(k) < 60_000
     check_matmul(k, config)
 
 
@@ -85,7 +85,7 @@ def test_every_panel_covers_ragged_edges(size, axes):
 def test_a_single_panel_needs_no_workgroup_memory():
     k = Matmul(1, 5, 64, 29, "m", "k")
     config = tiles.matmul_config(k, LAVAPIPE_25)
-    assert config.rows == 8 and tiles.matmul_shared_bytes(k, config) == 0
+    assert config.rows == 8 and config.shared_bytes(k) == 0
     check_matmul(k, config)
 
 
@@ -100,7 +100,7 @@ def test_epilogue_sees_the_accumulator(profile):
 def test_a_grid_beyond_a_dispatch_axis_is_folded(profile):
     k = Matmul(66_000, 1, 1, 2)
     config = tiles.matmul_config(k, profile)
-    assert max(tiles.matmul_grid(k, config)) <= GROUPS_PER_DIM < max(config.tiles(k))
+    assert max(config.grid(k)) <= GROUPS_PER_DIM < max(config.tiles(k))
     check_matmul(k, config)
 
 
@@ -232,8 +232,8 @@ def all_codes():
         for shape in ((1, 70, 36, 45), (2, 512, 512, 512), (1, 4096, 4096, 64)):
             k = Matmul(*shape, *axes)
             c = tiles.matmul_config(k, profile)
-            yield c, matmul_code(k, c), tiles.matmul_shared_bytes(k, c)
-        yield c, matmul_code(k, c, "acc = -acc;"), tiles.matmul_shared_bytes(k, c)
+            yield c, matmul_code(k, c), c.shared_bytes(k)
+        yield c, matmul_code(k, c, "acc = -acc;"), c.shared_bytes(k)
     for profile, kernel in itertools.product(COMPILED, KERNELS):
         for k in (*CASES, Attention(8, 16, 8, 512, 512, 64, True, 0.125)):
             c = tiles.attention_config(k, profile, kernel)
@@ -280,11 +280,11 @@ def test_matmul_configs_cover_and_fit(profile):
         c = tiles.matmul_config(k, profile)
         columns, rows, batch = c.tiles(k)
         assert rows * c.tile[0] >= m and columns * c.tile[1] >= n and batch == 2
-        assert max(tiles.matmul_grid(k, c)) <= profile.groups_per_dim
-        assert tiles.matmul_shared_bytes(k, c) <= profile.workgroup_bytes
-        assert tiles.matmul_workgroup(k, c)[0] <= profile.invocations
-        assert not profile.loop_limit or tiles.matmul_loop_iterations(k, c) <= profile.loop_limit
-        assert all(p >= s for p, s in zip(tiles.matmul_padded(k, c), (m, n, depth), strict=True))
+        assert max(c.grid(k)) <= profile.groups_per_dim
+        assert c.shared_bytes(k) <= profile.workgroup_bytes
+        assert c.threads <= profile.invocations
+        assert not profile.loop_limit or c.iterations(k) <= profile.loop_limit
+        assert all(p >= s for p, s in zip(c.padded(k), (m, n, depth), strict=True))
 
 
 @pytest.mark.parametrize(

@@ -28,15 +28,9 @@ from ..records import Matmul
 from ..render import render
 from ..tiles import (
     MatmulConfig,
-    PanelConfig,
     matmul_config,
-    matmul_grid,
     matmul_key,
-    matmul_loop_iterations,
     matmul_options,
-    matmul_padded,
-    matmul_shared_bytes,
-    matmul_workgroup,
 )
 from ..wgsl import choose_vec
 from .base import LANE, Kernel, write_stores
@@ -98,8 +92,8 @@ def build_dot(frame: Frame, profile: Profile, config: MatmulConfig | None = None
     record = matmul_of(frame)
     decision = None if config else _decision(record, profile)
     config = config or matmul_config(record, profile)
-    operands = Operands(frame, axes_of(frame.region.root), matmul_padded(record, config))
-    hooks = _Hooks(operands, record, isinstance(config, PanelConfig))
+    operands = Operands(frame, axes_of(frame.region.root), config.padded(record))
+    hooks = _Hooks(operands, record, config.transposes)
     layout = ("n" if record.a_axis == "k" else "t") + ("n" if record.b_axis == "n" else "t")
     batch = f"{record.batch} of " if record.batch > 1 else ""
     tile = "{} x {}, {} deep".format(*config.tile)
@@ -114,10 +108,10 @@ def build_dot(frame: Frame, profile: Profile, config: MatmulConfig | None = None
         name=frame.name,
     )
     code = KernelCode(
-        frame.name, config.template, wgsl, matmul_workgroup(record, config), frame.bindings(),
-        matmul_shared_bytes(record, config), matmul_loop_iterations(record, config),
+        frame.name, config.template, wgsl, (config.threads, 1, 1), frame.bindings(),
+        config.shared_bytes(record), config.iterations(record),
     )  # fmt: skip
-    return Kernel(code, matmul_grid(record, config), decision=decision)
+    return Kernel(code, config.grid(record), decision=decision)
 
 
 def _decision(record: Matmul, profile: Profile) -> Decision:
@@ -178,8 +172,9 @@ class Operands:
     def _unflatten(self, flat: Expr, letters: str) -> Sequence[Expr]:
         return unflatten(flat, [self.axes.sizes[c] for c in letters])
 
-    def tile_load(self, v: Value, letters: str, free: str, axis: str) -> list[Branch]:
-        """Four elements along `axis` at padded coordinates (`free`, k); zero beyond k.
+    def tile_load(self, v: Value, letters: str, free: str, axis: str | None) -> list[Branch]:
+        """Four elements along `axis`, or one where that is None, at padded coordinates (`free`, k);
+        zero beyond k.
 
         One branch for each piece of the operand, in the order of k.
         """
@@ -191,42 +186,26 @@ class Operands:
             for piece, end in zip(found, ends, strict=True)
         ]
 
-    def _piece_load(self, piece: Piece, end: int, letters: str, free: str, axis: str) -> Branch:
+    def _piece_load(
+        self, piece: Piece, end: int, letters: str, free: str, axis: str | None
+    ) -> Branch:
         """What a loader returns for k in piece.start .. end - 1."""
-        name = {"m": "row", "n": "col", "k": "k"}
-        across = free if axis == "k" else "k"
-        low = {"m": 0, "n": 0, "k": piece.start}
-        high = {"m": self.padded[0], "n": self.padded[1], "k": end}
-        quad = sym(f"{name[axis]}4", low[axis] // 4, max(0, ceil_div(high[axis], 4) - 1))
-        plain = sym(name[across], low[across], high[across] - 1)
-        at = {
-            axis: self._clamp_quad(ex.sub(quad, low[axis] // 4), axis, piece),
-            across: ex.minimum(ex.sub(plain, low[across]), self._extent_of(across, piece) - 1),
-        }
+        padded = self.padded[0 if free == "m" else 1]
+        at, flat, lets = {}, {}, ()
+        for role, low, high in ((free, 0, padded), ("k", piece.start, end)):
+            name = {"m": "row", "n": "col", "k": "k"}[role]
+            if role == axis:
+                quad = sym(f"{name}4", low // 4, max(0, ceil_div(high, 4) - 1))
+                at[role] = self._clamp_quad(ex.sub(quad, low // 4), role, piece)
+                lets = (f"let {quad.value} = {name} / 4u;",)
+                start = ex.mul(quad, 4)
+                flat[role] = start if self.k % 4 == 0 else ex.add(start, LANE)
+            else:
+                flat[role] = sym(name, low, high - 1)
+                at[role] = ex.minimum(ex.sub(flat[role], low), self._extent_of(role, piece) - 1)
         value = self._value(piece.value, letters, at)
-        k_raw = ex.add(ex.mul(quad, 4), LANE) if axis == "k" else plain
-        if axis == "k" and self.k % 4 == 0:
-            k_raw = ex.mul(quad, 4)
-        value = ex.select(ex.lt(k_raw, self.k), value, ex.const(0.0, f32))
-        return Branch(end, value, (f"let {quad.value} = {name[axis]} / 4u;",))
-
-    def element_load(self, v: Value, letters: str, free: str) -> list[Branch]:
-        """One element at padded coordinates (`free`, k); zero beyond k."""
-        found = self._pieces(v, letters)
-        ends = [piece.end for piece in found[:-1]] + [max(self.padded[2], self.k)]
-        name, extent = {"m": ("row", 0), "n": ("col", 1)}[free]
-        across = sym(name, 0, self.padded[extent] - 1)
-        branches = []
-        for piece, end in zip(found, ends, strict=True):
-            k = sym("k", piece.start, end - 1)
-            last = piece.end - piece.start - 1
-            at = {
-                "k": ex.minimum(ex.sub(k, piece.start), last),
-                free: ex.minimum(across, self._extent(free) - 1),
-            }
-            value = self._value(piece.value, letters, at)
-            branches.append(Branch(end, ex.select(ex.lt(k, self.k), value, ex.const(0.0, f32))))
-        return branches
+        value = ex.select(ex.lt(flat["k"], self.k), value, ex.const(0.0, f32))
+        return Branch(end, value, lets)
 
     def _extent_of(self, axis: str, piece: Piece) -> int:
         return piece.end - piece.start if axis == "k" else self._extent(axis)
@@ -264,16 +243,20 @@ class Operands:
 class _Hooks:
     """What the matmul templates call; the functions behind it go above `main`."""
 
-    def __init__(self, operands: Operands, record: Matmul, panel: bool) -> None:
-        """`panel`: what is not side by side the way a lane takes it is loaded one by one."""
+    def __init__(self, operands: Operands, record: Matmul, transposes: bool) -> None:
+        """`transposes`: see `MatmulConfig`."""
         self.batched = record.batch > 1
-        self.single_a = panel and record.a_axis == "m"
-        self.single_b = panel and record.b_axis == "k"
+        self.single_a = not transposes and record.a_axis == "m"
+        self.single_b = not transposes and record.b_axis == "k"
         self.o, self.record = operands, record
         axes = operands.axes
         self.wide = operands.n % 4 == 0 and operands.result_side_by_side()
-        a = self._loads(axes.a, axes.a_letters, "m", record.a_axis, self.single_a)
-        b = self._loads(axes.b, axes.b_letters, "n", record.b_axis, self.single_b)
+        a = operands.tile_load(
+            axes.a, axes.a_letters, "m", None if self.single_a else record.a_axis
+        )
+        b = operands.tile_load(
+            axes.b, axes.b_letters, "n", None if self.single_b else record.b_axis
+        )
         self.stores = operands.epilogue(self.wide)
         self._choose_widths([branch.value for branch in (*a, *b)])
         head = ["b"] if self.batched else []
@@ -283,11 +266,6 @@ class _Hooks:
             branched(frame, vec, "load_b", [*head, "k", "col"], "k", b, self._lane(self.single_b)),
             self._store_function(head),
         ]
-
-    def _loads(self, v: Value, letters: str, free: str, axis: str, single: bool) -> list[Branch]:
-        if single:
-            return self.o.element_load(v, letters, free)
-        return self.o.tile_load(v, letters, free, axis)
 
     @staticmethod
     def _lane(single: bool) -> Expr | None:
