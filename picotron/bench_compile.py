@@ -1,10 +1,10 @@
-"""`picotron bench compile`: the way to the first train step, in one process and in the next.
+"""`picotron bench compile`: the time to the first train step, in one process and in the next.
 
-Invariant: both processes start with an empty memory and share a cache folder that was empty before
-the first, so the second finds what the first has put there and nothing else. Times are by the wall
-clock and add up to the life of a process until the loss of its first step is known, less the time
-that making the state takes. It is made as the trainer makes it, of weights on the host, whose way
-to the device is in the first step, and of an optimizer's zeros.
+Invariant: both processes start with empty memory and share a cache folder that is empty before the
+first, so the second finds what the first wrote and nothing else. Their stages are consecutive
+stretches of wall-clock time, from the start of the process to the loss of its first step; only
+making the state on the host is left out. The step is given host weights, as the trainer gives them,
+so their upload counts.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ GOALS = {"cold": 8.0, "from cache": 1.5}
 
 
 def run_compile(shapes: reference.Shapes, adapter: str | None, profile: str | None) -> dict:
-    """Seconds of each stage, cold and from the cache.
+    """{"cold" or "from cache": {stage: seconds}} of the reference step of these shapes.
 
-    With `profile` no device is needed: the stages end with the kernels' text. Raises ConfigError
-    with what a process said that failed.
+    With `profile`, the name of a limits profile, no device is opened and the stages end with
+    "compile". Raises ConfigError with the last line of a process that failed.
     """
     with tempfile.TemporaryDirectory(prefix="picotron-") as folder:
         order = {"shapes": asdict(shapes), "adapter": adapter, "profile": profile}
@@ -50,7 +50,11 @@ def _child(order: dict[str, Any], folder: str) -> dict[str, float]:
 
 
 def stages(order: dict[str, Any]) -> dict[str, float]:
-    """What one process does and how long each part takes."""
+    """Run one process's part; returns the seconds of each stage.
+
+    `order` holds the arguments of `run_compile` and "started", the time at which the parent
+    started this process (seconds since the epoch).
+    """
     from picotron import reference
     from picotron.device import adapter_name, program_of, use_adapter
     from tracer import jit, tree
@@ -74,7 +78,7 @@ def stages(order: dict[str, Any]) -> dict[str, float]:
             tree.map(asarray, made(shapes)) for made in (reference.weights, reference.batch)
         )
         state = {"params": weights, "optimizer": reference.optimizer().init(weights)}
-        skipped = time.time()  # making the state is no part of it
+        skipped = time.time()
         _, metrics = compiled(state, batch)
         float(metrics["loss"])
         marks.append(marks[-1] + time.time() - skipped)
@@ -83,7 +87,7 @@ def stages(order: dict[str, Any]) -> dict[str, float]:
 
 
 def summary(result: dict[str, dict[str, float]]) -> str:
-    """A line for each process: its stages and their sum, in seconds."""
+    """One line for each process of a result of `run_compile`: its stages and their sum."""
     lines = []
     for name, found in result.items():
         told = "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in found.items())

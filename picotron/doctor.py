@@ -88,10 +88,8 @@ def run(
             code = _install_driver(console, adapter)
             if code == 0 or not infos:
                 return code
-        if newer_driver:
-            return _renew_driver(console, infos, adapter)
-        if (fix if renew is None else renew) and (old := _old_lavapipe(infos)):
-            code = _renew_old(console, old, adapter)
+        if newer_driver or (fix if renew is None else renew):
+            code = _renew(console, infos, adapter, required=newer_driver)
             if code is not None:
                 return code
         checks += check_adapters(infos, adapter)
@@ -109,6 +107,36 @@ def _install_driver(console: Console, adapter: str | None) -> int:
     return _report_anew(adapter, renew=True)
 
 
+def _renew(
+    console: Console, infos: Sequence[AdapterInfo], adapter: str | None, required: bool
+) -> int | None:
+    """The exit code of the report with a newer lavapipe than this machine's.
+
+    `required`, whatever lavapipe there is gives way, and that none is to be had is a failure. Else
+    one does that is too old for the fast kernels; it serves on where none is, without a code.
+    """
+    failure = 1 if required else None
+    old = _lavapipe(infos) if required else _old_lavapipe(infos)
+    if old is None:
+        if required:
+            console.print("the adapter here is not Mesa's lavapipe: there is no driver to renew")
+        return failure
+    console.print(
+        f"looking for a newer lavapipe than {old.driver}; to check it takes about a minute ..."
+    )
+    try:
+        console.print(mesa.renew(old.driver, _check_driver))
+    except mesa.InstallError as error:
+        lead = "[bold red]failed[/]" if required else f"{escape(old.driver)} stays:"
+        console.print(f"{lead} {escape(str(error))}")
+        return failure
+    return _report_anew(adapter)
+
+
+def _lavapipe(infos: Sequence[AdapterInfo]) -> AdapterInfo | None:
+    return next((i for i in infos if "Mesa" in i.driver and i.backend == "Vulkan"), None)
+
+
 def _old_lavapipe(infos: Sequence[AdapterInfo]) -> AdapterInfo | None:
     """The adapter, if this machine has no better one and it is a lavapipe of old."""
     from runtime.adapter import choose, is_old_lavapipe
@@ -116,36 +144,6 @@ def _old_lavapipe(infos: Sequence[AdapterInfo]) -> AdapterInfo | None:
     best = choose(infos)[0] if infos else None
     old = best is not None and best.backend == "Vulkan" and is_old_lavapipe(best)
     return best if old and not lavapipe.system_wanted() else None
-
-
-def _renew_old(console: Console, old: AdapterInfo, adapter: str | None) -> int | None:
-    """The exit code of the report with a newer driver; None where there is none to be had."""
-    console.print(
-        f"looking for a newer lavapipe than {old.driver}, twice as fast, to be checked for about "
-        "a minute ..."
-    )
-    try:
-        console.print(mesa.renew(old.driver, _check_driver))
-    except mesa.InstallError as error:
-        console.print(f"{escape(old.driver)} stays: {escape(str(error))}")
-        return None
-    return _report_anew(adapter)
-
-
-def _renew_driver(console: Console, infos: Sequence[AdapterInfo], adapter: str | None) -> int:
-    used = next(
-        (info for info in infos if "Mesa" in info.driver and info.backend == "Vulkan"), None
-    )
-    if used is None:
-        console.print("the adapter here is not Mesa's lavapipe: there is no driver to renew")
-        return 1
-    console.print(f"looking for a newer lavapipe than {used.driver}, to be checked for minutes ...")
-    try:
-        console.print(mesa.renew(used.driver, _check_driver))
-    except mesa.InstallError as error:
-        console.print(f"[bold red]failed[/] {escape(str(error))}")
-        return 1
-    return _report_anew(adapter)
 
 
 def _check_driver(environment: Mapping[str, str]) -> str | None:
