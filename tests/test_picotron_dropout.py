@@ -16,6 +16,7 @@ from picotron.validate import check
 from tracer import graph_of, random, tree, use_backend, value_and_grad
 from tracer import numpy as jnp
 
+from .oracle.test_names import Program
 from .oracle.test_names import check as check_gradients
 
 PLAIN = ModelConfig(
@@ -81,7 +82,7 @@ def test_gradients_with_dropout_are_finite_differences(config):
         return [model.loss(nested, one, config, dropout.drops(config, random.key(7)))]
 
     given = [np.asarray(leaf, np.float64) for leaf in flat.values()]
-    check_gradients(loss, given, 1, np.random.default_rng(2))
+    check_gradients(Program(loss, given), given, 1, np.random.default_rng(2))
 
 
 def test_attention_with_dropout_is_attention_with_masked_weights():

@@ -19,16 +19,20 @@ from ..conformance import features
 from . import differentiable
 from .differentiable import CALLS, MODULES, REASONS, Entry, entries
 
-pytestmark = pytest.mark.slow
-
 STEP = 1e-5
 ALL = entries()
 
 
-def run(fun: Callable, args: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The results of a function of float arrays, in float64."""
-    traced = trace(fun, [Aval(np.shape(a), f32) for a in args])
-    return evaluate(traced.graph, *(c.numpy() for c in traced.constants), *args, wide=True)
+class Program:
+    """A function of float arrays, traced once for arguments like `args`; it runs in float64."""
+
+    def __init__(self, fun: Callable, args: Sequence[np.ndarray]) -> None:
+        self.fun = fun
+        traced = trace(fun, [Aval(np.shape(a), f32) for a in args])
+        self._graph, self._constants = traced.graph, [c.numpy() for c in traced.constants]
+
+    def __call__(self, *args: np.ndarray) -> list[np.ndarray]:
+        return evaluate(self._graph, *self._constants, *args, wide=True)
 
 
 def smooth_results(entry: Entry) -> Callable:
@@ -50,43 +54,46 @@ def pulled(fun: Callable, count: int) -> Callable:
     return lambda *both: list(vjp(fun, *both[:count])[1](list(both[count:])))
 
 
-def slope(fun: Callable, args: list, directions: list) -> list[np.ndarray]:
+def slope(program: Program, args: list, directions: list) -> list[np.ndarray]:
     """The derivative along a direction, by central differences."""
     ahead, behind = (
-        run(fun, [a + s * STEP * d for a, d in zip(args, directions, strict=True)]) for s in (1, -1)
+        program(*(a + s * STEP * d for a, d in zip(args, directions, strict=True))) for s in (1, -1)
     )
     return [(a - b) / (2 * STEP) for a, b in zip(ahead, behind, strict=True)]
 
 
-def check(fun: Callable, args: list, order: int, rng: np.random.Generator) -> float:
+def check(program: Program, args: list, order: int, rng: np.random.Generator) -> float:
     """Both modes against differences, and so on for what each mode computes; the slope's size."""
-    count, outs = len(args), run(fun, args)
+    count, outs = len(args), program(*args)
     directions = [rng.standard_normal(a.shape) for a in args]
     weights = [rng.standard_normal(o.shape) for o in outs]
-    wanted = slope(fun, args, directions)
-    forward = run(pushed(fun, count), [*args, *directions])
+    wanted = slope(program, args, directions)
+    pushing, pulling = [*args, *directions], [*args, *weights]
+    forward = Program(pushed(program.fun, count), pushing)
+    reverse = Program(pulled(program.fun, count), pulling)
     size = max(1.0, *(float(np.max(np.abs(w), initial=0)) for w in wanted))
-    for got, want in zip(forward, wanted, strict=True):
+    for got, want in zip(forward(*pushing), wanted, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * size, err_msg="forward")
-    reverse = run(pulled(fun, count), [*args, *weights])
-    along = sum(float(np.sum(g * d)) for g, d in zip(reverse, directions, strict=True))
+    gradients = reverse(*pulling)
+    along = sum(float(np.sum(g * d)) for g, d in zip(gradients, directions, strict=True))
     across = sum(float(np.sum(s * w)) for s, w in zip(wanted, weights, strict=True))
     np.testing.assert_allclose(along, across, rtol=1e-4, atol=1e-4 * size, err_msg="reverse")
     if order > 1:
-        check(pushed(fun, count), [*args, *directions], order - 1, rng)
-        check(pulled(fun, count), [*args, *weights], order - 1, rng)
-    return sum(float(np.sum(np.abs(g))) for g in reverse)
+        check(forward, pushing, order - 1, rng)
+        check(reverse, pulling, order - 1, rng)
+    return sum(float(np.sum(np.abs(g))) for g in gradients)
 
 
 @pytest.mark.parametrize("entry", ALL, ids=str)
 def test_gradients_are_finite_differences(entry):
     hint = f"{entry.path} as {entry.call}; give it a line in {differentiable.__name__}"
     try:
-        outs = run(smooth_results(entry), entry.operands)
+        program = Program(smooth_results(entry), entry.operands)
+        outs = program(*entry.operands)
     except (TypeError, ValueError, AttributeError) as error:
         pytest.fail(f"cannot differentiate {hint}: {error}")
     assert outs, f"no float results: {hint}"
-    moved = check(smooth_results(entry), entry.operands, 2, np.random.default_rng(1))
+    moved = check(program, entry.operands, 2, np.random.default_rng(1))
     assert moved > 0, f"the gradient is zero: {hint}"
 
 
