@@ -18,6 +18,11 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
+def power_of_two(n: int) -> int:
+    """The least power of two that is not below n."""
+    return 1 << max(0, n - 1).bit_length()
+
+
 def folded(tiles: Grid) -> bool:
     """Whether `tiles` workgroups exceed a dispatch axis, so that the kernel unfolds a flat id."""
     return max(tiles) > GROUPS_PER_DIM

@@ -12,7 +12,7 @@ from .. import expr as ex
 from ..choices import Decision
 from ..expr import Expr
 from ..frame import Frame
-from ..grid import ceil_div, flat_id, fold, spare
+from ..grid import ceil_div, flat_id, fold, power_of_two, spare
 from ..program import KernelCode
 from ..wgsl import Writer, literal
 
@@ -53,11 +53,6 @@ def group_index(groups: int) -> str:
 def guard(groups: int, threads: int, count: int) -> int:
     """`count` where some invocations have nothing to do, else 0."""
     return count if groups * threads != count or spare((groups, 1, 1)) else 0
-
-
-def power_of_two(n: int) -> int:
-    """The least power of two that is not below n."""
-    return 1 << max(0, n - 1).bit_length()
 
 
 def threads_for(count: int, most: int) -> int:
@@ -172,7 +167,6 @@ __all__ = [
     "group_index",
     "guard",
     "guard_condition",
-    "power_of_two",
     "shape_text",
     "threads_for",
     "write_stores",

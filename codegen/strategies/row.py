@@ -5,26 +5,27 @@ of a workgroup, which may hold several rows ("shared"). Reductions that need eac
 run in successive phases; each phase walks the row once, and elementwise results are stored in a
 last walk. On a GPU a maximum and the sums of exponentials below it share a walk: an invocation
 keeps its sum relative to the highest value it has seen (Milakov and Gimelshein, 2018). Values that
-are the same for the whole row are computed between the walks.
+are the same for the whole row are computed between the walks. What several walks read, and each
+invocation reads a few times only, stays in its registers: memory is then read once.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from ir.dtypes import f32
 from ir.graph import Eqn, Graph, Lit, Value, Var
 
-from ..choices import Decision
-from ..expr import Expr, add, depends, mul, sym
+from ..expr import Expr, add, depends, loads, mul, substitute, sym
 from ..frame import Frame, independent
-from ..fuse import Region
 from ..lower import Lowering
+from ..parts import consecutive
 from ..profile import Profile
 from ..render import render
-from ..wgsl import choose_vec, value_type
+from ..rows import MOST_HELD, RowLayout, row_decision, row_layout
+from ..wgsl import Writer, choose_vec, value_type
 from .base import (
     LANE,
     Accumulator,
@@ -35,12 +36,22 @@ from .base import (
     finish,
     group_index,
     guard_condition,
-    power_of_two,
     write_stores,
 )
 from .functions import mentioned
 
-SHORT = 32  # rows up to this long are handled by one invocation on any device
+
+@dataclass(frozen=True)
+class Held:
+    """What an invocation keeps of an operand between walks: a vec4 for each of its visits."""
+
+    name: str
+    load: Expr
+
+    @property
+    def now(self) -> Expr:
+        """The vec4 of the visit at hand."""
+        return sym(f"{self.name}[visit]", None, None, self.load.dtype)
 
 
 @dataclass(frozen=True)
@@ -61,49 +72,17 @@ class Walk:
         return mentioned("j", self.lines)
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How rows map to invocations: `threads` per workgroup, of which `lanes` share one row."""
-
-    threads: int
-    lanes: int
-    step: int  # elements per visit: 4 or 1
-
-    @property
-    def name(self) -> str:
-        return f"{self.rows} by {self.lanes} invocations"
-
-    @property
-    def serial(self) -> bool:
-        return self.lanes == 1
-
-    @property
-    def rows(self) -> int:
-        """Rows per workgroup."""
-        return self.threads // self.lanes
-
-    @property
-    def lane(self) -> str:
-        """WGSL of an invocation's place in its row."""
-        return "t" if self.rows == 1 else "lane"
-
-    def of_size(self, threads: int, rows: int) -> Layout:
-        """The same with so many invocations; where those meet at barriers, all have a row."""
-        whole = self.serial or rows % (threads // self.lanes) == 0
-        return Layout(threads, self.lanes if whole else threads, self.step)
-
-
 def build_row(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
     """A kernel over `region.rows` rows of `region.width` elements.
 
     `threads` are the invocations of a workgroup, if that is settled.
     """
     region = frame.region
-    layout = _chosen(region, profile)
-    decision = None if threads else _decision(region, profile, layout)
+    layout = row_layout(region, profile)
+    decision = None if threads else row_decision(region, profile, layout)
     layout = layout.of_size(threads, region.rows) if threads else layout
     again = profile.kind != "cpu" and region.width > layout.step * layout.lanes > layout.step
-    body = _Body(frame, layout, online=again)
+    body = _Body(frame, layout, again)
     walks, stores = body.walks(), body.row_stores()
     groups = ceil_div(region.rows, layout.rows)
     share = f"{layout.rows} per" if layout.rows > 1 else "one per"
@@ -114,6 +93,7 @@ def build_row(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
         header=frame.header(f"{counted(region.rows, 'row')} of {region.width}, {per}"),
         bindings=frame.declarations(body.vec),
         layout=layout,
+        held=body.held,
         group=group_index(groups),
         indexed=mentioned("row", [line for w in walks for line in (*w.before, *w.lines)] + stores),
         guard=guard_condition("row", groups, layout.rows, region.rows, layout.serial),
@@ -131,73 +111,11 @@ def build_row(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
     return replace(kernel, decision=decision)
 
 
-def _chosen(region: Region, profile: Profile) -> Layout:
-    """What the profile's table names, else what the rules say."""
-    usual = _layout(region.rows, region.width, profile)
-    options = partial(_options, region.rows, region.width, profile)
-    return profile.choices.pick(_key(region), options, usual)
-
-
-def _decision(region: Region, profile: Profile, layout: Layout) -> Decision:
-    options = tuple(_options(region.rows, region.width, profile))
-    return Decision((_key(region),), options, layout.name)
-
-
-def _key(region: Region) -> str:
-    """What a table calls the choice for such rows."""
-    sums = [e.prim.name for e in region.graph.eqns if e.prim.kind == "reduce"]
-    return f"rows {region.rows}x{region.width} of {len(region.tensors)}, {' '.join(sums)}"
-
-
-def _options(rows: int, width: int, profile: Profile) -> dict[str, Layout]:
-    """Every layout that a row may have in reasonable time, by name."""
-    step = 4 if width % 4 == 0 else 1
-    visits, cpu = width // step, profile.kind == "cpu"
-    short = 8 * visits <= (profile.loop_limit or 8 * visits) if cpu else width <= 8 * SHORT
-    found = [Layout(n, 1, step) for n in ((4, 8) if cpu else (32, 64)) if short and n <= rows]
-    for lanes in (8, 16, 32, 64, 128, 256):
-        whole = lanes <= min(profile.invocations, power_of_two(visits)) and visits <= 128 * lanes
-        packed = [n for n in (1, 2, 4) if rows % n == 0 and n * lanes <= 256]
-        found += [Layout(n * lanes, lanes, step) for n in packed[: 1 if cpu else 3] if whole]
-    return {layout.name: layout for layout in found}
-
-
-def _layout(rows: int, width: int, profile: Profile) -> Layout:
-    step = 4 if width % 4 == 0 else 1
-    visits = width // step
-    cpu = profile.kind == "cpu"
-    serial = (cpu and rows >= 16) or width <= SHORT
-    if serial and not (profile.loop_limit and 8 * visits > profile.loop_limit):
-        return Layout(min(8 if cpu else 64, power_of_two(rows)), 1, step)
-    most = min(64 if cpu else 256, profile.invocations)
-    if profile.loop_limit:
-        while 8 * visits // most > profile.loop_limit and most < profile.invocations:
-            most *= 2
-    if cpu:
-        lanes = min(most, power_of_two(visits))
-        return Layout(lanes, lanes, step)
-    lanes = max(8, min(most, power_of_two(visits)))
-    if rows * visits < 4096 * profile.units:
-        return Layout(lanes, lanes, step)
-    lanes = _lanes(visits, most)
-    packed = next(n for n in (8, 4, 2, 1) if rows % n == 0 and n * lanes <= most)
-    return Layout(lanes * packed, lanes, step)
-
-
-def _lanes(visits: int, most: int) -> int:
-    """Invocations that share a row where there are rows enough to fill the device.
-
-    A power of two that leaves few idle in the last visit; each visits several places.
-    """
-    options = [n for n in (8, 16, 32, 64, 128, 256) if n <= min(most, max(8, visits // 4))]
-    return max(options, key=lambda n: (round(visits / (n * ceil_div(visits, n)), 1), n))
-
-
 class _Body:
     """The statements of a row kernel, walk by walk."""
 
-    def __init__(self, frame: Frame, layout: Layout, online: bool) -> None:
-        self.frame, self.layout, self.online = frame, layout, online
+    def __init__(self, frame: Frame, layout: RowLayout, again: bool) -> None:
+        self.frame, self.layout = frame, layout
         region = frame.region
         self.row = sym("row", 0, region.rows - 1)
         visits = region.width // layout.step
@@ -219,6 +137,35 @@ class _Body:
         self.values = [(t, self.low.at(v, self.flat)) for v, t in self.wide]
         self.vec = self._widths()
         self.writer = frame.writer(self.vec, "  ")
+        self.held = self._held(visits) if again else []
+        self.online = again and not self.held
+        self._kept: dict[Expr, Expr] = {}  # loads of walks before, and what stands for them
+        for h in self.held:
+            self.writer.declare_vector(h.now)
+            self.varying.append(h.now)
+
+    def _held(self, visits: int) -> list[Held]:
+        """What several walks read; none if it is too much for an invocation, or cut unevenly."""
+        each, rest = divmod(visits, self.layout.lanes)
+        if rest or self.lane is None:
+            return []
+        walks = [[self.operands[e.out] for e in phase] for phase in self.phases]
+        walks.append([x for _, x in self.values])
+        read = Counter(x for walk in walks for x in {y for z in walk for y in loads(z)})
+        often = [x for x, times in read.items() if times > 1 and depends(x, self.j)]
+        if each * len(often) > MOST_HELD or not all(map(self._is_quad, often)):
+            return []
+        names: list[str] = []
+        for x in often:
+            name = f"{self.frame.names[x.value]}_held"
+            while name in (*names, *self.frame.names):
+                name += "_too"
+            names.append(name)
+        return [Held(name, x) for name, x in zip(names, often, strict=True)]
+
+    def _is_quad(self, load: Expr) -> bool:
+        """Whether its four lanes are one vec4 in memory."""
+        return self.vec[load.value] == 4 and consecutive(load.args[0], self.lane)
 
     def _row_level(self, v: Var) -> bool:
         """One value a row. In rows of one element reductions are; elementwise results are not."""
@@ -259,11 +206,25 @@ class _Body:
             self.writer.bind(x)
         return tuple(self.writer.lines[mark:])
 
+    def _from_held(self, exprs: Sequence[Expr]) -> list[Expr]:
+        """The same, with what walks before have kept."""
+        return [substitute(x, self._kept) for x in exprs] if self._kept else list(exprs)
+
+    def _keep(self, inner: Writer, exprs: Sequence[Expr]) -> None:
+        """Keep what this walk, of `exprs`, is the first to read and another one reads again."""
+        for h in self.held:
+            if h.load not in self._kept and any(depends(x, h.load) for x in exprs):
+                inner.bind4(h.load, self.lane)
+                name = inner.value4(h.load, self.lane)
+                inner.lines.append(f"    {h.now.value} = {name};")
+                self._kept[h.load] = h.now
+
     def _reduce_walk(self, sums: tuple[Accumulator, ...]) -> Walk:
-        exprs = [self.operands[a.eqn.out] for a in sums]
+        exprs = self._from_held([self.operands[a.eqn.out] for a in sums])
         before = self._before(exprs)
         inner = self.writer.child()
         inner.plan(exprs, self.lane)
+        self._keep(inner, exprs)
         for a, x in zip(sums, exprs, strict=True):
             text = inner.value4(x, self.lane) if self.lane else inner.value(x)
             inner.lines.append(f"    {a.into(a.name + '_part', text)}")
@@ -329,9 +290,10 @@ class _Body:
         return f"min({text}, {f'vec4<f32>({most})' if self.lane else most})"
 
     def _store_walk(self) -> Walk:
-        before = self._before([x for _, x in self.values])
+        values = self._from_held([x for _, x in self.values])
+        before = self._before(values)
         inner = self.writer.child()
-        stores = [(t, self.start, x) for t, x in self.values]
+        stores = [(t, self.start, x) for (t, _), x in zip(self.values, values, strict=True)]
         write_stores(self.frame, inner, stores, self.lane)
         return Walk(before, tuple(_indented(inner.lines)), ())
 

@@ -1,6 +1,9 @@
-"""Row kernels whose maximum and sums of exponentials share a walk, as a GPU runs them."""
+"""Row kernels as a GPU runs them: a maximum and sums of exponentials that share a walk, and what is
+kept in registers between walks."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,3 +54,38 @@ def test_infinities_are_summed_as_elsewhere():
 def test_a_row_is_read_once():
     kernel = compile_graph(graph_of(guarded, (64, 32_000)), H100).kernels[0]
     assert kernel.wgsl.count("= x[") == 1
+
+
+def normed(x):
+    return nn.rms_norm(x, jnp.arange(x.shape[-1], dtype=x.dtype)), x.max(-1)
+
+
+def centred(x):
+    x = x - x.mean(-1, keepdims=True)
+    return x / jnp.sqrt((x * x).mean(-1, keepdims=True) + 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("function", [nn.softmax, normed, centred, unguarded])
+@pytest.mark.parametrize(
+    ("shape", "held"), [((3, 2048), 2), ((2, 8192), 4), ((4, 768), 3), ((3, 1028), 0)], ids=str
+)
+def test_what_is_read_again_stays_in_registers(function, shape, held, dtype):
+    wide = replace(webgpu(), units=1, invocations=64 if shape[1] == 768 else 512)
+    graph = traced_target(function, (ShapeDtypeStruct(shape, dtype),), ()).graph
+    wgsl = compile_graph(graph, wide).kernels[0].wgsl
+    assert wgsl.count("= x[") + wgsl.count("x4(x[") == 1 if held else "_held" not in wgsl
+    x = (
+        np.random.default_rng(1)
+        .standard_normal(shape, np.float32)
+        .astype(graph.ins[0].aval.dtype.np)
+    )
+    for got, want, v in zip(
+        run(graph, x, profile=wide), evaluate(graph, x), graph.outs, strict=True
+    ):
+        agree(got, want, v.aval, 30.0)
+
+
+def test_too_much_for_registers_is_read_again():
+    kernel = compile_graph(graph_of(nn.softmax, (64, 32_768)), H100).kernels[0]
+    assert "_held" not in kernel.wgsl and kernel.wgsl.count("= x[") == 2

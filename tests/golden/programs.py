@@ -288,6 +288,7 @@ CASES = (
     ),
     Case("row_softmax_serial", CPU, softmax, ((32, 48),)),
     Case("row_softmax_shared", WEB, softmax, ((32, 512),)),
+    Case("row_softmax_held", GPU, softmax, ((512, 4096),)),
     Case("row_softmax_f16", GPU, softmax, ((16, 256, "float16"),)),
     Case("row_rms_norm", CPU, rms_norm, ((4, 16, 64), (64,))),
     Case("row_rms_norm_backward", GPU, rms_norm_gradient, ((64, 256), (256,), (64, 256))),
