@@ -2,7 +2,7 @@
 
 import sys
 
-from picotron.cli import entry
+from picotron.console import entry
 
 if __name__ == "__main__":
     sys.exit(entry())

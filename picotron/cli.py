@@ -12,6 +12,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Annotated, Protocol, Union
 
 import tyro
@@ -21,6 +22,7 @@ from picotron.config_file import suggest
 from picotron.device import device_errors
 from picotron.errors import ConfigError, PicotronError
 from picotron.flags import check_flags
+from picotron.interrupt import prompt_end
 
 VERBS = {
     "train": "train:Train",
@@ -70,8 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _guarded(arguments: list[str]) -> int:
+    # What a training run does at a signal, and the processes it starts, is its own matter.
+    ending = nullcontext() if arguments[:1] == ["train"] else prompt_end()
     try:
-        return parse(arguments).run()
+        with ending:
+            return parse(arguments).run()
     except PicotronError as error:
         return _fail(error, error.exit_code)
     except KeyboardInterrupt:
@@ -80,9 +85,19 @@ def _guarded(arguments: list[str]) -> int:
         sys.stderr.close()  # whoever read our output has left; there is nobody to tell
         return 1
     except Exception as error:
+        if _interrupted(error):
+            return 130
         if isinstance(error, device_errors()):
             return _fail(error, getattr(error, "exit_code", 1))
         raise
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C is behind an error: one inside of an extension module's import becomes an
+    ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def parse(arguments: Sequence[str]) -> Command:

@@ -31,6 +31,7 @@ MAX_RESTARTS = 3
 _RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 _WITHOUT = {"-h", "--help", "--print-config"}
 _FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP")
+_ASKED = {getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)}
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ def supervise(arguments: Sequence[str], limit: int) -> int:
         code, started = _attempt(arguments, environment)
         if code >= 0 and code != DEVICE_LOST:
             return code
+        if -code in _ASKED:
+            return 128 - code
         why = "the device was lost" if code >= 0 else f"the trainer was ended by {_name(code)}"
         if started is None or started.saved() <= started.step:
             _say(f"{why} before it saved a checkpoint of its own; not started again")

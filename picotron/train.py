@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from picotron.diverge import NotFinite
 from picotron.errors import CheckpointError, DataError, DivergedError
 from picotron.folder import claimed
 from picotron.generator import Generator
+from picotron.heartbeat import telling
 from picotron.interrupt import Interrupt
 from picotron.launch import agreed, by_one, leads, process_count, stopped
 from picotron.peak import flops_per_token, peak, utilisation
@@ -73,7 +75,10 @@ class Trainer:
         in the folder.
         """
         adapter = adapter_name()  # fails, if it does, before anything is written
-        with Interrupt() as interrupt, by_one(claimed(self.folder, self.config)) as self.folder:
+        with (
+            Interrupt(self.reporter.note) as interrupt,
+            by_one(claimed(self.folder, self.config)) as self.folder,
+        ):
             if leads():
                 checkpoint.sweep(self._checkpoints)
                 self._check_current()
@@ -113,7 +118,8 @@ class Trainer:
             self.reporter.note(f"model {self.config.logging.model_name}")
         self.reporter.note(described(self.config.training.precision))
         self.reporter.note(self.compiled)
-        self.peak = peak()
+        with self._told_if_new("a product, whose speed is the peak of MFU"):
+            self.peak = peak()
         if self.peak:
             self.reporter.note(f"MFU is of {self.peak}")
 
@@ -135,15 +141,21 @@ class Trainer:
 
     def _advance(self) -> None:
         self.state = faults.strike(self.step + 1, self.state)
-        self.state, metrics = self.train_step(self.state, self.batch(self.step))
+        with self._told_if_new("the step", self.step == self._started):
+            self.state, metrics = self.train_step(self.state, self.batch(self.step))
+            for name in ("loss", "grad_norm"):
+                metrics[name].copy_to_host_async()
         self.step += 1
         if not self._waits_told:
             self._tell_waits()
-        for name in ("loss", "grad_norm"):
-            metrics[name].copy_to_host_async()
         self._pending.append((self.step, metrics))
         if len(self._pending) > LAG:
             self._settle()
+
+    def _told_if_new(self, what: str, new: bool = True) -> AbstractContextManager[None]:
+        """Drivers compile a kernel when it first runs, a software adapter's for a minute in all."""
+        doing = f"compiling the kernels of {what}, which the driver keeps for later runs"
+        return telling(self.reporter.note, doing) if new else nullcontext()
 
     def _tell_waits(self) -> None:
         """What the ranks of a pipeline waited for in a step; every step is alike."""
@@ -279,8 +291,9 @@ class Trainer:
         """Mean loss over the validation windows; reported."""
         batches = dataset.validation_batches(self.corpus, self.config)
         weights = weights_of(self.state)
-        losses = [self.eval_loss(weights, batch) for batch in batches]
-        mean = float(np.mean([float(loss) for loss in losses]))
+        with self._told_if_new("the validation", self._validation is None):
+            losses = [self.eval_loss(weights, batch) for batch in batches]
+            mean = float(np.mean([float(loss) for loss in losses]))
         self._validation = self.step, mean
         self.reporter.validation(self.step, mean)
         self.clock.skip()

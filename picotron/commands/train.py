@@ -29,7 +29,7 @@ FORMATS = (["json"], ["toml"])
 
 @dataclass(frozen=True)
 class Train(Config, Shortcuts, OnAdapter):
-    """Train a LLaMA on a text. Without flags: three minutes on a novel, on any machine."""
+    """Train a LLaMA on a text. Without flags: some minutes on a novel, on any machine."""
 
     preset: Literal[tuple(PRESETS)] = "novel"
     """Where the defaults come from."""

@@ -1,0 +1,95 @@
+"""Waits that a driver imposes: they are told of, and signals end them all the same."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from picotron import cli, supervisor
+from picotron.commands.doctor import Doctor
+from picotron.heartbeat import telling
+
+# Holds the main thread as a driver does that compiles: natively, deaf to signals.
+BLOCKED = """
+import hashlib, os
+from picotron.interrupt import Interrupt, prompt_end
+with {context} as interrupt:
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", {rounds})
+print(interrupt.signal, flush=True)
+"""
+
+
+def blocked(context: str, rounds: int) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, "-c", BLOCKED.format(context=context, rounds=rounds)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.2)  # from the line to the native call
+    return process
+
+
+def test_a_second_signal_ends_a_program_whose_main_thread_is_held():
+    process = blocked("Interrupt(lambda text: print(text, flush=True))", 2_000_000_000)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline().startswith("stopping after the step under way; a second")
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output, errors) == (143, "", "")
+
+
+def test_the_first_signal_ends_a_command_with_nothing_to_save():
+    process = blocked("prompt_end()", 2_000_000_000)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output, errors) == (130, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_trainer_that_was_told_to_end_is_not_started_again(number, monkeypatch):
+    monkeypatch.setattr(supervisor, "_attempt", lambda *_: (-number, None))
+    assert supervisor.supervise(["train"], 3) == 128 + number
+
+
+def test_an_interrupted_import_leaves_no_stack_trace():
+    """optree says so when a Ctrl-C comes while it is initialised."""
+
+    def run(self):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as cause:
+            raise ImportError("initialization failed") from cause
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Doctor, "run", run)
+        assert cli.main(["doctor"]) == 130
+
+
+def test_a_step_that_ends_in_time_has_the_signal_and_no_message():
+    process = blocked("Interrupt(print)", 500_000)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output, errors) == (0, f"{signal.SIGINT:d}\n", "")
+
+
+def test_a_long_wait_is_told_and_a_short_one_is_not():
+    told: list[str] = []
+    with telling(told.append, "compiling", first=0.05, every=0.05):
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 1)
+        time.sleep(0.25)
+    assert len(told) >= 2
+    assert told[0] == "still compiling: 0 s so far"
+    count = len(told)
+    time.sleep(0.1)
+    assert len(told) == count
+    with pytest.raises(KeyError), telling(told.append, "compiling"):
+        raise KeyError
+    assert len(told) == count
