@@ -14,7 +14,7 @@ from ir.build import emit, lit
 from ir.dtypes import f32, i32
 from ir.graph import Aval, Eqn, Lit, Value
 from ir.prim import PRIMITIVES
-from ir.prims.lead import front, inward, merge
+from ir.prims.lead import front, inward, merge, parted
 from ir.prims.unary import cast
 from ir.prims.views import reshape_to
 
@@ -80,10 +80,7 @@ def _exchange(eqn: Eqn, x: Value) -> Value | None:
 
 def _parted(eqn: Eqn, x: Value, axis: int) -> Value:
     """Tiled, the axis as two: the members, and what each gets."""
-    if not eqn.params["tiled"]:
-        return x
-    shape, count = x.aval.shape, prod(eqn.params["sizes"])
-    return reshape_to(x, (*shape[:axis], count, shape[axis] // count, *shape[axis + 1 :]))
+    return parted(x, axis, prod(eqn.params["sizes"])) if eqn.params["tiled"] else x
 
 
 def _emit(eqn: Eqn, x: Value, **where: object) -> Value:

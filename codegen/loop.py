@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from ir.build import building, emit, inline, lit
 from ir.dtypes import bool_, i32
-from ir.graph import Aval, Eqn, Graph, Value, Var
+from ir.graph import Aval, Eqn, Graph, Value
 from ir.prims.elementwise import and_, select
-from ir.prims.index import dynamic_slice, dynamic_update
-from ir.prims.views import broadcast_to, reshape_to
+from ir.prims.index import row_at, with_row
+from ir.prims.views import broadcast_to
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +66,11 @@ def _scan(eqn: Eqn) -> Iteration:
         stacked = [builder.input(v.aval, "stacked") for v in eqn.outs[carry:]]
         last = lit(p["length"] - 1, i32)
         at = last - counter if p["reverse"] else counter
-        rows = [_row(x, at) for x in given[consts + carry :]]
+        rows = [row_at(x, at) for x in given[consts + carry :]]
         outs = inline(p["body"], [*given[: consts + carry], *rows])
-        written = [_write(ys, y, at) for ys, y in zip(stacked, outs[carry:], strict=True)]
+        written = [with_row(ys, y, at) for ys, y in zip(stacked, outs[carry:], strict=True)]
         graph = builder.close([counter + 1, *outs[:carry], *written])
     targets = [0, *range(1 + consts, 1 + consts + carry)]
     targets += range(1 + len(given), 1 + len(given) + len(stacked))
     donate = tuple((i, j) for j, i in enumerate(targets))
     return Iteration(graph, donate, p["length"], consts, carry)
-
-
-def _row(x: Var, at: Value) -> Value:
-    zeros = [lit(0, i32)] * (x.aval.ndim - 1)
-    row = emit(dynamic_slice, x, at, *zeros, sizes=(1, *x.aval.shape[1:]))
-    return reshape_to(row, x.aval.shape[1:])
-
-
-def _write(ys: Var, y: Value, at: Value) -> Value:
-    zeros = [lit(0, i32)] * y.aval.ndim
-    return emit(dynamic_update, ys, reshape_to(y, (1, *y.aval.shape)), at, *zeros)

@@ -17,6 +17,7 @@ from ir.dtypes import f32
 from ir.graph import Value
 from ir.prims.contract import dot, parse, roles
 from ir.prims.elementwise import add
+from ir.prims.lead import parted
 from ir.prims.views import reshape_to
 from ir.prims.views import slice as slice_
 
@@ -71,15 +72,10 @@ def _seconds(spec: str, sizes: dict[str, int], parts: int, profile: Profile) -> 
 def _parts(x: Value, y: Value, spec: str, axis: str, parts: int) -> Value:
     a, b, out = parse(spec)
     new = next(c for c in ascii_letters if c not in spec)
-    x, y = _cut(x, a.index(axis), parts), _cut(y, b.index(axis), parts)
+    x, y = parted(x, a.index(axis), parts), parted(y, b.index(axis), parts)
     a, b = a.replace(axis, new + axis), b.replace(axis, new + axis)
     pieces = emit(dot, x, y, spec=f"{a},{b}->{new}{out}")
     return reduce(lambda total, part: emit(add, total, part), _rows(pieces))
-
-
-def _cut(x: Value, axis: int, parts: int) -> Value:
-    shape = x.aval.shape
-    return reshape_to(x, (*shape[:axis], parts, shape[axis] // parts, *shape[axis + 1 :]))
 
 
 def _rows(x: Value) -> list[Value]:

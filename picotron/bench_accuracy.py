@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from picotron.bench_kernels import DTYPES
+from picotron.bench_peers import softmax
 from picotron.device import adapter_name
 from picotron.measure import geometric_mean
 from picotron.terminal import table_width
@@ -52,11 +53,6 @@ def _normals(*shapes: Callable[[dict[str, int]], tuple], **sizes: tuple[int, int
 # --- the references -------------------------------------------------------------------------------
 
 
-def _softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
 def _logsumexp(x: np.ndarray) -> np.ndarray:
     top = x.max(-1)
     return np.log(np.exp(x - top[..., None]).sum(-1)) + top
@@ -66,7 +62,7 @@ def _weights(q: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Causal attention's weights [B, N, S, T], and keys with a head for each query head."""
     k = np.repeat(k, q.shape[2] // k.shape[2], 2)
     scores = np.einsum("bsnd,btnd->bnst", q, k) / np.sqrt(q.shape[-1])
-    return _softmax(np.where(np.tri(q.shape[1], dtype=bool), scores, -np.inf)), k
+    return softmax(np.where(np.tri(q.shape[1], dtype=bool), scores, -np.inf)), k
 
 
 def _attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -154,7 +150,7 @@ FAMILIES = {
         lambda x, w: x / np.sqrt((x * x).mean(-1, keepdims=True) + EPS) * w,
         _products("mn", "n", **_ROWS),
     ),
-    "rows: softmax": Family(nn.softmax, _softmax, _products("mn", **_ROWS)),
+    "rows: softmax": Family(nn.softmax, softmax, _products("mn", **_ROWS)),
     "rows: cross entropy": Family(nn.cross_entropy, _picked, _with_labels),
     "columns": Family(
         lambda x: jnp.sum(x * x, axis=0), lambda x: (x * x).sum(0), _products("mn", **_ROWS)

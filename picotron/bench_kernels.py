@@ -13,7 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from picotron.bench_peers import ADAMW, EPS, Ours, Peer, causal_attention, load
+from picotron.bench_peers import ADAMW, EPS, Ours, Peer, causal_attention, load, softmax
 from picotron.device import is_software
 from picotron.measure import Timing, geometric_mean, interleaved, ratios, roof
 
@@ -133,11 +133,6 @@ def _row_check(op: str) -> Callable:
     return check
 
 
-def _softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
 def _adamw(p: np.ndarray, m: np.ndarray, v: np.ndarray, g: np.ndarray) -> np.ndarray:
     m, v = (
         ADAMW[b] * old + (1 - ADAMW[b]) * new for b, old, new in (("b1", m, g), ("b2", v, g * g))
@@ -148,7 +143,7 @@ def _adamw(p: np.ndarray, m: np.ndarray, v: np.ndarray, g: np.ndarray) -> np.nda
 
 _ROWS: dict[str, Callable[..., np.ndarray]] = {
     "rms_norm": lambda x, w: x / np.sqrt((x * x).mean(-1, keepdims=True) + EPS) * w,
-    "softmax": _softmax,
+    "softmax": softmax,
     "logsumexp": lambda x: np.log(np.exp(x).sum(-1)),
     "adamw": _adamw,
     "negate": lambda x: -x,

@@ -291,13 +291,14 @@ class Numpy(Peer):
 
     def __init__(self) -> None:
         super().__init__()
-
-        def softmax(x: np.ndarray) -> np.ndarray:
-            e = np.exp(x - x.max(-1, keepdims=True))
-            return e / e.sum(-1, keepdims=True)
-
         self.ops = numpy_like_ops(np, softmax, causal_attention, None)
         del self.ops["attention_grad"]
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    """Of each row, along the last axis."""
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
 
 
 def causal_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:

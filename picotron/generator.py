@@ -158,7 +158,7 @@ class Generator:
         """
         size, longest = self.config.max_position_embeddings, max(map(len, window))
         count = min(count, size - longest + 1)
-        filters, chosen = sampling.filters, self._choice(rows, sampling, seed)
+        filters, chosen = sampling.filters, self._choice(sampling, seed)
         state, token, first = self._begin(window, rows, count, index, filters, chosen)
         waiting, asked, given = deque([token]), 1, 0
         while given < count:
@@ -196,7 +196,7 @@ class Generator:
         and writing a chunk where `count` tokens are wanted."""
         size, longest = self.config.max_position_embeddings, max(lengths)
         longest = min(longest, size)
-        rows, filters, chosen = len(lengths), Filters(), self._choice([], Sampling(0.0), 0)
+        rows, filters, chosen = len(lengths), Filters(), self._choice(Sampling(0.0), 0)
         index, first = ShapeDtypeStruct((), np.int32), ShapeDtypeStruct((rows,), np.int32)
         tokens = ShapeDtypeStruct((rows, bucket(longest, size)), np.int32)
         start = first if len(set(lengths)) > 1 else None
@@ -220,7 +220,7 @@ class Generator:
         return self._write.bound(*args, **fixed)
 
     def _chunk(self, rows: list[list[int]], sampling: Sampling) -> tuple[tuple, dict[str, Any]]:
-        filters, chosen = sampling.filters, self._choice(rows, sampling, 0)
+        filters, chosen = sampling.filters, self._choice(sampling, 0)
         state, _, first = self._begin(rows, rows, self.chunk, 0, filters, chosen)
         fixed = {"config": self.config, "count": self.chunk, "filters": filters}
         return (self.params, state, first, chosen), fixed
@@ -232,7 +232,7 @@ class Generator:
         names |= {"trace_s": "trace_s", "compile_s": "compile_s"}
         return {shown: found[name] for name, shown in names.items()}
 
-    def _choice(self, rows: list[list[int]], sampling: Sampling, seed: int) -> dict[str, Any]:
+    def _choice(self, sampling: Sampling, seed: int) -> dict[str, Any]:
         """What a choice depends on beside the logits, on the device."""
         values = {name: jnp.asarray(v) for name, v in sampling.values().items()}
         return {"values": values, "key": random.key(seed), "hidden": self._hidden()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +72,7 @@ def profile_step(shapes: reference.Shapes, steps: int) -> Recording:
     with recording.stage("upload"):
         state, batch = on_device(state), on_device(batch)
     compiled = jit(step, donate_argnums=(0,))
-    _first(recording, compiled, lambda: compiled.lower(state, batch))
+    _first(recording, lambda: compiled.lower(state, batch))
     for n in range(steps):
         with recording.stage(f"step {n}, submit"):
             state, metrics = compiled(state, batch)
@@ -102,7 +102,7 @@ def profile_decode(steps: int) -> Recording:
     return recording
 
 
-def _first(recording: Recording, compiled: Any, lower: Any) -> None:
+def _first(recording: Recording, lower: Callable) -> None:
     with recording.stage("trace"):
         lowered = lower()
     with recording.stage("compile"):

@@ -36,14 +36,6 @@ class KernelTime:
     flops: int
     clock: str
 
-    @property
-    def bytes_per_second(self) -> float:
-        return self.nbytes / self.seconds if self.seconds else 0.0
-
-    @property
-    def flops_per_second(self) -> float:
-        return self.flops / self.seconds if self.seconds else 0.0
-
 
 def time_steps(
     device: Device, program: Program, commands: Sequence[Command], buffers: Buffers

@@ -522,7 +522,7 @@ def test_profile_times_each_dispatch_of_a_real_run(device, monkeypatch, clock):
     assert [t.scope for t in times] == ["layer.0", "layer.1"]
     assert {t.clock for t in times} == {clock}
     assert all(0 < t.seconds < 1 for t in times)
-    assert times[0].flops_per_second == pytest.approx(N / times[0].seconds)
+    assert times[0].flops == N
     p, g = device.upload(numbers()), device.upload(numbers(1))
     runtime.Executable(device, update()).profile([p, g])
     np.testing.assert_array_equal(read(p), numbers() + numbers(1))

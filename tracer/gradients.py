@@ -105,7 +105,7 @@ class Partially:
 
     def __init__(self, fun: Callable, argnums: Any, args: tuple, kwargs: dict) -> None:
         self.fun, self.args, self.kwargs = fun, args, kwargs
-        self.chosen = chosen_arguments(fun, argnums, len(args))
+        self.chosen = chosen_arguments(argnums, len(args))
 
     def __call__(self, *parts: Any) -> Any:
         given = list(self.args)
@@ -162,7 +162,7 @@ def checked_argnums(argnums: Any) -> int | tuple[int, ...]:
     return operator.index(argnums)
 
 
-def chosen_arguments(fun: Callable, argnums: int | Sequence[int], count: int) -> list[int]:
+def chosen_arguments(argnums: int | Sequence[int], count: int) -> list[int]:
     """The positions of `argnums` among `count` arguments."""
     given = [argnums] if isinstance(argnums, int) else list(argnums)
     for i in given:

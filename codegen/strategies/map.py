@@ -34,10 +34,20 @@ def build_map(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
     count = ceil_div(region.rows, 4) if wide or ragged else region.rows
     most = 64 if profile.kind == "cpu" else min(256, profile.invocations)
     threads = threads or threads_for(count, most)
-    groups = ceil_div(count, threads)
     body, vec = _ragged(frame, count) if ragged else _body(frame, count, wide)
     share = "4 elements" if wide or ragged else "1 element"
     config = f"map over {shape_text(region.outs[0].aval)}, {share} per invocation"
+    return map_kernel(frame, config, body, vec, count, threads)
+
+
+def map_kernel(
+    frame: Frame, config: str, body: list[str], vec: list[int], count: int, threads: int
+) -> Kernel:
+    """A kernel that runs the statements `body` for each `i` below `count`.
+
+    `config` is what its header says, `vec` the vector width of each tensor.
+    """
+    groups = ceil_div(count, threads)
     wgsl = render(
         "map",
         header=frame.header(config),

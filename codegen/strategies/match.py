@@ -146,15 +146,15 @@ class _Part:
         inner = outer.child()
         inner.plan([self.value], self.body.lane)
         text = self.total.step(inner, self.value, self.body.lane)
-        return self._guarded([*inner.lines, text], outer, 0)
+        return self._guarded([*inner.lines, text], 0)
 
     def writes(self, outer: Writer) -> list[str]:
         inner = outer.child()
         self.total.declare(inner, self.body.wide)
         write_stores(self.body.frame, inner, self.stores, self.body.lane)
-        return self._guarded(inner.lines, outer, 2)
+        return self._guarded(inner.lines, 2)
 
-    def _guarded(self, lines: list[str], outer: Writer, indent: int) -> list[str]:
+    def _guarded(self, lines: list[str], indent: int) -> list[str]:
         """Within the row's columns, and in a block of its own for its names."""
         single = len(self.body.parts) == 1 and not self.partial
         if single:

@@ -56,11 +56,7 @@ def _build_store(frame: Frame, eqn: Eqn) -> Kernel:
     writer.plan([place])
     writer.lines.append(f"  let row = {writer.value(place)};")
     inner = writer.child()
-    inner.plan([], LANE if wide else None, [(target, at, value)])
-    if wide:
-        inner.store4(target, at, value, LANE)
-    else:
-        inner.store(target, at, value)
+    write_stores(frame, inner, [(target, at, value)], LANE if wide else None)
     config = f"{shape_text(ids.aval)} updates stored to rows of {shape_text(x.aval)}"
     body = dict(before=writer.lines, inner=at_indent(inner.lines, 4), rows=rows)
     body["bindings"] = frame.declarations(vec)

@@ -7,10 +7,9 @@ from ..expr import index as constant
 from ..frame import Frame
 from ..lower import Lowering, flat_index, unflatten, window
 from ..profile import Profile
-from ..render import render
 from ..wgsl import choose_vec
-from .base import LANE, Kernel, ceil_div, finish, group_index, guard, shape_text, threads_for
-from .functions import mentioned
+from .base import LANE, Kernel, shape_text, threads_for, write_stores
+from .map import map_kernel
 
 
 def build_update(frame: Frame, profile: Profile) -> Kernel:
@@ -39,27 +38,7 @@ def build_update(frame: Frame, profile: Profile) -> Kernel:
     if wide and divisible(at, 4) and x.aval.size % 4 == 0:
         vec[target] = 4
     writer = frame.writer(vec)
-    writer.plan([], LANE if wide else None, [(target, at, value)])
-    if wide:
-        writer.store4(target, at, value, LANE)
-    else:
-        writer.store(target, at, value)
-    return _finish(frame, writer.lines, vec, i.hi + 1)
-
-
-def _finish(frame: Frame, body: list[str], vec: list[int], count: int) -> Kernel:
-    threads = threads_for(count, 64)
-    groups = ceil_div(count, threads)
-    eqn = frame.region.graph.eqns[-1]
-    config = f"{shape_text(eqn.ins[1].aval)} elements of {shape_text(eqn.ins[0].aval)}, in place"
-    wgsl = render(
-        "map",
-        header=frame.header(config),
-        bindings=frame.declarations(vec),
-        threads=threads,
-        group=group_index(groups),
-        guard=guard(groups, threads, count),
-        indexed=mentioned("i", body),
-        body=body,
-    )
-    return finish(frame, "map", wgsl, threads, groups)
+    write_stores(frame, writer, [(target, at, value)], LANE if wide else None)
+    config = f"{shape_text(update.aval)} elements of {shape_text(x.aval)}, in place"
+    count = i.hi + 1
+    return map_kernel(frame, config, writer.lines, vec, count, threads_for(count, 64))

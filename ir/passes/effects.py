@@ -20,8 +20,7 @@ from ..dtypes import i32
 from ..graph import Aval, Eqn, Graph, Value, Var
 from ..prims.effect import debug_callback, key_use
 from ..prims.elementwise import and_
-from ..prims.index import dynamic_update
-from ..prims.views import reshape_to
+from ..prims.index import with_row
 
 KEPT = 256  # iterations of a while loop whose values are held; a power of two
 Values = Sequence[np.ndarray]
@@ -155,9 +154,9 @@ class _Lifter:
         rule = {"scan": self._scan, "while_loop": self._while, "cond": self._cond}
         if eqn.prim.name in rule:
             return rule[eqn.prim.name](eqn, ins)
-        return self._inlined(eqn, ins, builder)
+        return self._inlined(eqn, ins)
 
-    def _inlined(self, eqn: Eqn, ins: list[Value], builder: Any) -> Sequence[Value]:
+    def _inlined(self, eqn: Eqn, ins: list[Value]) -> Sequence[Value]:
         """A call: the graph that it stands for."""
         graph, records = lift(eqn.prim.callee(*(v.aval for v in ins), **eqn.params))
         outs, count = inline(graph, ins), len(eqn.outs)
@@ -182,7 +181,7 @@ class _Lifter:
         step, records = lift(eqn.params["step"])
         told = step.out_avals[1 + carry :]
         rings = [Aval((KEPT, *a.shape), a.dtype) for a in told]
-        graph = _remembering(step, eqn.params["consts"], carry, rings)
+        graph = _remembering(step, carry, rings)
         zeros = [lit(0, a.dtype, a.shape) for a in (Aval((), i32), *rings)]
         params = {**eqn.params, "step": graph, "carry": carry + len(zeros)}
         outs = emit(eqn.prim, *ins, *zeros, **params)
@@ -220,7 +219,7 @@ def _shifted(name: str, value: Any, by: int) -> Any:
     return tuple(_moved(b, by) for b in value) if name == "branches" else value
 
 
-def _remembering(step: Graph, consts: int, carry: int, rings: Sequence[Aval]) -> Graph:
+def _remembering(step: Graph, carry: int, rings: Sequence[Aval]) -> Graph:
     """A step that also counts, and writes what it tells into rings of the last iterations."""
     with building() as builder:
         given = [builder.input(v.aval, v.hint) for v in step.ins]
@@ -228,13 +227,8 @@ def _remembering(step: Graph, consts: int, carry: int, rings: Sequence[Aval]) ->
         held = [builder.input(a, "told") for a in rings]
         outs = inline(step, given)
         row = emit(and_, count, lit(KEPT - 1, i32))
-        new = [_write(r, v, row) for r, v in zip(held, outs[1 + carry :], strict=True)]
+        new = [with_row(r, v, row) for r, v in zip(held, outs[1 + carry :], strict=True)]
         return builder.close([*outs[: 1 + carry], count + 1, *new])
-
-
-def _write(ring: Value, value: Value, row: Value) -> Value:
-    zeros = [lit(0, i32)] * value.aval.ndim
-    return emit(dynamic_update, ring, reshape_to(value, (1, *value.aval.shape)), row, *zeros)
 
 
 def _among(graph: Graph, count: int, told: Sequence[Sequence[Value]], at: int) -> Graph:

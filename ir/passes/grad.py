@@ -45,7 +45,7 @@ def _differentiated(
         saved: Saved = {}
         active = _repeat(graph, env, {graph.ins[i] for i in wrt}, saved)
         cts_in = [seed(builder, v, place) for place, v in enumerate(graph.outs[:seeds])]
-        cts = _seed(graph, env, cts_in, active)
+        cts = _seed(graph, cts_in, active)
         for eqn in reversed(graph.eqns):
             if any(v in cts for v in eqn.outs):
                 _pull_back(eqn, env, cts, active, saved)
@@ -83,7 +83,7 @@ def _operands(eqn: Eqn, env: Env) -> Sequence[Value]:
     return [read(env, v) for v in eqn.ins] if env else eqn.ins
 
 
-def _seed(graph: Graph, env, cts_in: list[Value], active: set[Var]) -> dict[Var, Value]:
+def _seed(graph: Graph, cts_in: list[Value], active: set[Var]) -> dict[Var, Value]:
     cts: dict[Var, Value] = {}
     for out, ct in zip(graph.outs, cts_in, strict=False):
         if isinstance(out, Var) and out in active:

@@ -141,10 +141,6 @@ def _fold_transpose(eqn, ins, made):
     return ins[0] if list(perm) == sorted(perm) else None
 
 
-def _fold_slice(eqn, ins, made):
-    return ins[0] if ins[0].aval == eqn.outs[0].aval else None
-
-
 def _fold_sum(eqn, ins, made):
     if not eqn.params["axes"]:
         return ins[0]
@@ -175,7 +171,7 @@ _FOLDS: dict[str, Callable] = {
     "broadcast": _fold_same_type,
     "reshape": _fold_same_type,
     "transpose": _fold_transpose,
-    "slice": _fold_slice,
+    "slice": _fold_same_type,
     "sum": _fold_sum,
     "reduce_max": _fold_no_axes,
     "reduce_min": _fold_no_axes,

@@ -19,7 +19,7 @@ from ..graph import Aval, Value
 from ..prim import Primitive, register
 from . import reduce
 from .elementwise import eq
-from .lead import front, inward, lead, merge
+from .lead import front, inward, lead, merge, parted
 from .unary import cast
 from .views import iota, reshape_to
 
@@ -230,12 +230,6 @@ class reduce_scatter(Collective):
             return _one_by_one(reduce_scatter, x, name, zip(axes, sizes, strict=True), axis, tiled)
         total = emit(reduce.sum, x, axes=(0,))
         return front(parted(total, axis, sizes[0]) if tiled else total, axis)
-
-
-def parted(x: Value, axis: int, count: int) -> Value:
-    """Axis `axis` as two: `count` parts, and what is within each."""
-    shape = x.aval.shape
-    return reshape_to(x, (*shape[:axis], count, shape[axis] // count, *shape[axis + 1 :]))
 
 
 def _one_by_one(

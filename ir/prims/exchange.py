@@ -22,12 +22,11 @@ from .collective import (
     all_gather,
     check_axis,
     member_index,
-    parted,
     rewritten,
     sized,
 )
 from .index import take
-from .lead import front, merge
+from .lead import front, merge, parted
 from .views import concat, rev, slice, transpose_to
 
 

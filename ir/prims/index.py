@@ -19,6 +19,19 @@ from .lead import front, inward, lead, lead_all
 from .views import broadcast_to, iota, reshape_to
 
 
+def row_at(xs: Value, at: Value) -> Value:
+    """xs[at], for an index i32[]."""
+    zeros = [lit(0, i32)] * (xs.aval.ndim - 1)
+    row = emit(dynamic_slice, xs, at, *zeros, sizes=(1, *xs.aval.shape[1:]))
+    return reshape_to(row, xs.aval.shape[1:])
+
+
+def with_row(xs: Value, x: Value, at: Value) -> Value:
+    """`xs` with `x` as its row `at`, an index i32[]."""
+    zeros = [lit(0, i32)] * x.aval.ndim
+    return emit(dynamic_update, xs, reshape_to(x, (1, *x.aval.shape)), at, *zeros)
+
+
 def check_ids(x: Aval, ids: Aval, batch: int, name: str) -> None:
     """Raises TypeError unless `ids` can name rows of `x`, whose first `batch` axes they share."""
     if not ids.dtype.is_integer:

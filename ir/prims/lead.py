@@ -47,6 +47,13 @@ def inward(x: Value, axis: int) -> Value:
     return _permuted(x, [*rest[:axis], 0, *rest[axis:]])
 
 
+def parted(x: Value, axis: int, count: int) -> Value:
+    """Axis `axis` as two: `count` parts, and what is within each. `merge` undoes it."""
+    shape = x.aval.shape
+    parts = (*shape[:axis], count, shape[axis] // count, *shape[axis + 1 :])
+    return emit(PRIMITIVES["reshape"], x, shape=parts)
+
+
 def merge(x: Value, axis: int = 0) -> Value:
     """Axes `axis` and `axis` + 1 as one."""
     shape = x.aval.shape
