@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 import tracer as t
 from tracer import lax
 from tracer import numpy as jnp
+from tracer.backend import cached_programs
 from tracer.sharding import NamedSharding, P, ShardingTypeError, SingleDeviceSharding
 
 X = np.arange(32, dtype=np.float32).reshape(8, 4) / 8
@@ -149,3 +153,20 @@ def test_two_meshes_do_not_meet():
     line = NamedSharding(t.make_mesh((4,), ("c",)), P("c"))
     with pytest.raises(ValueError, match="incompatible devices"):
         t.jit(lambda x, y: x + y)(t.device_put(X, on("a")), t.device_put(X, line))
+
+
+def test_clear_caches_forgets_the_programs_of_meshes():
+    x = t.device_put(X, NamedSharding(t.make_mesh((4,), ("dp",)), P("dp")))
+    t.clear_caches()
+    first = t.jit(lambda x: jnp.tanh(x) * 2)
+    first(x)
+    kept = weakref.ref(first._last.call.executable)
+    again = t.jit(lambda x: jnp.tanh(x) * 2)
+    again(x)
+    assert cached_programs() == 1 and again._last.call.executable is kept()
+    del first, again
+    gc.collect()
+    assert kept() is not None
+    t.clear_caches()
+    gc.collect()
+    assert cached_programs() == 0 and kept() is None

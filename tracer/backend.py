@@ -91,13 +91,23 @@ def executable_for(
     graph: Graph, donate: Sequence[tuple[int, int]], name: str, why: str = "", budget: int = 0
 ) -> Any:
     """`_make_executable`, once for all equal graphs; `why` is for the log."""
-    key = settings.backend(), graph.key(), tuple(donate), budget
+
+    def make() -> Any:
+        return _make_executable(graph, tuple(donate), name, budget)
+
+    return shared((tuple(donate), budget), graph, make, name, why)
+
+
+def shared(of: tuple, graph: Graph, make: Callable[[], Any], name: str, why: str) -> Any:
+    """What `make` compiles of a graph, once for all graphs equal to it and equal `of`, which is
+    whatever else determines it. The programs used last are kept, those of meshes among them."""
+    key = settings.backend(), graph.key(), *of
     found = _executables.get(key)
     if found is None:
         check_sizes(graph)
         start = time.perf_counter()
         with uncollected():
-            found = _make_executable(graph, tuple(donate), name, budget)
+            found = make()
         _executables[key] = found
         numbers = counts(found.program)
         log_compile(name, graph.in_avals, time.perf_counter() - start, *numbers, why)

@@ -9,7 +9,6 @@ handed on untouched.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +25,9 @@ from ir.spmd import ShardedGraph, evaluate_spmd
 
 from . import settings, tree
 from .array import Array
+from .backend import shared
 from .calls import ShapeDtypeStruct, Signature, checked_avals
 from .compiled import Compiled, as_stored, plan_results
-from .explain import log_compile
 from .jit import Jitted
 from .oracle import _on_host
 from .roles import Nums, Roles, roles
@@ -180,27 +179,17 @@ def fitted(specs: Sequence[Any], avals: Sequence[Aval]) -> list[Spec | None]:
 # --- executables ----------------------------------------------------------------------------------
 
 
-_made: OrderedDict[tuple, Any] = OrderedDict()
-KEPT = 64  # executables of equal programs, shared by the functions that they are made for
-
-
 def executable_for(
     sharded: ShardedGraph, donate: Sequence[tuple[int, int]], name: str, why: str, budget: int = 0
 ) -> Any:
     """The executable, once for all equal programs."""
-    key = settings.backend(), sharded.graph.key(), sharded.mesh, tuple(donate), budget
-    key += sharded.in_specs, sharded.out_specs
-    if key not in _made:
-        start = time.perf_counter()
+
+    def make() -> Any:
         kind = OracleMesh if settings.backend() == "oracle" else DeviceMesh
-        made = _made[key] = kind(sharded, donate, name, budget)
-        steps = made.program.dispatches if made.program else ()
-        counts = len({d.kernel for d in steps}), len(steps)
-        spent = time.perf_counter() - start
-        log_compile(name, sharded.graph.in_avals, spent, *counts, why)
-        if len(_made) > KEPT:
-            _made.popitem(last=False)
-    return _made[key]
+        return kind(sharded, donate, name, budget)
+
+    of = tuple(donate), budget, sharded.mesh, sharded.in_specs, sharded.out_specs
+    return shared(of, sharded.graph, make, name, why)
 
 
 def in_pieces(x: Array, mesh: MeshShape, spec: Spec) -> Any:
