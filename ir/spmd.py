@@ -6,7 +6,7 @@ what they were given and what `axis_index` says. Loops and branches go the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +25,15 @@ class ShardedGraph:
 
     `in_specs` and `out_specs` say how its inputs and outputs are parts of the whole ones; see
     `ir.sharding.split` and `join`. Devices talk through the collectives in the graph alone, and
-    `axis_index` alone differs between them.
+    `axis_index` alone differs between them. `inspected` are the callbacks that asked how a value
+    lies, each with the answer.
     """
 
     graph: Graph
     mesh: MeshShape
     in_specs: tuple[Spec, ...]
     out_specs: tuple[Spec, ...]
+    inspected: tuple[tuple[Callable, Spec], ...] = ()
 
 
 def evaluate_spmd(sharded: ShardedGraph, *args: Any, wide: bool = False) -> list[np.ndarray]:

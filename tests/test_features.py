@@ -30,13 +30,6 @@ def test_names_left_out_are_names_of_jax(path):
     assert not unknown, f"JAX has no {', '.join(sorted(unknown))} in {path}"
 
 
-def test_names_that_are_partly_there_are_there():
-    for name in notes.PARTLY:
-        path, _, last = name.rpartition(".")
-        assert last in features.names()[path]
-        assert hasattr(features.module(path), last), f"{name} is noted as partly there"
-
-
 def test_what_is_exported_is_not_called_missing():
     rows = {row.name: row for row in features.rows("jax", features.names()["jax"])}
     assert rows["jit"].state in ("supported", "partly")

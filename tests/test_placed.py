@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tracer as t
-from tracer import lax
+from tracer import debug, lax
 from tracer import numpy as jnp
 from tracer.backend import cached_programs
 from tracer.sharding import NamedSharding, P, ShardingTypeError, SingleDeviceSharding
@@ -153,6 +153,80 @@ def test_two_meshes_do_not_meet():
     line = NamedSharding(t.make_mesh((4,), ("c",)), P("c"))
     with pytest.raises(ValueError, match="incompatible devices"):
         t.jit(lambda x, y: x + y)(t.device_put(X, on("a")), t.device_put(X, line))
+
+
+def test_shardings_are_told_once_a_compile():
+    told = []
+    mesh = t.make_mesh((2, 2), ("a", "b"))
+    x = t.device_put(X, NamedSharding(mesh, P("a", "b")))
+
+    @t.jit
+    def f(x):
+        y = jnp.tanh(x)
+        debug.inspect_array_sharding({"y": y, "of": y.T}, callback=told.append)
+        return y.sum()
+
+    f(x), f(x)
+    lies = NamedSharding(mesh, P("a", "b")), NamedSharding(mesh, P("b", "a"))
+    assert told == [lies[1], lies[0]]
+    f(X), f(X)  # on one device
+    assert [type(s) for s in told[2:]] == [SingleDeviceSharding] * 2
+    debug.inspect_array_sharding([x, 1.0], callback=told.append)  # at once
+    assert told[4] == lies[0] and isinstance(told[5], SingleDeviceSharding)
+
+
+def test_shardings_are_told_of_what_holds_graphs():
+    told = []
+    x = t.device_put(X, NamedSharding(t.make_mesh((2, 2), ("a", "b")), P("a", "b")))
+
+    def ask(x):
+        debug.inspect_array_sharding(x, callback=lambda s: told.append(s.spec))
+        return jnp.sin(x)
+
+    def scan(x):
+        return lax.scan(lambda c, _: (ask(c), None), x, None, length=3)[0]
+
+    def cond(x):
+        return lax.cond(x.sum() > 0, ask, lambda x: x, x)
+
+    def loop(x):
+        return lax.while_loop(lambda c: c.sum() > 1e3, ask, x)
+
+    by_rows = t.shard_map(ask, mesh=x.sharding.mesh, in_specs=P("a"), out_specs=P("a"))
+    for fun in (scan, cond, loop, t.vmap(ask), t.grad(lambda x: ask(x).sum()), by_rows):
+        told.clear()
+        t.jit(fun)(x)
+        assert told == ([P(None, None)] if fun is by_rows else [P("a", "b")]), fun
+
+
+def test_asking_moves_nothing():
+    told, mesh = [], t.make_mesh((4,), ("a",))
+    x, w = (t.device_put(v, NamedSharding(mesh, s)) for v, s in ((X, P(None, "a")), (W, P("a"))))
+
+    def product(x, w, ask=False):
+        y = x @ w  # a sum over the devices, which the next line carries out
+        if ask:
+            debug.inspect_array_sharding(y, callback=told.append)
+        return jnp.tanh(y)
+
+    asked = t.jit(lambda x, w: product(x, w, True))
+    np.testing.assert_array_equal(asked(x, w), t.jit(product)(x, w))
+    assert told == [NamedSharding(mesh, P(None, None, unreduced={"a"}))]
+    assert asked._last.call.executable is t.jit(product).lower(x, w).compile()._call.executable
+
+
+def test_a_shard_map_prints_on_every_device(capsys):
+    mesh = t.make_mesh((2, 2), ("a", "b"))
+
+    def body(x):
+        debug.print("{} {}", lax.axis_index("a"), x.sum())
+        return x
+
+    x = t.device_put(X, NamedSharding(mesh, P("a", "b")))
+    t.jit(t.shard_map(body, mesh=mesh, in_specs=P("a", "b"), out_specs=P("a", "b")))(x)
+    t.effects_barrier()
+    parts = [(n, X[4 * n : 4 * n + 4, 2 * m : 2 * m + 2].sum()) for n in (0, 1) for m in (0, 1)]
+    assert capsys.readouterr().out.splitlines() == [f"{n} {s}" for n, s in parts]
 
 
 def test_clear_caches_forgets_the_programs_of_meshes():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from . import kept, settings
 from .calls import Signature
 from .compiled import Compiled, as_stored, plan_results
 from .explain import log_compile
+from .inspection import tell_on_one_device
 from .limits import check_sizes
 from .staging import Traced, lifted
 
@@ -181,6 +183,7 @@ def compiled(
     budget: int = 0,
 ) -> Compiled:
     """The traced function, lifted, with its executable."""
+    traced = replace(traced, graph=tell_on_one_device(traced.graph))
     plan = plan_results(traced.graph)
     return Compiled(
         traced, plan, executable_for(plan.graph, pairs, name, why, budget), donated, name

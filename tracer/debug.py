@@ -18,6 +18,7 @@ from ir.build import current
 
 from . import callbacks, tree
 from .array import Array, Tracer
+from .inspection import inspect_array_sharding
 from .pictures import visualize_array_sharding, visualize_sharding
 from .staging import bind, operand
 
@@ -104,4 +105,10 @@ def _array(value: Any) -> Array:
     return Array.from_host(np.asarray(value))
 
 
-__all__ = ["callback", "print", "visualize_array_sharding", "visualize_sharding"]
+__all__ = [
+    "callback",
+    "inspect_array_sharding",
+    "print",
+    "visualize_array_sharding",
+    "visualize_sharding",
+]

@@ -84,6 +84,12 @@ def _spec_of(partitions: tuple, unreduced: frozenset) -> PartitionSpec:
     return PartitionSpec(*partitions, unreduced=unreduced)
 
 
+def partition(spec: Spec) -> PartitionSpec:
+    """What says of an array that it lies as a record of the pass does."""
+    dims = (None if not d else d[0] if len(d) == 1 else d for d in spec.dims)
+    return PartitionSpec(*dims, unreduced=spec.unreduced)
+
+
 P = PartitionSpec
 
 

@@ -10,8 +10,7 @@ import colorsys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .array import Tracer
-from .errors import located
+from .inspection import inspect_array_sharding
 from .shardings import Sharding
 
 HEIGHT = 10  # lines of a picture at scale 1
@@ -108,15 +107,12 @@ def _styles(colours: ColorMap | None, count: int) -> Iterator[Any]:
 
 
 def visualize_array_sharding(arr: Any, **kwargs: Any) -> None:
-    """`visualize_sharding` of an array. Raises TypeError for one that is being traced: where its
-    parts lie is known once the program of a device is made, see `Lowered.sharded`."""
-    if isinstance(arr, Tracer):
-        raise located(
-            TypeError,
-            "visualize_array_sharding shows where an array lies, and this one is being traced; "
-            "print jitted.lower(...).sharded().graph, whose types say where each value lies",
-        )
-    visualize_sharding(arr.shape, arr.sharding, **kwargs)
+    """`visualize_sharding` of an array; inside of `jit` when the program is compiled."""
+
+    def shown(sharding: Sharding) -> None:
+        visualize_sharding(arr.shape, sharding, **kwargs)
+
+    inspect_array_sharding(arr, callback=shown)
 
 
 __all__ = ["visualize_array_sharding", "visualize_sharding"]

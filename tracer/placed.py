@@ -19,8 +19,10 @@ from .array import Array
 from .calls import Signature
 from .compiled import Compiled, plan_results
 from .config import Device
+from .inspection import tell_on_mesh
 from .laid import lies
-from .sharding import Mesh, NamedSharding, P
+from .meshes import Mesh, partition
+from .sharding import NamedSharding
 from .staging import Traced, lifted
 
 if TYPE_CHECKING:
@@ -97,12 +99,13 @@ def _compiled(
             wanted.setdefault(at, _spec(s, v.aval.ndim))
     told = [wanted.get(k) for k in range(len(plan.graph.outs))]
     done = arranged(shard(plan.graph, mesh.record(), specs, told, Options()))
+    tell_on_mesh(done, mesh)
     paths = tree.paths(signature.in_tree)
     donated = [i for i, path in enumerate(paths) if jitted._roles.donates(path)]
     pairs = [(i, j) for i, j in jitted._pairs(traced, paths, donated)
              if done.in_specs[i] == done.out_specs[j]]  # fmt: skip
     executable = executable_for(done, pairs, jitted._name, jitted._why)
-    lie = [NamedSharding(mesh, _partition(done.out_specs[at])) if made else s
+    lie = [NamedSharding(mesh, partition(done.out_specs[at])) if made else s
            for (made, at), s in zip(plan.results, outs, strict=False)]  # fmt: skip
     return OnMesh(traced, plan, executable, donated, jitted._name, lie)
 
@@ -112,11 +115,6 @@ def _spec(sharding: NamedSharding | None, ndim: int) -> Spec:
         return whole(ndim)
     spec = sharding.spec.spec(ndim)
     return Spec(tuple(d or () for d in spec.dims), spec.unreduced)
-
-
-def _partition(spec: Spec) -> P:
-    dims = (None if not d else d[0] if len(d) == 1 else d for d in spec.dims)
-    return P(*dims, unreduced=spec.unreduced)
 
 
 class OnMesh(Compiled):

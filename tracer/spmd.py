@@ -28,7 +28,9 @@ from .array import Array
 from .backend import shared
 from .calls import ShapeDtypeStruct, Signature, checked_avals
 from .compiled import Compiled, as_stored, plan_results
+from .inspection import tell_on_mesh
 from .jit import Jitted
+from .meshes import Mesh
 from .oracle import _on_host
 from .roles import Nums, Roles, roles
 from .sharding import PartitionSpec, ambient
@@ -98,6 +100,9 @@ class SpmdFunction(Jitted):
     def _compile(self, signature: Signature, traced: Traced) -> Compiled:
         traced = lifted(traced)
         one = self._cut(signature, traced)
+        tell_on_mesh(
+            one.sharded, Mesh(np.arange(self.mesh.count).reshape(self.mesh.sizes), self.mesh.names)
+        )
         executable = executable_for(one.sharded, one.donate, self._name, self._why, self._budget)
         donated = self._donated(signature)
         return Compiled(traced, plan_results(traced.graph), executable, donated, self._name)

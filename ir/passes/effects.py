@@ -9,7 +9,7 @@ A while loop has no known length, so of its iterations the last `KEPT` are held.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,9 +18,10 @@ import numpy as np
 from ..build import attributed, building, emit, inline, lit, read
 from ..dtypes import i32
 from ..graph import Aval, Eqn, Graph, Value, Var
-from ..prims.effect import debug_callback, key_use
+from ..prims.effect import debug_callback, inspect_sharding, key_use
 from ..prims.elementwise import and_
 from ..prims.index import with_row
+from ..sharding import Spec, whole
 
 KEPT = 256  # iterations of a while loop whose values are held; a power of two
 Values = Sequence[np.ndarray]
@@ -115,7 +116,27 @@ def lift(graph: Graph) -> tuple[Graph, tuple[Record, ...]]:
         return builder.close([*outs, *lifter.values]), tuple(lifter.records)
 
 
-def without_effects(graph: Graph, dropped: tuple = (debug_callback, key_use)) -> Graph:
+def inspections(graph: Graph) -> tuple[Graph, tuple[tuple[Callable, Spec], ...]]:
+    """(the graph without equations that ask how values lie, the callback and the answer of each in
+    program order); what was not cut is whole."""
+    if not graph.effectful:
+        return graph, ()
+    return without_effects(graph, (inspect_sharding,)), tuple(_asked(graph))
+
+
+def _asked(graph: Graph) -> Iterator[tuple[Callable, Spec]]:
+    for eqn in graph.eqns:
+        if eqn.prim is inspect_sharding:
+            spec = eqn.params["spec"]
+            yield eqn.params["callback"], whole(eqn.ins[0].aval.ndim) if spec is None else spec
+        for inner in eqn.subgraphs():
+            yield from _asked(inner)
+
+
+ALL = debug_callback, inspect_sharding, key_use
+
+
+def without_effects(graph: Graph, dropped: tuple = ALL) -> Graph:
     """The graph without them: what runs again must not tell again."""
     if not graph.effectful:
         return graph
@@ -143,7 +164,7 @@ class _Lifter:
 
     def lifted(self, eqn: Eqn, ins: list[Value], builder: Any) -> Sequence[Value]:
         """The equation's results, by an equation without effects."""
-        if not eqn.effectful:
+        if not _tells(eqn):
             return builder.emit(eqn.prim, ins, eqn.params)
         if eqn.prim is debug_callback:
             places = tuple(map(self.hold, ins))
@@ -158,7 +179,9 @@ class _Lifter:
 
     def _inlined(self, eqn: Eqn, ins: list[Value]) -> Sequence[Value]:
         """A call: the graph that it stands for."""
-        graph, records = lift(eqn.prim.callee(*(v.aval for v in ins), **eqn.params))
+        avals = tuple(v.aval for v in ins)
+        callee = eqn.prim.callee(*avals, **eqn.params) or eqn.prim.expansion(avals, eqn.params)
+        graph, records = lift(callee)
         outs, count = inline(graph, ins), len(eqn.outs)
         self.records.extend(_moved(records, self._take(outs[count:])))
         return outs[:count]
@@ -201,6 +224,13 @@ class _Lifter:
             first += len(values)
         self.records.append(Choice(index, tuple(branches)))
         return outs[:count]
+
+
+def _tells(eqn: Eqn) -> bool:
+    """Whether it has effects that are lifted; how values lie is told by the compile itself."""
+    if not eqn.effectful or eqn.prim is inspect_sharding:
+        return False
+    return eqn.prim.kind == "effect" or any(_tells(e) for g in eqn.subgraphs() for e in g.eqns)
 
 
 def _moved(records: Sequence[Record], by: int) -> tuple[Record, ...]:

@@ -22,9 +22,11 @@ from ..factors import Factors
 from ..garbage import uncollected
 from ..graph import Eqn, Graph, Value, Var
 from ..prim import PRIMITIVES
+from ..prims.effect import inspect_sharding
 from ..prims.fused import Composite
 from ..sharding import Axes, MeshShape, ShardingTypeError, Spec, problems, whole
 from ..spmd import ShardedGraph
+from .effects import inspections
 from .layout import VIEWS, Held, Layouts
 from .simplify import simplify
 
@@ -75,9 +77,10 @@ def _local_program(
         found = walk.graph(graph, helds, wanted)
         done = builder.close([h.value for h in found])
     specs = {h.value: h.spec for h in (*helds, *walk.named)}
-    local = simplify(annotated(done, specs))
+    asked, answers = inspections(annotated(done, specs))
+    local = simplify(asked)
     kept = [_kept(h.spec, s) for h, s in zip(found, outs, strict=True)]
-    return ShardedGraph(local, mesh, tuple(in_specs), tuple(kept))
+    return ShardedGraph(local, mesh, tuple(in_specs), tuple(kept), answers)
 
 
 def _kept(found: Spec, asked: Spec | None) -> Spec:
@@ -160,7 +163,7 @@ class Walk(Layouts):
     def _look_ahead(self, graph: Graph, wanted: Sequence[Spec | None]) -> None:
         """How many equations read each value, and where the one that reads it wants it."""
         for v, users in graph.users().items():
-            self.uses[v] = len(set(users))
+            self.uses[v] = len({e for e in users if e.prim is not inspect_sharding})
         for eqn in graph.eqns:
             if eqn.prim.name == "sharding_constraint":
                 self.wanted[eqn.ins[0]] = _restricted(_constraint(eqn), self.mesh)

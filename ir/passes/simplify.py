@@ -45,7 +45,7 @@ def _rewrite(graph: Graph, fold: bool) -> Graph:
     eqns: list[Eqn] = []
     for eqn in graph.eqns:
         ins = tuple(env.get(v, v) if isinstance(v, Var) else v for v in eqn.ins)
-        simple = _fold(eqn, ins, made) if fold else None
+        simple = _fold(eqn, ins, made) if fold and eqn.outs else None
         if simple is not None:
             env[eqn.outs[0]] = simple
             continue

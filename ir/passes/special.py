@@ -132,6 +132,12 @@ def told(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held]:
     return []
 
 
+def inspected(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held]:
+    """How the value lies that somebody asks of, which is nowhere moved for it."""
+    emit(eqn.prim, **{**eqn.params, "spec": helds[0].spec})
+    return []
+
+
 def attended(walk: Walk, eqn: Eqn, helds: list[Held]) -> list[Held] | None:
     """Attention where a mesh cuts positions: keys are gathered, or heads exchanged for them."""
     q, k = helds[0], helds[1]
@@ -207,6 +213,7 @@ SPECIAL: dict[str, Rule] = {
     "cond": branched,
     "while_loop": repeated,
     "debug_callback": told,
+    "inspect_sharding": inspected,
     "key_use": told,
     "attention": attended,
     "attention_dq": attended,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from ..build import emit
 from ..graph import Aval
 from ..prim import Primitive, register
+from ..sharding import Spec
 
 
 @register
@@ -39,6 +40,34 @@ class debug_callback(Primitive):
         return emit(debug_callback, *ins, callback=callback, members=((size, mask), *members))
 
     def flops(self, *avals, callback, members):
+        return 0
+
+
+@register
+class inspect_sharding(Primitive):
+    """`callback` is to be told how the operand lies, once, when the program is compiled.
+
+    The program of one device has it without operands, and with the `spec` that was found.
+    """
+
+    name = "inspect_sharding"
+    kind = "effect"
+    multi = True
+
+    def typeof(self, *avals: Aval, callback: Callable, spec: Spec | None = None):
+        return ()
+
+    def eval(self, *xs, callback, spec=None):
+        return ()
+
+    def jvp(self, ins, tangents, *, callback, spec=None):
+        emit(inspect_sharding, *ins, callback=callback, spec=spec)
+        return (), ()
+
+    def batch(self, ins, mask, size, *, callback, spec=None):
+        return emit(inspect_sharding, *ins, callback=callback, spec=spec)
+
+    def flops(self, *avals, callback, spec=None):
         return 0
 
 

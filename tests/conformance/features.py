@@ -105,11 +105,10 @@ def state_of(path: str, name: str, optional: str) -> tuple[str, str]:
     if not exists:
         why = not_planned(path).get(name)
         return ("not planned", why) if why else ("not yet", "")
-    note = notes.PARTLY.get(f"{path}.{name}", "")
     lacking = missing_parameters(found, optional) if callable(found) else []
-    lacks = [f"no {', '.join(f'`{p}`' for p in lacking)}"] if lacking else []
-    why = "; ".join([*lacks, *([note] if note else [])])
-    return ("partly" if why else "supported"), why
+    if lacking:
+        return "partly", f"no {', '.join(f'`{p}`' for p in lacking)}"
+    return "supported", ""
 
 
 # --- which programs use a name --------------------------------------------------------------------

@@ -97,9 +97,6 @@ NOT_PLANNED: dict[str, list[tuple[str, str]]] = {
     ],
 }  # fmt: skip
 
-# What a name that exists lacks, where its parameters do not tell.
-PARTLY: dict[str, str] = {"jax.debug.visualize_array_sharding": "not inside of `jit`"}
-
 # Parameters that no name takes, each for one reason that FEATURES.md gives at its head.
 IGNORED_PARAMETERS = frozenset(
     "out out_sharding precision preferred_element_type device backend accuracy promote_integers "

@@ -185,7 +185,14 @@ CALLED = {
 AT_ODDS = ("incompatible shapes", "contracting dimensions", "leading axes", "cannot concatenate")
 AT_ODDS += ("one float dtype", "weight and bias", "tables")
 ALL = (*CASES, *_attention_cases(), *_graph_cases())
-ANYTHING = {"cast", "checkpoint_name", "debug_callback", "key_use", "optimization_barrier"}
+ANYTHING = {
+    "cast",
+    "checkpoint_name",
+    "debug_callback",
+    "inspect_sharding",
+    "key_use",
+    "optimization_barrier",
+}
 ANYTHING |= {"psum", "psums", "pmax", "pmin", "axis_index", "sharding_constraint"}
 
 
