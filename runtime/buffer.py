@@ -70,11 +70,15 @@ class Buffer:
 
 
 class PendingRead:
-    """A read under way. The bytes are those at the time of `start_read`, whatever runs after."""
+    """A read under way. The bytes are those at the time of `start_read`, whatever runs after.
+
+    They are copied at that time, and mapped when they are asked for: until then nothing waits, so
+    more can be submitted.
+    """
 
     def __init__(self, buffer: Buffer, nbytes: int, offset: int) -> None:
         self.nbytes, self._data = nbytes, None
-        self._staging, self._promise, self._device = None, None, buffer.device
+        self._staging, self._submission, self._device = None, 0, buffer.device
         if nbytes:
             self._start(buffer, offset)
 
@@ -82,11 +86,8 @@ class PendingRead:
         device = self._device
         self._staging = device.staging.take(self.nbytes)
         encoder = device.raw.create_command_encoder()
-        size = pad(self.nbytes)
-        encoder.copy_buffer_to_buffer(buffer.raw, offset, self._staging, 0, size)
-        device.submit(encoder)
-        # The plain "READ" mode of wgpu-py submits an empty encoder first; ours is already in.
-        self._promise = self._staging.map_async("READ_NOSYNC", 0, size)
+        encoder.copy_buffer_to_buffer(buffer.raw, offset, self._staging, 0, pad(self.nbytes))
+        self._submission = device.submit(encoder)
 
     def result(self) -> bytearray:
         """The bytes, waiting for them if need be."""
@@ -99,8 +100,10 @@ class PendingRead:
         """Wait, then write the bytes into `target`; works once, `result` any number of times."""
         if not self.nbytes:
             return
-        self._promise.sync_wait()
         staging, self._staging = self._staging, None
+        with self._device.wait.upto(self._submission):
+            # The plain "READ" mode of wgpu-py submits an empty encoder first; ours is long in.
+            staging.map_async("READ_NOSYNC", 0, pad(self.nbytes)).sync_wait()
         mapped = staging.read_mapped(0, pad(self.nbytes), copy=False)
         target[:] = mapped[: self.nbytes]
         mapped.release()

@@ -20,7 +20,7 @@ from codegen.program import Binding, KernelCode
 
 from .adapter import AdapterInfo, adapters, choose, matches, profile_of
 from .buffer import Buffer, BufferPool, PendingRead, StagingRing
-from .driver import TRUSTED, RawEncoder, submit_in_pieces, unchecked_module, wgpu
+from .driver import TRUSTED, RawEncoder, Wait, submit, submit_in_pieces, unchecked_module, wgpu
 from .errors import KernelCompileError, NoAdapterError, translate
 from .settings import settings
 from .tuned import tuned
@@ -63,6 +63,7 @@ class Device:
         self.check = settings().check if check is None else check
         self.features = tuple(name for name in FEATURES if name in info.features)
         self.raw: wgpu.GPUDevice = _open(info, self.features)
+        self.wait = Wait(self.raw)
         self.limits: dict[str, int] = dict(self.raw.limits)
         self.pool = BufferPool(self.raw, self.limits["max-buffer-size"])
         self.staging = StagingRing(self.raw)
@@ -157,13 +158,14 @@ class Device:
         ]
         return self.raw.create_bind_group(layout=pipeline.layout, entries=entries)
 
-    def submit(self, encoder: wgpu.GPUCommandEncoder) -> None:
-        """Finish the encoder and submit it. Raises DeviceLostError, GPUValidationError."""
+    def submit(self, encoder: wgpu.GPUCommandEncoder) -> int:
+        """Finish the encoder and submit it. Returns the submission's number. Raises
+        DeviceLostError, GPUValidationError."""
         try:
             commands = encoder.finish()
         except wgpu.GPUError as error:
             raise translate(error) from error
-        self.raw.queue.submit([commands])
+        return submit(self.raw, commands)
 
     def submit_pieces(self, pieces: Sequence[Callable[[RawEncoder], None]]) -> None:
         """Encode each piece by native calls and submit it, in order.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -167,6 +168,44 @@ class RawCommands:
         lib.wgpuCommandBufferRelease(self._internal)
 
 
+def submit(device: wgpu.GPUDevice, commands: wgpu.GPUCommandBuffer | RawCommands) -> int:
+    """Submit one command buffer. Returns the submission's number."""
+    handles = ffi.new(_MANY, [commands._internal])
+    return _api.libf.wgpuQueueSubmitForIndex(device.queue._internal, 1, handles)
+
+
+class Wait:
+    """For what wgpu-py's thread waits while a promise of this device is open.
+
+    By default for all that was submitted. Then nothing can be submitted meanwhile, since a wait
+    holds a lock that a submission takes (wgpu issue 9470, mended after version 29), and the device
+    has nothing to do when the wait is over. Hence `upto`, for one submission, and only when there
+    is nothing left to submit before its result is looked at.
+    """
+
+    def __init__(self, device: wgpu.GPUDevice) -> None:
+        handle, number = device._internal, ffi.new("WGPUSubmissionIndex *")
+        self._number, self._open = number, 0
+        reads = self._reads = [NULL]
+
+        def poll(block: bool) -> None:
+            _api.libf.wgpuDevicePoll(handle, block, reads[0] if block else NULL)
+
+        device._poller._poll_func = poll
+
+    @contextmanager
+    def upto(self, submission: int) -> Iterator[None]:
+        """Promises made here are kept by this submission or an earlier one."""
+        self._number[0], self._reads[0] = submission, self._number
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._reads[0] = NULL
+
+
 def submit_in_pieces(
     device: wgpu.GPUDevice, pieces: Sequence[Callable[[RawEncoder], None]]
 ) -> None:
@@ -223,8 +262,7 @@ def _submit(
     commands = given.finish() if isinstance(given, RawEncoder) else given
     if before is not None:
         before.result()  # pieces are taken up in order, by one thread: it is there
-    handles = ffi.new(_MANY, [commands._internal])
-    _api.libf.wgpuQueueSubmit(device.queue._internal, 1, handles)
+    submit(device, commands)
     submitted.append(True)
 
 
