@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -54,6 +56,29 @@ def few_programs():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend, "EXECUTABLES_KEPT", PROGRAMS_KEPT)
         yield
+
+
+@contextmanager
+def _running_on(name: str) -> Iterator[str]:
+    from tracer import use_backend
+
+    use_backend(name)
+    yield name
+    use_backend(None)
+
+
+@pytest.fixture
+def oracle() -> Iterator[str]:
+    """Functions run in numpy."""
+    with _running_on("oracle") as name:
+        yield name
+
+
+@pytest.fixture(params=["oracle", "device"])
+def backend(request) -> Iterator[str]:
+    """Functions run in numpy, and the test once more on the device."""
+    with _running_on(request.param) as name:
+        yield name
 
 
 @pytest.fixture

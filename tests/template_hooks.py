@@ -179,30 +179,3 @@ def run(code: str, grid: tuple, inputs: list[np.ndarray], shapes: list[tuple]) -
     dev.queue.submit([encoder.finish()])
     read = [np.frombuffer(dev.queue.read_buffer(b), np.float32) for b in buffers[len(inputs) :]]
     return [r[: math.prod(s)].reshape(s) for r, s in zip(read, shapes, strict=True)]
-
-
-@cache
-def _null_device() -> object:
-    webgpu = pytest.importorskip("pydawn.webgpu")
-    utils = pytest.importorskip("pydawn.utils")
-    found = utils.ResultContainer()
-
-    def keep(status, adapter, message, _) -> None:
-        found.value = adapter
-
-    callback = webgpu.WGPURequestAdapterCallbackInfo()
-    callback.mode = webgpu.WGPUCallbackMode_WaitAnyOnly
-    callback.callback = webgpu.WGPURequestAdapterCallback(keep)
-    options = webgpu.WGPURequestAdapterOptions()
-    options.backendType = webgpu.WGPUBackendType_Null
-    utils.wait(webgpu.wgpuInstanceRequestAdapterF(utils.instance, options, callback))
-    return utils.request_device_sync(found.value, [webgpu.WGPUFeatureName_Subgroups])
-
-
-def tint(code: str) -> None:
-    """Compiles `code` as browsers do; raises RuntimeError with Tint's message."""
-    dev = _null_device()
-    from pydawn import utils
-
-    enable = "enable subgroups;\n" if "subgroup" in code else ""
-    utils.create_shader_module(dev, enable + code)

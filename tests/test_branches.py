@@ -10,21 +10,14 @@ from codegen.profile import H100, LAVAPIPE, WEBGPU_DEFAULT
 from codegen.program import Case, Program, Switch, While, walk
 from codegen.table import plan_text
 from ir import check, parse, show
-from tracer import grad, graph_of, hessian, jit, jvp, lax, use_backend, vmap
+from tracer import grad, graph_of, hessian, jit, jvp, lax, vmap
 from tracer import numpy as jnp
+
+from .arrays import close
 
 X = np.float32([0.5, -1.0, 2.0])
 
-
-@pytest.fixture(params=["oracle", "device"], autouse=True)
-def backend(request):
-    use_backend(request.param)
-    yield request.param
-    use_backend("device")
-
-
-def close(got, want, tolerance=1e-5):
-    np.testing.assert_allclose(np.asarray(got), want, rtol=tolerance, atol=tolerance)
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 def guarded(x):

@@ -9,7 +9,7 @@ from codegen.names import RESERVED, short_names, unique
 from codegen.profile import LAVAPIPE, WEBGPU_DEFAULT
 from ir import PRIMITIVES, Aval, building, emit, f32
 
-from .golden import tint
+from . import tint
 from .naga import check as check_naga
 
 # Locals and functions of templates, WGSL words, and what is no identifier at all.

@@ -12,25 +12,18 @@ import pytest
 from ir import PRIMITIVES, Aval, GraphError, build, check, emit, evaluate, f32, i32
 from ir.passes.batch import batch_graph
 from ir.passes.grad import vjp_graph
-from tracer import grad, graph_of, jit, jvp, lax, use_backend, vmap
+from tracer import grad, graph_of, jit, jvp, lax, vmap
 from tracer import numpy as jnp
 from tracer.test_util import check_grads
+
+from .arrays import close
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((4, 3)).astype(np.float32)
 Y = RNG.standard_normal((4, 8)).astype(np.float32)
 NAMED = {"axis_name": "i"}
 
-
-@pytest.fixture(params=["oracle", "device"], autouse=True)
-def backend(request):
-    use_backend(request.param)
-    yield request.param
-    use_backend("device")
-
-
-def close(got, want, tolerance=1e-5):
-    np.testing.assert_allclose(np.asarray(got), want, rtol=tolerance, atol=tolerance)
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 def everyone(row):

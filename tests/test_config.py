@@ -11,13 +11,7 @@ import tracer
 from tracer import jit, lax, settings
 from tracer import numpy as jnp
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    tracer.use_backend("oracle")
-    yield
-    tracer.use_backend(None)
-
+pytestmark = pytest.mark.usefixtures("oracle")
 
 # --- config ---------------------------------------------------------------------------------------
 

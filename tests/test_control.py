@@ -10,7 +10,7 @@ from codegen.profile import WEBGPU_DEFAULT
 from codegen.program import Loop, Program
 from ir import check
 from ir.passes.simplify import dce
-from tracer import grad, graph_of, jit, lax, use_backend, value_and_grad
+from tracer import grad, graph_of, jit, lax, value_and_grad
 from tracer import numpy as jnp
 
 RANDOM = np.random.default_rng(7)
@@ -18,12 +18,7 @@ W = (RANDOM.standard_normal((6, 6)) * 0.3).astype(np.float32)
 START = RANDOM.standard_normal(6).astype(np.float32)
 XS = RANDOM.standard_normal((9, 6)).astype(np.float32)
 
-
-@pytest.fixture(params=["oracle", "device"], autouse=True)
-def backend(request):
-    use_backend(request.param)
-    yield request.param
-    use_backend("device")
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 def step(w):

@@ -24,7 +24,6 @@ from tracer import (
     linear_transpose,
     linearize,
     named_call,
-    use_backend,
     vjp,
     vmap,
 )
@@ -32,18 +31,11 @@ from tracer import numpy as jnp
 from tracer.test_util import check_grads, check_jvp, check_vjp
 from tracer.tree import leaves
 
+from .arrays import close
+
 X = np.float32([0.3, -1.2, 2.0])
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
-
-
-def close(got, want, tolerance=1e-5):
-    np.testing.assert_allclose(np.asarray(got), want, rtol=tolerance, atol=tolerance)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 def guarded(v):

@@ -25,12 +25,7 @@ TREES = [
     ([None, {}, []], 1),
 ]
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    tracer.use_backend("oracle")
-    yield
-    tracer.use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 @pytest.mark.parametrize("given", TREES)

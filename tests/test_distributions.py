@@ -6,17 +6,12 @@ import numpy as np
 import pytest
 
 from tests.distributions import CALLS, TABLE, sample
-from tracer import grad, jit, nn, random, use_backend, vmap
+from tracer import grad, jit, nn, random, vmap
 from tracer import numpy as jnp
 
 WANTED = json.loads(TABLE.read_text())
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 @pytest.mark.parametrize("name", CALLS)

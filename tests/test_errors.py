@@ -19,12 +19,7 @@ import tracer
 from tracer import errors, grad, jit, jvp, lax, nn, random, value_and_grad, vjp, vmap
 from tracer import numpy as jnp
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    tracer.use_backend("oracle")
-    yield
-    tracer.use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 def ones(*shape, dtype=None):

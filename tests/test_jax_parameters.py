@@ -8,13 +8,7 @@ from tracer import checkpoint, checkpoint_name, checkpoint_policies, grad, graph
 from tracer import numpy as jnp
 from tracer.errors import UnexpectedTracerError
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    tracer.use_backend("oracle")
-    yield
-    tracer.use_backend(None)
-
+pytestmark = pytest.mark.usefixtures("oracle")
 
 X = np.float32([[3, 1, 2, 5, 4], [0, 2, 2, 1, 2]])
 

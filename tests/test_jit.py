@@ -14,12 +14,7 @@ from tracer.oracle import OracleExecutable
 
 module = import_module("tracer.backend")
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 @pytest.fixture

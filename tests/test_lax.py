@@ -6,19 +6,14 @@ import numpy as np
 import pytest
 
 from ir import evaluate
-from tracer import grad, jit, lax, scipy, use_backend, vmap
+from tracer import grad, jit, lax, scipy, vmap
 from tracer import numpy as jnp
 from tracer.array import aval_of
 from tracer.staging import trace
 
 from .lax_cases import CASES
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 def exact(x):

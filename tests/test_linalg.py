@@ -8,13 +8,7 @@ from tracer import numpy as jnp
 
 from .test_numpy_more import floats, same
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
-
+pytestmark = pytest.mark.usefixtures("oracle")
 
 A = floats(4, 4)
 STACK = floats(2, 3, 5, 5, seed=1)

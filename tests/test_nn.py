@@ -7,15 +7,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from tracer import grad, graph_of, jit, nn, random, use_backend, vmap
+from tracer import grad, graph_of, jit, nn, random, vmap
 from tracer import numpy as jnp
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 def floats(*shape, seed=0, scale=1.0):

@@ -3,27 +3,12 @@
 import numpy as np
 import pytest
 
-from ir import evaluate
-from ir.passes.grad import grad_graph
-from tracer import jit, use_backend
+from tracer import jit
 from tracer import numpy as jnp
-from tracer.array import aval_of
-from tracer.staging import trace
 
+from .arrays import check_gradient, floats, ints
 
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
-
-
-def floats(*shape, low=-2.0, high=2.0, seed=0):
-    return np.random.default_rng([seed, *shape]).uniform(low, high, shape).astype(np.float32)
-
-
-def ints(*shape, low=-5, high=6, kind=np.int32):
-    return np.random.default_rng(shape).integers(low, high, shape).astype(kind)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 def bools(*shape):
@@ -328,29 +313,6 @@ GRADIENTS = {
     ),
     "astype": (lambda x: (x * 3).astype(jnp.float32) * x, A),
 }
-
-
-def check_gradient(function, x, step=1e-6):
-    """d sum(w * f(x)) / dx in float64 against central differences."""
-
-    def weighted(x):
-        out = function(x)
-        weights = np.cos(np.arange(out.size, dtype=np.float32)).reshape(out.shape)
-        return jnp.sum(out * weights)
-
-    traced = trace(weighted, [aval_of(x)])
-    graph, given = traced.graph, [c.numpy() for c in traced.constants]
-    joint = grad_graph(graph, [len(given)])
-    analytic = evaluate(joint, *given, x, wide=True)[1]
-    numeric = np.zeros(x.shape)
-    for at in np.ndindex(x.shape):
-        ends = []
-        for sign in (1, -1):
-            moved = x.astype(np.float64)
-            moved[at] += sign * step
-            ends.append(evaluate(graph, *given, moved, wide=True)[0])
-        numeric[at] = (ends[0] - ends[1]) / (2 * step)
-    np.testing.assert_allclose(analytic, numeric, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", GRADIENTS)

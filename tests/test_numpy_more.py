@@ -8,32 +8,9 @@ import pytest
 from tracer import grad, jit, lax, nn, use_backend
 from tracer import numpy as jnp
 
-from .test_sorting import check_gradient
+from .arrays import check_gradient, floats, ints, same
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
-
-
-def floats(*shape, low=-2.0, high=2.0, seed=0):
-    return np.random.default_rng([seed, *shape]).uniform(low, high, shape).astype(np.float32)
-
-
-def ints(*shape, low=-5, high=6, kind=np.int32):
-    return np.random.default_rng(shape).integers(low, high, shape).astype(kind)
-
-
-def same(got, want, **tolerance):
-    if isinstance(want, (list, tuple)):
-        assert len(got) == len(want)
-        return [same(a, b, **tolerance) for a, b in zip(got, want, strict=True)]
-    got, want = np.asarray(got), np.asarray(want)
-    assert got.shape == want.shape and (got.dtype.kind == want.dtype.kind or want.dtype.kind == "O")
-    np.testing.assert_allclose(got, want, **({"rtol": 2e-6, "atol": 1e-7} | tolerance))
-    return None
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 A, B, UNIT = floats(3, 4), floats(3, 4, seed=1), floats(3, 4, low=-0.99, high=0.99)

@@ -5,18 +5,12 @@ import warnings
 import numpy as np
 import pytest
 
-from tracer import errors, jit, use_backend
+from tracer import errors, jit
 from tracer import numpy as jnp
 
-from .test_numpy_more import floats, ints, same
+from .arrays import floats, ints, same
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
-
+pytestmark = pytest.mark.usefixtures("oracle")
 
 A, V, CUBE = floats(3, 4), floats(7), floats(2, 3, 4)
 N, M = ints(9), ints(6, low=-3, high=4)

@@ -7,19 +7,12 @@ import warnings
 import numpy as np
 import pytest
 
-from tracer import jit, use_backend
+from tracer import jit
 from tracer import numpy as jnp
 
-from .test_numpy_more import floats, ints, same
-from .test_sorting import check_gradient
+from .arrays import check_gradient, floats, ints, same
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
-
+pytestmark = pytest.mark.usefixtures("oracle")
 
 CUBE, A = floats(2, 3, 4), floats(3, 4)
 MASK = ints(2, 3, 4) > 0

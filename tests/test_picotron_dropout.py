@@ -13,7 +13,7 @@ from picotron.dropout import KEEP
 from picotron.errors import ConfigError
 from picotron.step import initial_state, make_eval_loss, make_train_step
 from picotron.validate import check
-from tracer import graph_of, random, tree, use_backend, value_and_grad
+from tracer import graph_of, random, tree, value_and_grad
 from tracer import numpy as jnp
 
 from .oracle.test_names import Program
@@ -29,12 +29,7 @@ BOTH = replace(HIDDEN, attention_dropout=0.5)
 RNG = np.random.default_rng(0)
 TOKENS = RNG.integers(0, 11, (2, 1, 2, 8)).astype(np.int32)
 
-
-@pytest.fixture(autouse=True)
-def on_the_oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 def batch(parts: int = 1) -> dict:

@@ -11,17 +11,11 @@ import pytest
 from tracer import grad, jit, lax, ops, vmap
 from tracer import numpy as jnp
 from tracer.errors import ConcretizationTypeError
-from tracer.settings import use_backend
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 IDS = np.int32([0, 0, 3, -1, 9, 3])
 
-
-@pytest.fixture(params=["oracle", None], ids=["oracle", "device"], autouse=True)
-def backend(request):
-    use_backend(request.param)
-    yield
-    use_backend(None)
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 def same(got, want):

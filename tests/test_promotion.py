@@ -13,12 +13,7 @@ from tracer.promotion import join
 
 from . import promotion
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    tracer.use_backend("oracle")
-    yield
-    tracer.use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 @pytest.mark.parametrize("name", (*promotion.UNARY, *promotion.BINARY))

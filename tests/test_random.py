@@ -16,13 +16,7 @@ L = np.float32([[0.1, 1.0, -2.0, 0.5], [3.0, 0, 0, 0.2], [1, 1, 1, 1]])
 P = np.float32([0.1, 0.2, 0.3, 0.4])
 M = np.arange(12, dtype=np.int32).reshape(3, 4)
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
-
+pytestmark = pytest.mark.usefixtures("oracle")
 
 KEY = random.wrap_key_data(np.uint32([2547012911, 1371500959]))  # fold_in(key(42), 7)
 RECORDED = {

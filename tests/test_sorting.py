@@ -3,21 +3,14 @@
 import numpy as np
 import pytest
 
-from ir import evaluate
-from ir.passes.grad import grad_graph
 from tracer import grad, jit, jvp, lax, use_backend, vmap
 from tracer import numpy as jnp
-from tracer.array import aval_of
 from tracer.errors import ConcretizationTypeError
 from tracer.sorting import ordering
-from tracer.staging import trace
 
+from .arrays import check_gradient
 
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 def rng(seed=0):
@@ -183,28 +176,6 @@ GRADIENTS = {
     "interp": lambda x: jnp.interp(x, jnp.sort(x[0]), x[1]),
     "sort long": lambda x: jnp.sort(jnp.tile(x[0], 110) * jnp.linspace(0.5, 2.5, 550)) ** 2,
 }
-
-
-def check_gradient(function, x, step=1e-6):
-    """d sum(w * f(x)) / dx in float64 against central differences."""
-
-    def weighted(x):
-        out = function(x)
-        weights = np.cos(np.arange(out.size, dtype=np.float32)).reshape(out.shape)
-        return jnp.sum(out * weights)
-
-    traced = trace(weighted, [aval_of(x)])
-    graph, given = traced.graph, [c.numpy() for c in traced.constants]
-    analytic = evaluate(grad_graph(graph, [len(given)]), *given, x, wide=True)[1]
-    numeric = np.zeros(x.shape)
-    for at in np.ndindex(x.shape):
-        ends = []
-        for sign in (1, -1):
-            moved = x.astype(np.float64)
-            moved[at] += sign * step
-            ends.append(evaluate(graph, *given, moved, wide=True)[0])
-        numeric[at] = (ends[0] - ends[1]) / (2 * step)
-    np.testing.assert_allclose(analytic, numeric, rtol=2e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize("name", GRADIENTS)

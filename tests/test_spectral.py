@@ -6,15 +6,9 @@ import pytest
 from tracer import grad, jit, use_backend, vmap
 from tracer import numpy as jnp
 
-from .test_numpy_more import floats, same
+from .arrays import floats, same
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
-
+pytestmark = pytest.mark.usefixtures("oracle")
 
 SHAPES = [(1, 1), (3, 3), (5, 3), (3, 5), (1, 4), (2, 3, 4, 4), (7, 6)]
 LOW = np.outer(np.arange(5), np.arange(4)).astype(np.float32)  # of rank one

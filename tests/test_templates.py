@@ -16,7 +16,8 @@ from codegen.profile import H100, LAVAPIPE, LAVAPIPE_25, WEBGPU_DEFAULT, Profile
 from codegen.records import Attention, Matmul
 from codegen.render import is_taken, render
 from codegen.roll import keep_rolled
-from tests.template_hooks import OUTPUTS, AttentionHooks, MatmulHooks, run, tint
+from tests.template_hooks import OUTPUTS, AttentionHooks, MatmulHooks, run
+from tests.tint import check as tint
 
 # The gpu templates on the software adapter: its subgroup of 8 serves their shuffles.
 GPU = Profile("software-gpu", workgroup_bytes=32 << 10, invocations=1024, subgroup=8, units=1)

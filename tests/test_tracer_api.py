@@ -17,18 +17,12 @@ from tracer import (
     named_scope,
     nn,
     stop_gradient,
-    use_backend,
     value_and_grad,
     vjp,
 )
 from tracer import numpy as jnp
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 def close(got, want):

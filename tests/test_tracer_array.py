@@ -6,15 +6,10 @@ import pickle
 import numpy as np
 import pytest
 
-from tracer import Array, errors, grad, jit, use_backend
+from tracer import Array, errors, grad, jit
 from tracer import numpy as jnp
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 def test_text_is_jaxs():

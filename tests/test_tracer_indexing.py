@@ -3,16 +3,10 @@
 import numpy as np
 import pytest
 
-from tracer import grad, jit, use_backend
+from tracer import grad, jit
 from tracer import numpy as jnp
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
-
+pytestmark = pytest.mark.usefixtures("oracle")
 
 X = np.arange(5 * 4 * 3, dtype=np.float32).reshape(5, 4, 3)
 ROWS = np.int32([4, 0, -1, 2])

@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 
 from ir import evaluate
-from tracer import grad, graph_of, jit, nn, use_backend
+from tracer import grad, graph_of, jit, nn
 from tracer import numpy as jnp
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 def floats(*shape, seed=0, scale=2.0):

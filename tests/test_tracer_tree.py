@@ -6,15 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from tracer import flatten_util, grad, jit, tree, tree_util, use_backend
+from tracer import flatten_util, grad, jit, tree, tree_util
 from tracer import numpy as jnp
 
-
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 class Pair(NamedTuple):

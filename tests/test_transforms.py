@@ -25,26 +25,17 @@ from tracer import (
     make_jaxpr,
     nn,
     remat,
-    use_backend,
     value_and_grad,
     vjp,
     vmap,
 )
 from tracer import numpy as jnp
 
+from .arrays import close
 
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
-
+pytestmark = pytest.mark.usefixtures("oracle")
 
 X = np.float32([0.3, -1.2, 2.0])
-
-
-def close(got, want, tolerance=1e-5):
-    np.testing.assert_allclose(np.asarray(got), want, rtol=tolerance, atol=tolerance)
 
 
 # --- tangents -------------------------------------------------------------------------------------

@@ -12,29 +12,20 @@ from tracer import (
     jvp,
     lax,
     nn,
-    use_backend,
     value_and_grad,
     vjp,
     vmap,
 )
 from tracer import numpy as jnp
 
+from .arrays import close
 
-@pytest.fixture(autouse=True)
-def oracle():
-    use_backend("oracle")
-    yield
-    use_backend(None)
-
+pytestmark = pytest.mark.usefixtures("oracle")
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 4)).astype(np.float32)
 Y = RNG.standard_normal((4, 3)).astype(np.float32)
 W = RNG.standard_normal((4, 5)).astype(np.float32)
-
-
-def close(got, want, tolerance=1e-5):
-    np.testing.assert_allclose(np.asarray(got), want, rtol=tolerance, atol=tolerance)
 
 
 def loop(fun, *stacks):

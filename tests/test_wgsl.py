@@ -17,7 +17,7 @@ from codegen.program import Binding, Dispatch, KernelCode, Program, Slot
 from codegen.wgsl import Writer, choose_vec, literal, storage_type, value_type
 from ir.dtypes import DType, bool_, f16, f32, i32, u32
 
-pydawn = pytest.importorskip("pydawn", reason="Tint comes with the dev dependency dawn-python")
+from . import tint
 
 pytestmark = pytest.mark.filterwarnings("ignore::runtime.device.SoftwareAdapterWarning")
 on_device = pytest.mark.device
@@ -27,30 +27,6 @@ Build = Callable[[E.Expr], E.Expr]  # the value at a flat index
 
 
 # --- harness --------------------------------------------------------------------------------------
-
-
-@cache
-def tint():
-    """A Dawn device on the Null backend: Tint without a driver."""
-    from pydawn import utils, webgpu
-
-    options = webgpu.WGPURequestAdapterOptions()
-    options.backendType = webgpu.WGPUBackendType_Null
-    found: list = []
-    info = webgpu.WGPURequestAdapterCallbackInfo()
-    info.mode = webgpu.WGPUCallbackMode_WaitAnyOnly
-    info.callback = webgpu.WGPURequestAdapterCallback(
-        lambda _, adapter, *rest: found.append(adapter)
-    )
-    utils.wait(webgpu.wgpuInstanceRequestAdapterF(utils.instance, options, info))
-    return utils.request_device_sync(found[0], [webgpu.WGPUFeatureName_ShaderF16])
-
-
-def validate(wgsl: str) -> None:
-    """Raise RuntimeError if Tint refuses the module."""
-    from pydawn import utils
-
-    utils.create_shader_module(tint(), wgsl)
 
 
 @cache
@@ -126,7 +102,7 @@ def check(build: Build, inputs: list[np.ndarray], rtol: float = 0.0, atol: float
     want = expected(build, inputs)
     for lanes in (False, True):
         wgsl = written(build, [*kinds, out], lanes)
-        validate(wgsl)
+        tint.check(wgsl)
         got = run(wgsl, inputs, out, lanes)
         np.testing.assert_allclose(got, want, rtol=rtol, atol=atol, err_msg=wgsl)
 
@@ -185,7 +161,7 @@ def test_types() -> None:
 
 def lines(build: Build, n_inputs: int, lanes: bool = False, vec: list[int] | None = None) -> list:
     text = written(build, [f32] * (n_inputs + 1), lanes, vec)
-    validate(text)
+    tint.check(text)
     return [line.strip() for line in text.split("let i = id.x;")[1].splitlines()[1:-1]]
 
 
@@ -297,7 +273,7 @@ def test_no_name_hides_a_type() -> None:
         return total
 
     text = written(build, [i32, i32], False)
-    validate(text)
+    tint.check(text)
     assert "let i31 =" in text and "let i33 =" in text and "let i32 =" not in text
 
 
@@ -360,7 +336,7 @@ def test_long_chains_are_cut_into_named_pieces() -> None:
         return v
 
     text = written(chain, [f32, f32], False)
-    validate(text)
+    tint.check(text)
     assert max(map(len, text.splitlines())) < 110
 
 
@@ -374,7 +350,7 @@ def test_bitwise_and_logical_mixes_are_parenthesised() -> None:
             right = E.op(second, c, E.op(first, a, b))
             value = E.op("xor_", left, right)
             for lanes in (False, True):
-                validate(written(lambda at, v=value: v, [u32] * 4, lanes))
+                tint.check(written(lambda at, v=value: v, [u32] * 4, lanes))
     tests = ("lt", "ge", "eq", "ne", "and_", "or_", "xor_")
     for first in tests:
         for second in tests[2:]:
@@ -383,7 +359,7 @@ def test_bitwise_and_logical_mixes_are_parenthesised() -> None:
             inner = E.op(first, p, q) if first not in ("lt", "ge") else p
             for value in (E.op(second, inner, r), E.op(second, r, E.not_(inner))):
                 chosen = E.select(value, E.select(p, q, r), r)
-                validate(written(lambda at, v=chosen: v, [u32] * 3 + [bool_], False))
+                tint.check(written(lambda at, v=chosen: v, [u32] * 3 + [bool_], False))
 
 
 # --- values on the device -------------------------------------------------------------------------
@@ -614,5 +590,5 @@ def test_random_kernels(seed: int) -> None:
     for lanes in (False, True):
         for vec in ([1] * 5, [rng.choice((1, 4)) for _ in range(5)]):
             wgsl = written(build, dtypes, lanes, vec)
-            validate(wgsl)
+            tint.check(wgsl)
             np.testing.assert_array_equal(run(wgsl, inputs, kind, lanes), want, err_msg=wgsl)

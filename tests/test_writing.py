@@ -12,17 +12,11 @@ import pytest
 import tracer
 from tracer import grad, hessian, jit, vmap
 from tracer import numpy as jnp
-from tracer.settings import use_backend
 
 X = np.arange(1.0, 7.0, dtype=np.float32)
 FAR = np.int32([1, 9, -8, -1])  # rows 1 and 5 of six, and two beyond
 
-
-@pytest.fixture(params=["oracle", None], ids=["oracle", "device"], autouse=True)
-def backend(request):
-    use_backend(request.param)
-    yield
-    use_backend(None)
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 def same(got, want, **tolerance):

@@ -20,8 +20,8 @@ from codegen.profile import PROFILES
 from codegen.program import KernelCode
 from codegen.target import Target, load, traced_target
 
+from .. import tint
 from ..naga import check as check_naga
-from . import tint
 from .programs import CASES, Case, classifier
 
 HERE = Path(__file__).parent

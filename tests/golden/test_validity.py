@@ -18,7 +18,7 @@ from ir import Aval, f16
 from ir.passes.grad import vjp_graph
 
 from ..strategies import COMPOSITES, LOCAL, samples, smooth
-from .tint import check
+from ..tint import check
 
 
 @cache
