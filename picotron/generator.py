@@ -189,6 +189,7 @@ class Generator:
             np.int32(index), self._seen(rows, filters), chosen, config=self.config,
             slots=bucket(longest + count - 1, size), filters=filters,
         )  # fmt: skip
+        token.copy_to_host_async()  # a copy asked for later would come after the tokens behind it
         return state, token, jnp.asarray(first)
 
     def lowered(self, params: Any, lengths: Sequence[int], count: int) -> list[Any]:
