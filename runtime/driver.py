@@ -16,14 +16,16 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from . import lavapipe
+from .declarations import kept_declarations
 
 # The Vulkan loader prints four error lines on stderr when this is unset; any folder will do.
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
 lavapipe.activate()
 
-import wgpu  # noqa: E402
-from wgpu.backends.wgpu_native import _api, _helpers, extras  # noqa: E402
-from wgpu.backends.wgpu_native._ffi import ffi, lib  # noqa: E402
+with kept_declarations():
+    import wgpu
+    from wgpu.backends.wgpu_native import _api, _helpers, extras
+    from wgpu.backends.wgpu_native._ffi import ffi, lib
 
 
 def _read_types_quickly(parser: Any) -> None:

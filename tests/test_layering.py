@@ -22,7 +22,8 @@ PACKAGES = ("ir", "codegen", "runtime", "tracer", "picotron")
 ALLOWED = {
     "ir": {"numpy", "ml_dtypes"},
     "codegen": {"ir", "numpy", "jinja2"},
-    "runtime": {"ir", "codegen", "numpy", "wgpu", "platformdirs", "mpi4py"},
+    "runtime": {"ir", "codegen", "numpy", "wgpu", "platformdirs", "mpi4py"}
+    | {"cffi", "_cffi_backend"},  # by which wgpu's Python package calls its library
     "tracer": {"ir", "numpy", "optree", "runtime", "codegen", "rich"},
     "picotron": {"tracer", "runtime", "codegen", "numpy", "safetensors", "tyro", "rich"}
     | {"matplotlib", "platformdirs", "ml_dtypes", "tensorboard", "wandb"}
