@@ -4,6 +4,9 @@ Invariant: a kernel's loops run as often as before; only their bounds are writte
 cannot foresee them. Mesa unrolls short loops whole, and lavapipe turns each load and store of a
 body into a branch per lane and component: a norm over 128 elements then takes ten seconds to
 compile (Mesa 25.0), rolled a tenth of one.
+
+Mesa decides by a loop's whole body, inner loops and fused arithmetic included, so this pass decides
+by the finished text. A template could not: it sees the calls of hooks, not what they expand to.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ def keep_rolled(wgsl: str) -> str:
     tensor = _TENSOR.search(wgsl)
     if tensor is None:
         return wgsl
-    ends = [m.span("end") for m in _loops(wgsl) if _unrolls(m)]
+    ends = [m.span("end") for m in loops(wgsl) if _unrolls(m)]
     for start, stop in reversed(ends):
         wgsl = f"{wgsl[:start]}rolled({wgsl[start:stop]}u){wgsl[stop + 1 :]}"
     if "rolled(" not in wgsl:
@@ -47,7 +50,7 @@ def keep_rolled(wgsl: str) -> str:
     return wgsl[:at] + _HELPER.format(tensor=tensor[1]) + wgsl[at:]
 
 
-def _loops(wgsl: str) -> Iterator[re.Match]:
+def loops(wgsl: str) -> Iterator[re.Match]:
     """Every loop of known length, the inner ones after the outer."""
     at = 0
     while loop := _LOOP.search(wgsl, at):

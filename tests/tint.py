@@ -27,8 +27,9 @@ def _device():
     return utils.request_device_sync(found[0], wanted)
 
 
+@cache
 def check(wgsl: str) -> None:
-    """Raise RuntimeError with Tint's message if it refuses the module.
+    """Raise RuntimeError with Tint's message if it refuses the module; asked once for each text.
 
     naga takes subgroup operations without the directive that the standard asks for.
     """

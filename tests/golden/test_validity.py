@@ -6,6 +6,7 @@ Invariant: needs no adapter; a compile is a pure function of the graph and the p
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
 
 import pytest
@@ -91,9 +92,10 @@ def dead_lets(wgsl: str) -> list[str]:
     """Declarations whose name occurs nowhere else in their function."""
     found = []
     for body in re.split(r"^(?=fn |@compute)", wgsl, flags=re.MULTILINE)[1:]:
+        words = Counter(re.findall(r"\w+", body))
         for line in body.splitlines():
             declared = re.match(r"\s*(?:let|var) (\w+)", line)
-            if declared and len(re.findall(rf"\b{declared[1]}\b", body)) == 1:
+            if declared and words[declared[1]] == 1:
                 found.append(line.strip())
     return found
 
