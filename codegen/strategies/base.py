@@ -1,8 +1,12 @@
-"""The result of a strategy, and small pieces several strategies use."""
+"""The result of a strategy, and the small pieces that several strategies share.
+
+Invariant: nothing here decides how a region is computed; a helper emits the same text for every
+strategy that calls it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ir.dtypes import DType, f16, f32
@@ -14,7 +18,7 @@ from ..expr import Expr
 from ..frame import Frame
 from ..grid import ceil_div, flat_id, fold, power_of_two, spare
 from ..program import KernelCode
-from ..wgsl import Writer, literal
+from ..wgsl import Writer, choose_vec, literal
 
 Store = tuple[int, Expr, Expr]  # tensor, flat index (of the first lane), value
 
@@ -67,6 +71,21 @@ def counted(number: int, noun: str) -> str:
 
 def shape_text(aval: Aval) -> str:
     return "x".join(map(str, aval.shape)) or "scalar"
+
+
+def widths(frame: Frame, values: list[Expr], wide: bool) -> list[int]:
+    """Elements of each tensor's declaration: vec4 where all loads are aligned."""
+    if not wide:
+        return [1] * len(frame.vars)
+    vec = choose_vec(values, LANE, len(frame.vars), frame.elements)
+    for t in frame.targets:
+        vec[t] = 4
+    return vec
+
+
+def at_indent(lines: Iterable[str], indent: int) -> list[str]:
+    """Statements at `indent` blanks."""
+    return [" " * indent + line.strip() for line in lines]
 
 
 def write_stores(frame: Frame, writer: Writer, stores: Sequence[Store], lane: Expr | None) -> None:

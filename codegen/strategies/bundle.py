@@ -1,4 +1,8 @@
-"""Bundles: independent kernels side by side in one dispatch, each with workgroups of its own."""
+"""Bundles: independent kernels side by side in one dispatch.
+
+Invariant: each part keeps its own text and workgroups, all of one size; a workgroup serves exactly
+one part, so no part waits for another at a barrier.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Column kernels: reductions whose kept axes are contiguous.
 
-One invocation owns four neighbouring results (or one) and walks the reduced axes, or several
-invocations of a workgroup do and add up. Long columns of few results arrive here already cut into
-strips (`reductions`).
+Invariant: an invocation owns four neighbouring results (or one) and walks the reduced axes, or
+several invocations of a workgroup share the walk and add up in a fixed order. Long columns of few
+results arrive here already cut into strips (`reductions`).
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from ..frame import Frame, independent
 from ..lower import Lowering, unflatten
 from ..profile import Profile
 from ..render import render
-from ..wgsl import choose_vec, value_type
+from ..wgsl import value_type
 from .base import (
     LANE,
     Kernel,
     accumulators,
+    at_indent,
     ceil_div,
     finish,
     group_index,
     guard_condition,
     shape_text,
     threads_for,
+    widths,
 )
 from .functions import mentioned
 
@@ -75,13 +77,7 @@ def build_column(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
     flat = add(mul(i, 4), LANE) if wide else i
     operands = [a.operand(low.value(a.eqn.ins[0], _coords(a.eqn, flat, r))) for a in sums]
     lane = LANE if wide else None
-    vec = (
-        choose_vec(operands, LANE, len(frame.vars), frame.elements)
-        if wide
-        else [1] * len(frame.vars)
-    )
-    for t in frame.targets if wide else ():
-        vec[t] = 4
+    vec = widths(frame, operands, wide)
     outer = frame.writer(vec)
     for x in independent(operands, [r, LANE] if wide else [r]):
         outer.bind(x)
@@ -106,7 +102,7 @@ def build_column(frame: Frame, profile: Profile, threads: int = 0) -> Kernel:
         before=outer.lines,
         length=region.width,
         scratch=list(dict.fromkeys(a.dtype for a in sums)),
-        body=["    " + line.strip() for line in inner.lines],
+        body=at_indent(inner.lines, 4),
         stores=stores,
     )
     visits = ceil_div(region.width, layout.lanes)

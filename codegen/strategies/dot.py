@@ -1,7 +1,9 @@
 """Contractions: a tiled matrix product whose operands are views and whose result has an epilogue.
 
-The axes of the einsum are grouped into batch, m, n and k; the index simplifier turns the grouping
-back into plain strides. The templates call `load_a`, `load_b` and `store_out`, written here.
+Invariant: the templates know tiles and coordinates only. They call `load_a`, `load_b` and
+`store_out`, written here, which read zero beyond k and store nothing beyond the result. The axes of
+the einsum are grouped into batch, m, n and k; the index simplifier turns the grouping back into
+plain strides.
 """
 
 from __future__ import annotations

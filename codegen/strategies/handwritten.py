@@ -1,4 +1,7 @@
-"""A kernel that the primitive brought: its source behind a header, bindings and constants."""
+"""A kernel that its primitive provides as WGSL.
+
+Invariant: the source is emitted as it stands, behind a header, bindings and constants.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Elementwise kernels: an invocation computes four neighbouring elements of each result, or one."""
+"""Elementwise kernels over one flat index.
+
+Invariant: an invocation computes four neighbouring elements of every result, or one; all operands
+are read before the first store, so a result may overwrite an operand.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from .base import (
     guard,
     shape_text,
     threads_for,
+    widths,
     write_stores,
 )
 from .functions import mentioned
@@ -67,11 +72,7 @@ def _body(frame: Frame, count: int, wide: bool) -> tuple[list[str], list[int]]:
     low = Lowering(frame.region.graph, frame.sources, {})
     flat: Expr = add(mul(i, 4), LANE) if wide else i
     values = [low.at(v, flat) for v in frame.region.outs]
-    vec = [1] * len(frame.vars)
-    if wide:
-        vec = choose_vec(values, LANE, len(frame.vars), frame.elements)
-        for t in frame.targets:
-            vec[t] = 4
+    vec = widths(frame, values, wide)
     start = mul(i, 4) if wide else i
     stores = [(t, start, x) for t, x in zip(frame.targets, values, strict=True)]
     writer = frame.writer(vec)

@@ -1,8 +1,10 @@
 """Scatters of few rows: each row looks through all indices for its own.
 
+Invariant: the updates of a row are combined in the order of their positions, each column by one
+invocation, so the result has the same bits on every run.
+
 A workgroup handles one row, or the columns of it that its invocations can hold. It looks at as many
-indices at a time as it has invocations; a bit mask says which of them name the row. Updates are
-combined in the order of their positions, each column by one invocation.
+indices at a time as it has invocations; a bit mask says which of them name the row.
 """
 
 from __future__ import annotations
@@ -18,9 +20,19 @@ from ..match_tiles import match_config
 from ..profile import Profile
 from ..render import render
 from ..wgsl import Writer
-from .base import LANE, Kernel, ceil_div, finish, group_index, shape_text, write_stores
+from .base import (
+    LANE,
+    Kernel,
+    at_indent,
+    ceil_div,
+    finish,
+    group_index,
+    shape_text,
+    widths,
+    write_stores,
+)
 from .functions import mentioned
-from .totals import Total, at_indent, total_of, widths
+from .totals import Total, total_of
 
 
 def build_match(frame: Frame, eqn: Eqn, profile: Profile) -> Kernel:
@@ -63,13 +75,8 @@ class _Body:
         vec = widths(frame, exprs, self.wide)
         outer = frame.writer(vec)
         j, n = sym("j", 0, self.count - 1), sym("n", 0, self.count - 1)
-        asked = ex.eq(
-            ex.cast(
-                Lowering(frame.region.graph, frame.sources, {}).value(self.ids, (*self.lead, j)),
-                u32,
-            ),
-            self.row,
-        )
+        low = Lowering(frame.region.graph, frame.sources, {})
+        asked = ex.eq(ex.cast(low.value(self.ids, (*self.lead, j)), u32), self.row)
         inside = [asked, *(p.value for p in self.parts)]
         for x in independent(inside, [j, n, LANE] if self.wide else [j, n]):
             outer.bind(x)

@@ -1,8 +1,9 @@
 """Scatter kernels: updates stored where an index says, or combined row by row.
 
-"Store": one invocation an update; indices in range are distinct, and the buffer starts as zeros.
-"Runs": one invocation a result combines a stretch of values whose ends were found before.
-"Match" has a module of its own.
+Invariant: no two invocations write one element. "Store" has one invocation for each update; its
+indices in range are distinct, and the buffer starts as zeros. "Runs" has one for each result, which
+combines a stretch of values whose ends were found before, in order. "Match" has a module of its
+own.
 """
 
 from __future__ import annotations
@@ -18,10 +19,21 @@ from ..lower import Lowering, flat_index, unflatten
 from ..profile import Profile
 from ..render import render
 from ..scatter import clears
-from .base import LANE, Kernel, ceil_div, finish, group_index, shape_text, threads_for, write_stores
+from .base import (
+    LANE,
+    Kernel,
+    at_indent,
+    ceil_div,
+    finish,
+    group_index,
+    shape_text,
+    threads_for,
+    widths,
+    write_stores,
+)
 from .functions import mentioned
 from .match import build_match
-from .totals import at_indent, is_wide, total_of, widths
+from .totals import is_wide, total_of
 
 
 def build_scatter(frame: Frame, profile: Profile) -> Kernel:

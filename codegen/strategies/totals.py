@@ -5,7 +5,6 @@ Invariant: a value is combined in its accumulator's dtype, which for every float
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ir.dtypes import DType, f16, f32
@@ -13,9 +12,8 @@ from ir.graph import Eqn, Value
 
 from .. import expr as ex
 from ..expr import Expr, sym
-from ..frame import Frame
-from ..wgsl import Writer, choose_vec
-from .base import LANE, combined_into
+from ..wgsl import Writer
+from .base import combined_into
 
 
 @dataclass(frozen=True)
@@ -59,19 +57,4 @@ def is_wide(updates: Value, rank: int) -> bool:
     return updates.aval.ndim > rank and updates.aval.shape[-1] % 4 == 0
 
 
-def widths(frame: Frame, values: list[Expr], wide: bool) -> list[int]:
-    """Elements of each tensor's declaration: vec4 where all loads are aligned."""
-    if not wide:
-        return [1] * len(frame.vars)
-    vec = choose_vec(values, LANE, len(frame.vars), frame.elements)
-    for t in frame.targets:
-        vec[t] = 4
-    return vec
-
-
-def at_indent(lines: Iterable[str], indent: int) -> list[str]:
-    """Statements at `indent` blanks."""
-    return [" " * indent + line.strip() for line in lines]
-
-
-__all__ = ["Total", "at_indent", "is_wide", "total_of", "widths"]
+__all__ = ["Total", "is_wide", "total_of"]

@@ -1,4 +1,8 @@
-"""Writing a window of a tensor in place: one invocation stores one or four elements of it."""
+"""Writing a window of a tensor in place.
+
+Invariant: one invocation stores one element of the window, or four; what lies outside of the window
+is neither read nor written.
+"""
 
 from __future__ import annotations
 
