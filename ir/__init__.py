@@ -1,6 +1,6 @@
 """The tensor IR: graphs, primitives with all their rules, the numpy oracle, and passes.
 
-Imports nothing of this project and nothing but numpy beyond the standard library.
+Invariant: imports nothing else of this project, and beyond the standard library numpy alone.
 """
 
 from . import prims

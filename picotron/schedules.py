@@ -2,10 +2,10 @@
 
 Invariant: a schedule is a tuple of actions for each rank; nothing here knows of devices or arrays,
 so the same lists drive the virtual devices, the processes and the simulator, and the same clocks
-tell the time of all of them. Stage s of S lives on
-rank s % ranks; with more stages than ranks a rank has several chunks of layers. An action is
-("F", stage, micro-batch), ("B", ...) the whole backward pass, or, where it is split, ("I", ...) the
-gradients of a stage's inputs and ("W", ...) those of its weights.
+tell the time of all of them. Stage s of S lives on rank s % ranks; with more stages than ranks a
+rank has several chunks of layers. An action is ("F", stage, micro-batch) or ("B", ...), the whole
+backward pass; where that is split, ("I", ...) computes the gradients of a stage's inputs and
+("W", ...) those of its weights.
 
 GPipe: Huang et al. 2018. 1F1B: Narayanan et al. 2019. Interleaved: Narayanan et al. 2021. Zero
 bubble H1: Qi et al. 2023.

@@ -1,9 +1,9 @@
 """Reverse mode as Graph -> Graph.
 
-Invariant: the result is one ordinary graph, which begins with the very equations of the one given.
-Whatever forward value a rule mentions is a residual by
-definition, so there is no residual bookkeeping, and since rules emit ordinary equations the pass
-applies to its own output (higher order).
+Invariant: the result is one ordinary graph, which begins with the very equations of the given one.
+A residual is by definition any forward value that a rule mentions, so there is no residual
+bookkeeping; and since rules emit ordinary equations, the pass applies to its own output (higher
+order).
 """
 
 from __future__ import annotations

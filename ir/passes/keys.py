@@ -1,8 +1,8 @@
 """Random keys that are used twice, found in a graph.
 
-Invariant: a key may be used once. Views of a key array are told apart by how they were taken: the
-same view is the same keys, another one other keys, and the whole array is all of them. Branches
-exclude each other; a loop uses what its body uses, again and again.
+Invariant: a key may be used once. Views of a key array are identified by how they were taken: equal
+views are the same keys, unequal ones different keys, and the whole array is all of them. Branches
+exclude each other; a loop repeats the uses of its body.
 """
 
 from __future__ import annotations

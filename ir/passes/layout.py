@@ -1,8 +1,8 @@
 """Moving a value from one layout on a mesh to another.
 
-Invariant: a move changes where the parts of a value are, never the value. Each layout of a value
-is made once, so that all who want it share one gather. What is made of positions and constants
-alone is not held by anybody: every device makes the part that it needs.
+Invariant: a move changes where the parts of a value are, never the value. Each layout of a value is
+made once, so all its readers share one gather. A value made of positions and constants alone is
+never moved: every device computes the part that it needs.
 """
 
 from __future__ import annotations

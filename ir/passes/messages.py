@@ -1,7 +1,8 @@
-"""What the devices tell each other, counted and arranged: passes over per-device programs.
+"""Collectives of per-device programs, counted and arranged.
 
-Invariant: a pass here changes when and in how many messages something is told, never what is
-computed. Sums are merged only where nobody waits for them: no product reads their results.
+Invariant: a pass here changes when and in how many messages data is sent, never what is computed.
+Sums are merged only where no product reads their results, so that no product waits for the merged
+message.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Cutting a graph in two: what is needed first, and the rest.
+"""Cutting a graph in two: what is needed early, and the rest.
 
-Invariant: both parts together compute what the graph computes. Only constants are computed twice,
-and what a loop, branch or call computes together with something late. The second part gets from the
-first no more than the values it reads.
+Invariant: the two parts together compute what the graph computes. Nothing is computed in both but
+constants, and equations that hold graphs (loops, branches, calls) of which some results are early
+and some late. The late part reads only those early values that it needs.
 """
 
 from __future__ import annotations

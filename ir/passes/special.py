@@ -1,7 +1,8 @@
-"""How equations are cut of which a table of factors does not say all.
+"""Sharding rules of equations that a table of factors does not describe in full.
 
-Invariant: a rule here gives what is held of each result, or None to leave the equation to its
-factors. Rows are found by number; attention meets keys elsewhere; for loops see `looped`.
+Invariant: a rule here returns how each result is held, or None to leave the equation to its
+factors. Gathers and scatters address rows by number, attention combines keys of several devices;
+loops have `looped`.
 """
 
 from __future__ import annotations
