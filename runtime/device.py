@@ -20,7 +20,16 @@ from codegen.program import Binding, KernelCode
 
 from .adapter import AdapterInfo, adapters, choose, matches, profile_of
 from .buffer import Buffer, BufferPool, PendingRead, StagingRing
-from .driver import TRUSTED, RawEncoder, Wait, submit, submit_in_pieces, unchecked_module, wgpu
+from .driver import (
+    TRUSTED,
+    RawEncoder,
+    Wait,
+    bind_group,
+    submit,
+    submit_in_pieces,
+    unchecked_module,
+    wgpu,
+)
 from .errors import KernelCompileError, NoAdapterError, translate
 from .settings import settings
 from .tuned import tuned
@@ -152,11 +161,7 @@ class Device:
         self, pipeline: Pipeline, parts: Sequence[tuple[wgpu.GPUBuffer, int]]
     ) -> wgpu.GPUBindGroup:
         """A bind group of the first bytes of each buffer, in binding order."""
-        entries = [
-            {"binding": i, "resource": {"buffer": buffer, "offset": 0, "size": size}}
-            for i, (buffer, size) in enumerate(parts)
-        ]
-        return self.raw.create_bind_group(layout=pipeline.layout, entries=entries)
+        return bind_group(self.raw, pipeline.layout, parts)
 
     def submit(self, encoder: wgpu.GPUCommandEncoder) -> int:
         """Finish the encoder and submit it. Returns the submission's number. Raises

@@ -62,6 +62,7 @@ _end_pass = lib.wgpuComputePassEncoderEnd
 _release_pass = lib.wgpuComputePassEncoderRelease
 NULL = ffi.NULL
 _MANY = ffi.typeof("WGPUCommandBuffer[]")
+_ENTRIES, _GROUP = map(ffi.typeof, ("WGPUBindGroupEntry[]", "WGPUBindGroupDescriptor *"))
 
 
 def enumerate_adapters(every_backend: bool = False) -> list[wgpu.GPUAdapter]:
@@ -99,6 +100,26 @@ def unchecked_module(device: wgpu.GPUDevice, code: str, label: str) -> wgpu.GPUS
     descriptor.label.data, descriptor.label.length = name_chars, len(name)
     create = _api.libf.wgpuDeviceCreateShaderModuleTrusted
     return _api.GPUShaderModule(label, create(device._internal, descriptor, 0), device)
+
+
+def bind_group(
+    device: wgpu.GPUDevice,
+    layout: wgpu.GPUBindGroupLayout,
+    parts: Sequence[tuple[wgpu.GPUBuffer, int]],
+) -> wgpu.GPUBindGroup:
+    """A bind group of the first bytes of each buffer, in binding order.
+
+    A train step's first run makes hundreds, at which wgpu-py's checks of each entry would show.
+    """
+    entries = ffi.new(_ENTRIES, len(parts))  # all zeros, as are the descriptor's other fields
+    for place, (buffer, size) in enumerate(parts):
+        entry = entries[place]
+        entry.binding, entry.buffer, entry.size = place, buffer._internal, size
+    descriptor = ffi.new(_GROUP)
+    descriptor.layout, descriptor.entryCount = layout._internal, len(parts)
+    descriptor.entries = entries
+    create = _api.libf.wgpuDeviceCreateBindGroup
+    return _api.GPUBindGroup("", create(device._internal, descriptor), device)
 
 
 def timestamp_period(device: wgpu.GPUDevice) -> float:
