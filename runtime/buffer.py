@@ -12,6 +12,7 @@ import gc
 import itertools
 import threading
 from collections import OrderedDict, deque
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
 from .driver import wgpu
@@ -114,7 +115,9 @@ class PendingRead:
 class BufferPool:
     """Free storage buffers by size.
 
-    Keeps its own footprint (live + free) within 256 MiB of the largest live total so far.
+    Keeps its own footprint (live + free) within 256 MiB of the largest live total so far. Of equal
+    sizes the oldest is taken, so that who asks for the same again, in whatever order it was given
+    back, gets the same again, and bind groups made for it still fit.
     `epoch` changes when free memory is let go: holders of bind groups must drop theirs then.
     """
 
@@ -163,7 +166,7 @@ class BufferPool:
         while self._returned:
             serial = self._returned.popleft()
             size = self._memory[serial].raw.size
-            self._free.setdefault(size, []).append(serial)
+            heappush(self._free.setdefault(size, []), serial)
             self.live_bytes -= size
             self.free_bytes += size
         excess = self.live_bytes + self.free_bytes - self.peak_bytes - SLACK_BYTES
@@ -175,7 +178,7 @@ class BufferPool:
             return None
         self._free.move_to_end(size)
         self.free_bytes -= size
-        return self._memory[self._free[size].pop()]
+        return self._memory[heappop(self._free[size])]
 
     def _release(self, nbytes: int) -> int:
         """Drop the least recently used sizes until `nbytes` are gone."""

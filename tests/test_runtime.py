@@ -476,6 +476,15 @@ def test_only_dispatches_whose_buffers_changed_are_bound_again(device):
 
 
 @pytest.mark.device
+def test_memory_given_back_in_any_order_is_taken_in_the_same(device):
+    held = [runtime.Buffer(device, 7 * 256) for _ in range(5)]
+    serials = sorted(buffer.serial for buffer in held)
+    for place in (3, 0, 2, 1, 0):
+        del held[place]
+    assert [b.serial for b in [runtime.Buffer(device, 7 * 256) for _ in range(5)]] == serials
+
+
+@pytest.mark.device
 def test_bind_groups_do_not_outlive_trimmed_memory(device):
     step = runtime.Executable(device, chain())
     step.run([numbers()])
