@@ -1,7 +1,8 @@
 """`picotron bench compile`: the time to the first train step, in one process and in the next.
 
 Invariant: both processes start with empty memory and share a cache folder that is empty before the
-first, so the second finds what the first wrote and nothing else. Their stages are consecutive
+first, so the second finds what the first wrote and nothing else: programs, traces and compiled
+modules, wherever the environment has Python keep those. Their stages are consecutive
 stretches of wall-clock time, from the start of the process to the loss of its first step; only
 making the state on the host is left out. The step is given host weights, as the trainer gives them,
 so their upload counts.
@@ -39,7 +40,9 @@ def run_compile(shapes: reference.Shapes, adapter: str | None, profile: str | No
 
 
 def _child(order: dict[str, Any], folder: str) -> dict[str, float]:
-    environment = {**os.environ, "PICOTRON_CACHE": folder}
+    modules = os.path.join(folder, "modules")
+    environment = {**os.environ, "PICOTRON_CACHE": folder, "PYTHONPYCACHEPREFIX": modules}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     text = json.dumps({**order, "started": time.time()})
     command = [sys.executable, "-m", "picotron.bench_compile", text]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
