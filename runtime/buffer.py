@@ -73,13 +73,13 @@ class Buffer:
 class PendingRead:
     """A read under way. The bytes are those at the time of `start_read`, whatever runs after.
 
-    They are copied at that time, and mapped when they are asked for: until then nothing waits, so
-    more can be submitted.
+    Nothing waits for them before they are asked for, so more can be submitted meanwhile.
     """
 
     def __init__(self, buffer: Buffer, nbytes: int, offset: int) -> None:
         self.nbytes, self._data = nbytes, None
-        self._staging, self._submission, self._device = None, 0, buffer.device
+        self._staging, self._promise, self._device = None, None, buffer.device
+        self._submission = 0
         if nbytes:
             self._start(buffer, offset)
 
@@ -87,8 +87,11 @@ class PendingRead:
         device = self._device
         self._staging = device.staging.take(self.nbytes)
         encoder = device.raw.create_command_encoder()
-        encoder.copy_buffer_to_buffer(buffer.raw, offset, self._staging, 0, pad(self.nbytes))
+        size = pad(self.nbytes)
+        encoder.copy_buffer_to_buffer(buffer.raw, offset, self._staging, 0, size)
         self._submission = device.submit(encoder)
+        # The plain "READ" mode of wgpu-py submits an empty encoder first; ours is already in.
+        self._promise = self._staging.map_async("READ_NOSYNC", 0, size)
 
     def result(self) -> bytearray:
         """The bytes, waiting for them if need be."""
@@ -101,10 +104,8 @@ class PendingRead:
         """Wait, then write the bytes into `target`; works once, `result` any number of times."""
         if not self.nbytes:
             return
+        self._device.wait.until(self._promise, self._submission)
         staging, self._staging = self._staging, None
-        with self._device.wait.upto(self._submission):
-            # The plain "READ" mode of wgpu-py submits an empty encoder first; ours is long in.
-            staging.map_async("READ_NOSYNC", 0, pad(self.nbytes)).sync_wait()
         mapped = staging.read_mapped(0, pad(self.nbytes), copy=False)
         target[:] = mapped[: self.nbytes]
         mapped.release()

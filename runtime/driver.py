@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -52,6 +52,7 @@ def _read_types_quickly(parser: Any) -> None:
 
 _read_types_quickly(getattr(ffi, "_parser", None))
 TRUSTED = hasattr(lib, "wgpuDeviceCreateShaderModuleTrusted")
+LOOK_S = 0.05  # between two looks at promises whose result nobody waits for
 NATIVE_BACKENDS = ("Vulkan", "Metal", "DX12")
 
 _begin_pass = lib.wgpuCommandEncoderBeginComputePass
@@ -198,35 +199,39 @@ def submit(device: wgpu.GPUDevice, commands: wgpu.GPUCommandBuffer | RawCommands
 
 
 class Wait:
-    """For what wgpu-py's thread waits while a promise of this device is open.
+    """When wgpu-py's thread waits for the device, and for what, while a promise is open.
 
-    By default for all that was submitted. Then nothing can be submitted meanwhile, since a wait
-    holds a lock that a submission takes (wgpu issue 9470, mended after version 29), and the device
-    has nothing to do when the wait is over. Hence `upto`, for one submission, and only when there
-    is nothing left to submit before its result is looked at.
+    By itself it waits at once for all that was submitted. Then nothing can be submitted meanwhile,
+    since a wait holds a lock that a submission takes (wgpu issue 9470, mended after version 29),
+    and the device has nothing to do when the wait is over. Here it waits when a result is asked
+    for, and for that alone. Most promises are kept before: a later submission looks what is done.
     """
 
     def __init__(self, device: wgpu.GPUDevice) -> None:
         handle, number = device._internal, ffi.new("WGPUSubmissionIndex *")
-        self._number, self._open = number, 0
-        reads = self._reads = [NULL]
+        asked = self._asked = threading.Event()
+        self._number, self._askers = number, 0
 
         def poll(block: bool) -> None:
-            _api.libf.wgpuDevicePoll(handle, block, reads[0] if block else NULL)
+            wait = block and asked.wait(LOOK_S)
+            _api.libf.wgpuDevicePoll(handle, wait, number if wait else NULL)
 
         device._poller._poll_func = poll
 
-    @contextmanager
-    def upto(self, submission: int) -> Iterator[None]:
-        """Promises made here are kept by this submission or an earlier one."""
-        self._number[0], self._reads[0] = submission, self._number
-        self._open += 1
+    def until(self, promise: wgpu.GPUPromise, submission: int) -> None:
+        """Wait for a promise that this submission keeps. Raises what breaks it."""
+        if promise._thread_event.is_set():
+            promise.sync_wait()
+            return
+        self._number[0] = submission
+        self._askers += 1
+        self._asked.set()
         try:
-            yield
+            promise.sync_wait()
         finally:
-            self._open -= 1
-            if not self._open:
-                self._reads[0] = NULL
+            self._askers -= 1
+            if not self._askers:
+                self._asked.clear()
 
 
 def submit_in_pieces(
