@@ -319,7 +319,8 @@ class Trainer:
         pieces = generator.stream(
             logging.sample_prompt, logging.sample_tokens, seed=self.config.training.seed
         )
-        return logging.sample_prompt + "".join(pieces)
+        with self._told_if_new("the sample"):
+            return logging.sample_prompt + "".join(pieces)
 
     def _final_weights(self) -> Any:
         """Those of the last step, or of the best checkpoint if the run is to end with it."""

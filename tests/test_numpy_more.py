@@ -160,6 +160,7 @@ CALLS = {
     "meshgrid sparse": lambda m: m.meshgrid(floats(3), floats(2), sparse=True),
     "indices sparse": lambda m: m.indices((2, 3), sparse=True),
     "nan_to_num given": lambda m: m.nan_to_num(SPECIAL, nan=1.0, posinf=2.0, neginf=-2.0),
+    "interp number": lambda m: m.interp(2.5, np.float32([0, 2, 3]), np.float32([3, -1, 2])),
     "interp ends": lambda m: m.interp(
         A, np.float32([0, 1]), np.float32([3, 4]), left=-9.0, right=9.0
     ),

@@ -54,8 +54,9 @@ def interp(
     below = ew.maximum(above - 1, 0)
     x0, x1, f0, f1 = (bind("take", v, i) for v in (xp, fp) for i in (below, above))
     flat = ew.equal(x0, x1)
-    slope = ew.where(flat, 0.0, (f1 - f0) / ew.where(flat, 1.0, x1 - x0))
-    out = f0 + slope * (x - x0)
+    run = ew.where(flat, 1.0, ew.subtract(x1, x0))
+    slope = ew.where(flat, 0.0, ew.divide(ew.subtract(f1, f0), run))
+    out = ew.add(f0, ew.multiply(slope, ew.subtract(x, x0)))
     if period is not None:
         return out
     ends = (ew.less(x, xp[0]), left, fp[0]), (ew.greater(x, xp[n - 1]), right, fp[n - 1])

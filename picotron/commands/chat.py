@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from picotron.commands.generate import Writes, warn_of_unknown
+from picotron.heartbeat import first_told
 
 if TYPE_CHECKING:
     from picotron.chat_template import ChatTemplate
@@ -45,7 +46,8 @@ class Chat(Writes):
                 turns.prompt(), self.max_new_tokens, seed=self.seed + number,
                 stop=(*turns.stops, *self.stop), **options,
             )  # fmt: skip
-            turns.said("assistant", "".join(_shown(pieces)))
+            told = first_told(pieces, "compiling kernels and reading your line")
+            turns.said("assistant", "".join(_shown(told)))
             print()
             number += 1
         return 0

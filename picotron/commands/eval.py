@@ -14,6 +14,7 @@ import numpy as np
 from picotron.commands.options import ModelFolder, WithWeights, newest_run
 from picotron.device import use_adapter
 from picotron.errors import ConfigError, DataError
+from picotron.heartbeat import on_stderr, telling
 
 if TYPE_CHECKING:
     from picotron.pretrained import Folder
@@ -59,7 +60,8 @@ class Eval(WithWeights):
         scorer = Scorer(folder.model, {})
         check_scoring(scorer, min(length, len(tokens) - 1), self.dtype, "--seq-length")
         scorer.params = folder.read(self.dtype)
-        score = scorer.score(tokens, length, stride)
+        with telling(on_stderr, f"scoring {len(tokens):,} tokens"):
+            score = scorer.score(tokens, length, stride)
         result = {
             "loss": score.loss,
             "perplexity": score.perplexity,

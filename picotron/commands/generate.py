@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from picotron.commands.options import WithWeights, newest_run
 from picotron.device import adapter_name, use_adapter
+from picotron.heartbeat import first_told
 
 if TYPE_CHECKING:
     from picotron.generator import Generator
@@ -83,12 +84,14 @@ class Generate(Writes):
         options = self.options()
         generator = self.generator(self.prompt)
         warn_of_unknown(generator, self.prompt)
-        print(self.prompt, end="", flush=True)
-        for piece in generator.stream(
+        pieces = generator.stream(
             self.prompt, self.max_new_tokens, seed=self.seed, stop=self.stop, **options
-        ):
-            print(piece, end="", flush=True)
-        print()
+        )
+        shown = self.prompt
+        for piece in first_told(pieces, "compiling kernels and reading the prompt"):
+            print(shown + piece, end="", flush=True)
+            shown = ""
+        print(shown)
         return 0
 
 

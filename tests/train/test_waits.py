@@ -12,7 +12,7 @@ import pytest
 
 from picotron import cli, supervisor
 from picotron.commands.doctor import Doctor
-from picotron.heartbeat import telling
+from picotron.heartbeat import first_told, telling
 
 # Holds the main thread as a driver does that compiles: natively, deaf to signals.
 BLOCKED = """
@@ -93,3 +93,15 @@ def test_a_long_wait_is_told_and_a_short_one_is_not():
     with pytest.raises(KeyError), telling(told.append, "compiling"):
         raise KeyError
     assert len(told) == count
+
+
+def test_pieces_pass_while_the_wait_for_the_first_is_told(monkeypatch, capsys):
+    monkeypatch.setattr("picotron.heartbeat.FIRST_S", 0.05)
+
+    def slow():
+        time.sleep(0.2)
+        yield from ("a", "b")
+
+    assert list(first_told(slow(), "reading the prompt")) == ["a", "b"]
+    assert capsys.readouterr().err.startswith("picotron: still reading the prompt: 0 s so far\n")
+    assert list(first_told(iter(()), "reading the prompt")) == []
