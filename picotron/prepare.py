@@ -66,8 +66,9 @@ def prepare(config: Config) -> Run:
     """Load text and weights; everything that can be wrong with them is found here."""
     loaded = _load_previous(config)
     first = None if loaded else _first_weights(config)
-    # Characters are compared below; what was trained is not trained again.
-    known = loaded[0].tokenizer if loaded and config.dataset.tokenizer != "char" else None
+    # Characters of a text are compared below; what was trained or given is not made again.
+    kept = config.dataset.tokenizer != "char" or config.checkpoint.init_from is not None
+    known = loaded[0].tokenizer if loaded and kept else None
     if first and config.dataset.tokenizer_path is None:
         known = first.tokenizer()
     corpus = dataset.load(config.dataset, known)

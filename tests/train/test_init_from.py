@@ -57,7 +57,9 @@ def test_in_ten_steps_out_and_in_again(source):
     assert json.loads((exported / "tokenizer_config.json").read_text())["eos_token"] == "</s>"
 
 
-def test_a_run_that_starts_from_weights_is_resumed_without_them(source):
+@pytest.mark.parametrize("tokenizer", [CharTokenizer(), CharTokenizer(characters="tamsenohc. ")])
+def test_a_run_that_starts_from_weights_is_resumed_without_them(source, tokenizer):
+    tokenizer.save(source / "tokenizer.json")
     assert train(source, "--steps", "2")[0] == 0
     run = source.parent / "out" / "novel"
     for path in source.iterdir():
