@@ -156,6 +156,7 @@ def _absorb(flow: Dataflow, a: Group, b: Group, outs: list[Var], reads: set[Var]
 
 
 def _joint(a: Group, b: Group) -> Space | None:
+    """The iteration space of one kernel for both; None where their kinds or sizes allow none."""
     kinds = {a.kind, b.kind}
     if kinds == {"map"} and a.rows == b.rows:
         return Space("map", a.rows, 1, None)

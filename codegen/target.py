@@ -70,14 +70,7 @@ def built(spec: str, options: dict[str, Any] | None = None) -> tuple[Callable, t
 
     Raises UsageError, also for an option other than `mesh` that it does not take.
     """
-    module_name, _, name = spec.partition(":")
-    if not module_name or not name:
-        raise UsageError(f"a target is MODULE:FUNCTION, such as {REFERENCE}, not {spec!r}")
-    builder = _attribute(_module(module_name), name)
-    if not callable(builder) or _needs_arguments(builder):
-        raise UsageError(
-            f"{spec} is no function of no arguments that returns (function, example arguments)"
-        )
+    builder = _builder(spec)
     known = inspect.signature(builder).parameters
     any_name = any(p.kind is p.VAR_KEYWORD for p in known.values())
     taken = {n: v for n, v in (options or {}).items() if n in known or any_name}
@@ -90,6 +83,18 @@ def built(spec: str, options: dict[str, Any] | None = None) -> tuple[Callable, t
         )
     function, args = made
     return function, args if isinstance(args, tuple) else (args,)
+
+
+def _builder(spec: str) -> Callable:
+    module_name, _, name = spec.partition(":")
+    if not module_name or not name:
+        raise UsageError(f"a target is MODULE:FUNCTION, such as {REFERENCE}, not {spec!r}")
+    builder = _attribute(_module(module_name), name)
+    if not callable(builder) or _needs_arguments(builder):
+        raise UsageError(
+            f"{spec} is no function of no arguments that returns (function, example arguments)"
+        )
+    return builder
 
 
 def _module(name: str) -> Any:

@@ -18,16 +18,13 @@ from codegen.compile import Compilation
 from codegen.dump import compiled
 from codegen.profile import PROFILES
 from codegen.program import Program
-from codegen.target import REFERENCE_DONATES, load, traced_target
+from codegen.target import REFERENCE_DONATES, traced_target
 from picotron.reference import Shapes, train_step
+
+from .compiled import reference, target
 
 ROOT = Path(__file__).resolve().parent.parent
 each_profile = pytest.mark.parametrize("profile", PROFILES)
-
-
-@cache
-def reference(profile: str) -> Compilation:
-    return compiled(load(), PROFILES[profile])
 
 
 @cache
@@ -119,7 +116,7 @@ def test_the_state_is_updated_where_it_lies(profile):
     program = reference(profile).program
     assert len(program.steps) == len(program.dispatches), "no copies"
     shared = set(program.in_slots) & set(program.out_slots)
-    assert len(shared) == len(load().donate) == len(program.out_slots) - 2
+    assert len(shared) == len(target().donate) == len(program.out_slots) - 2
     assert [s.kind for s in program.slots].count("output") == 2
 
 

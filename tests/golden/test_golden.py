@@ -18,9 +18,10 @@ from codegen import dump
 from codegen.compile import Compilation, statements
 from codegen.profile import PROFILES
 from codegen.program import KernelCode
-from codegen.target import Target, load, traced_target
+from codegen.target import Target, traced_target
 
 from .. import tint
+from ..compiled import reference
 from ..naga import check as check_naga
 from .programs import CASES, Case, classifier
 
@@ -123,14 +124,9 @@ def test_the_text_of_a_graph_stage_parses_back(stage):
 # --- the reference train step ---------------------------------------------------------------------
 
 
-@cache
-def reference(profile: str) -> tuple[KernelCode, ...]:
-    return dump.compiled(load(), PROFILES[profile]).program.kernels
-
-
 @each_profile
 def test_kernels_of_the_reference_step_are_valid_everywhere(profile):
-    for kernel in reference(profile):
+    for kernel in reference(profile).program.kernels:
         try:
             check_naga(kernel.wgsl)
             tint.check(kernel.wgsl)
@@ -146,5 +142,5 @@ def hashed(kernel: KernelCode) -> str:
 def test_kernels_lock(update_golden):
     lines = ["# Hashes of the kernels of the reference train step, comments not counted.\n"]
     for profile in PROFILES:
-        lines += [f"{profile} {k.name} {hashed(k)}\n" for k in reference(profile)]
+        lines += [f"{profile} {k.name} {hashed(k)}\n" for k in reference(profile).program.kernels]
     compare(LOCK, "".join(lines), update_golden)
