@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from ir.build import describe_src
 from ir.check import check
+from ir.garbage import uncollected
 from ir.graph import Graph
 from ir.passes.simplify import simplify
 
@@ -27,7 +28,7 @@ from .names import tensor_namer
 from .packing import halved
 from .plan import Body, Choice, Exchange, LoopBody, Planned, plan
 from .profile import Profile
-from .program import Program
+from .program import KernelCode, Program
 from .roll import keep_rolled
 from .strategies import BUILDERS, Kernel
 from .wrap import wrapped
@@ -47,6 +48,7 @@ class Compilation:
     profile: Profile
     graph: Graph
     donate: Donations = ()
+    rendered: bool = True
     stages: dict[str, Graph] = field(default_factory=dict)
     regions: list[Region] = field(default_factory=list)
     kernels: list[Kernel] = field(default_factory=list)
@@ -69,7 +71,7 @@ def _fuse(c: Compilation) -> None:
 
 
 def _render(c: Compilation) -> None:
-    c.kernels = build_kernels(c.graph, c.regions, c.profile)
+    c.kernels = build_kernels(c.graph, c.regions, c.profile, c.rendered)
 
 
 def _plan(c: Compilation) -> None:
@@ -119,6 +121,16 @@ def compile_graph(
     return run_passes(Compilation(name, profile, graph, donate), verify).program
 
 
+def foreseen(graph: Graph, profile: Profile, donate: Donations = ()) -> Program:
+    """What `compile_graph` makes of a graph, with no text in its kernels: slots and steps, with
+    bytes and operations, hang on what is fused alone, and writing kernels is most of a compile.
+
+    Raises CompileError, but not for what only the text of a kernel tells.
+    """
+    with uncollected():
+        return run_passes(Compilation("foreseen", profile, graph, donate, rendered=False)).program
+
+
 def fitted(graph: Graph, profile: Profile, donate: Donations, memory_budget: int) -> Graph:
     """The graph, computing again what it must to fit a budget in bytes; 0: there is none.
 
@@ -128,7 +140,7 @@ def fitted(graph: Graph, profile: Profile, donate: Donations, memory_budget: int
         return graph
     with _limits():
         return within_budget(
-            graph, memory_budget, lambda g: compile_graph(g, profile, donate).peak_bytes
+            graph, memory_budget, lambda g: foreseen(g, profile, donate).peak_bytes
         )
 
 
@@ -155,13 +167,19 @@ def _blamed(region: Region) -> Iterator[None]:
 
 _KERNELS: dict[tuple, Kernel] = {}
 _KEEP = 4096  # kernels kept in memory across compiles
+UNWRITTEN = Kernel(KernelCode("", "", "", (1, 1, 1), ()), (1, 1, 1))
 
 
 def build_kernels(
-    graph: Graph, regions: list[Region], profile: Profile, counts: dict[str, int] | None = None
+    graph: Graph,
+    regions: list[Region],
+    profile: Profile,
+    rendered: bool = True,
+    counts: dict[str, int] | None = None,
 ) -> list[Planned]:
     """One kernel a region, or what a loop or switch holds; structurally equal regions share one,
-    named after the first. `counts` says how often a name was used so far."""
+    named after the first. `counts` says how often a name was used so far. Unless they are to be
+    `rendered`, all are UNWRITTEN."""
     path_of = tensor_namer(graph)
     counts = {} if counts is None else counts
     here: dict[tuple, Kernel] = {}
@@ -169,14 +187,20 @@ def build_kernels(
     kernels: list[Planned] = []
     for region in regions:
         if region.kind == "loop":
-            kernels.append(_loop_body(region, profile, counts))
+            one = iteration(region.root)
+            body = _body(one.graph, one.donate, profile, rendered, counts)
+            kernels.append(LoopBody(one, body))
             continue
         if region.kind == "switch":
-            cases = (_body(b, (), profile, counts) for b in region.root.params["branches"])
+            branches = region.root.params["branches"]
+            cases = (_body(b, (), profile, rendered, counts) for b in branches)
             kernels.append(Choice(tuple(cases)))
             continue
         if region.kind == "collective":
             kernels.append(Exchange(region.root))
+            continue
+        if not rendered:
+            kernels.append(UNWRITTEN)
             continue
         key = region.key()
         if key not in here:
@@ -189,16 +213,13 @@ def build_kernels(
     return kernels
 
 
-def _loop_body(region: Region, profile: Profile, counts: dict[str, int]) -> LoopBody:
-    """Compile one iteration of a loop."""
-    one = iteration(region.root)
-    return LoopBody(one, _body(one.graph, one.donate, profile, counts))
-
-
-def _body(graph: Graph, donate: Donations, profile: Profile, counts: dict[str, int]) -> Body:
+def _body(
+    graph: Graph, donate: Donations, profile: Profile, rendered: bool, counts: dict[str, int]
+) -> Body:
+    """Compile what a loop or switch holds, such as one iteration."""
     graph = as_buffers(legalize(simplify(graph), profile, donate))
     regions = fuse(graph, profile, donate)
-    return Body(graph, regions, build_kernels(graph, regions, profile, counts))
+    return Body(graph, regions, build_kernels(graph, regions, profile, rendered, counts))
 
 
 def statements(wgsl: str) -> str:

@@ -46,8 +46,9 @@ class RowLayout:
 
     def of_size(self, threads: int, rows: int) -> RowLayout:
         """The same with so many invocations; where those meet at barriers, all have a row."""
-        whole = self.serial or rows % (threads // self.lanes) == 0
-        return RowLayout(threads, self.lanes if whole else threads, self.step)
+        lanes = min(self.lanes, threads)
+        whole = self.serial or rows % (threads // lanes) == 0
+        return RowLayout(threads, lanes if whole else threads, self.step)
 
 
 def row_layout(region: Region, profile: Profile) -> RowLayout:

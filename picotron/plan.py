@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from codegen.budget import fewest, prices, up_to
-from codegen.compile import CompileError, compile_graph
+from codegen.compile import CompileError, foreseen
 from codegen.profile import H100
 from codegen.program import Program, sum_over
 from picotron import model, schedules
@@ -191,7 +191,8 @@ def _of_layers(config: Config, count: int) -> Config:
     """The run without stages, of so many layers."""
     mesh = replace(config.distributed, pp_size=1, pp_engine="1f1b")
     shape = replace(config.model, num_hidden_layers=count)
-    return replace(_in_f32(config), distributed=mesh, model=shape)
+    training = replace(config.training, precision="f32", memory_budget=None)
+    return replace(config, distributed=mesh, model=shape, training=training)
 
 
 def _in_f32(config: Config) -> Config:
@@ -272,11 +273,17 @@ def _continued(one: Traffic, two: Traffic, layers: int) -> Traffic:
 
 
 @lru_cache(maxsize=64)
+def _traced(config: Config) -> OneDevice:
+    """What a device of the trainer runs."""
+    return step_of(config).one_device()
+
+
+@lru_cache(maxsize=64)
 def _one_device(config: Config, price: float | None = None) -> OneDevice:
-    """What a device of the trainer runs, if all that costs so much at most is computed again."""
+    """That, if all that costs so much at most is computed again."""
+    one = _traced(config)
     if price is None:
-        return step_of(config).one_device()
-    one = _one_device(config)
+        return one
     graph = up_to(one.sharded.graph, price)
     return replace(one, sharded=replace(one.sharded, graph=graph))
 
@@ -285,7 +292,7 @@ def _one_device(config: Config, price: float | None = None) -> OneDevice:
 def _program(config: Config, price: float | None = None) -> Program:
     one = _one_device(config, price)
     try:
-        return compile_graph(one.sharded.graph, PROFILE, one.donate, "plan")
+        return foreseen(one.sharded.graph, PROFILE, one.donate)
     except CompileError as error:
         raise ConfigError(f"this run cannot be compiled for any adapter: {error}") from error
 

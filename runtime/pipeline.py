@@ -16,7 +16,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from codegen.compile import compile_graph
+from codegen.compile import compile_graph, foreseen
+from codegen.profile import Profile
 from codegen.program import Fill, Program, Slot
 from ir.build import build, inline
 from ir.graph import Aval, Graph, Var
@@ -96,20 +97,30 @@ class Pipeline:
                   if any(r.stage != part.stage for r in self.readers.get(v, ())))  # fmt: skip
         self.number = {v: n for n, v in enumerate([*graph.ins, *handed])}
         self._programs: dict[tuple[str, int], Program] = {}
+        self._workspaces: dict[tuple[str, int], int] = {}
         self.record = Record([])
 
     def program(self, kind: str, stage: int) -> Program:
         """That of a part whose losses and gradients are added to what earlier micro-batches gave,
         compiled when it is first asked for. Raises CompileError."""
         if (kind, stage) not in self._programs:
-            part = self.stages.parts[kind, stage]
-            first_in, first_out = len(part.ins), len(part.outs)
-            donate = [(first_in + n, first_out + n) for n in range(len(part.results))]
-            profile = self.teams[stage].device.profile
-            self._programs[kind, stage] = compile_graph(
-                _accumulating(part), profile, donate, f"{kind}_stage_{stage}"
-            )
+            given = self._given(kind, stage)
+            self._programs[kind, stage] = compile_graph(*given, f"{kind}_stage_{stage}")
         return self._programs[kind, stage]
+
+    def _given(self, kind: str, stage: int) -> tuple[Graph, Profile, list[tuple[int, int]]]:
+        """What the program of a part is compiled from."""
+        part = self.stages.parts[kind, stage]
+        first_in, first_out = len(part.ins), len(part.outs)
+        donate = [(first_in + n, first_out + n) for n in range(len(part.results))]
+        return _accumulating(part), self.teams[stage].device.profile, donate
+
+    def _workspace(self, kind: str, stage: int) -> int:
+        """Bytes that a device keeps for the program of a part, which need not be there yet."""
+        if (kind, stage) not in self._workspaces:
+            made = self._programs.get((kind, stage)) or foreseen(*self._given(kind, stage))
+            self._workspaces[kind, stage] = own_bytes(made)
+        return self._workspaces[kind, stage]
 
     def build(self) -> None:
         """Make everything that a step needs, but for its memory. Raises KernelCompileError."""
@@ -191,7 +202,7 @@ class Pipeline:
                     del held[key]
         sums = (count * self.outs[n].local_nbytes
                 for s, count in devices.items() for n in self._summed(s))  # fmt: skip
-        work = (devices[s] * own_bytes(self.program(kind, s))
+        work = (devices[s] * self._workspace(kind, s)
                 for kind, s in self.stages.parts if devices.get(s))  # fmt: skip
         return sum(sums), most + sum(work)
 

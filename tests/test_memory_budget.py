@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from codegen.compile import CompileError, compile_graph
+from codegen.compile import CompileError, compile_graph, foreseen
 from codegen.profile import PROFILES
+from codegen.program import NESTED, Dispatch, walk
 from ir import evaluate
 from ir.passes.recompute import candidates, is_backward, recompute
-from tracer import ShapeDtypeStruct, graph_of, jit, nn, tree, value_and_grad
+from tracer import ShapeDtypeStruct, graph_of, jit, lax, nn, tree, value_and_grad
 from tracer import numpy as jnp
 
 LAYERS, WIDTH = 6, 32
@@ -93,3 +96,29 @@ def test_on_the_adapter():
     assert small.stats()["peak_bytes"] <= 0.8 * free
     for a, b in zip(tree.leaves(got), tree.leaves(want), strict=True):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=2e-5, atol=1e-6)
+
+
+def with_loops(x, w):
+    def layer(x, w):
+        return lax.cond(x[0, 0] > 0, lambda x: nn.softmax(x @ w) @ w.T, lambda x: x - w.sum(), x), x
+
+    return lax.scan(layer, x, w)
+
+
+@pytest.mark.parametrize("profile", ["webgpu-default", "lavapipe", "h100"])
+def test_a_program_is_foreseen_without_its_kernels_text(profile):
+    shapes = ShapeDtypeStruct((8, 16), "float32"), ShapeDtypeStruct((3, 16, 16), "float32")
+    for graph in (traced(64), graph_of(with_loops)(*shapes)):
+        written = compile_graph(graph, PROFILES[profile], [(0, 0)])
+        early = foreseen(graph, PROFILES[profile], [(0, 0)])
+        assert early.slots == written.slots and len(written.kernels) > len(early.kernels)
+        assert [blank(s) for s in walk(early.steps)] == [blank(s) for s in walk(written.steps)]
+
+
+def blank(step):
+    """A step without its kernel, or what it holds, which `walk` shows too."""
+    if isinstance(step, NESTED):
+        return type(step), getattr(step, "count", 0), len(step.steps)
+    if not isinstance(step, Dispatch):
+        return step
+    return replace(step, kernel=0, grid=(1, 1, 1), slots=tuple(sorted(step.slots)))

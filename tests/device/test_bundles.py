@@ -14,7 +14,7 @@ import ir
 import runtime
 from codegen import pieces
 from codegen.compile import compile_graph
-from codegen.profile import WEBGPU_DEFAULT
+from codegen.profile import H100, WEBGPU_DEFAULT
 from ir import PRIMITIVES, Aval, emit, evaluate, f32
 from ir.passes.grad import vjp_graph
 
@@ -186,3 +186,15 @@ def test_joined_operands_that_others_read_are_stored():
     compared(graph, args)
     alone = ir.build(lambda *xs: fun(*xs)[0], *(Aval(a.shape, f32) for a in args))
     assert templates(compared(alone, args)) == ["matmul_tile"]
+
+
+def test_rows_that_a_workgroup_of_their_own_would_share_fit_a_bundle():
+    """16,384 floats have 512 invocations where a row stands alone; a bundle has 256."""
+    x = Aval((512, 16384), f32)
+
+    def both(x, y):
+        return op("softmax", x), op("sum", y, axes=(1,))
+
+    program = compile_graph(ir.build(both, x, x), H100)
+    assert [k.template for k in program.kernels] == ["bundle"]
+    assert program.kernels[0].workgroup == (256, 1, 1)
