@@ -15,6 +15,7 @@ import numpy as np
 from codegen.grid import Grid, ceil_div, plus, split_lane, times4
 from codegen.profile import Profile
 from codegen.records import Attention
+from codegen.roll import declared
 
 
 class _Sides:
@@ -124,13 +125,18 @@ def _within(text: str, length: int, block: int) -> str:
 
 @dataclass(frozen=True)
 class LaneConfig(_Sides):
-    """One subgroup per workgroup: each lane owns `rows` whole rows, `cols` columns at a time."""
+    """One subgroup per workgroup: each lane owns `rows` whole rows, `cols` columns at a time.
+
+    Where arrays of an invocation are as fast as registers (`arrays`), its rows lie in them, so that
+    a loop loads and stores them: written out, loads are most of what the driver compiles.
+    """
 
     rows: int
     cols: int
     head_dim: int
     kernel: str
     lanes: int = 8
+    arrays: bool = False
 
     form = "lanes"
 
@@ -155,6 +161,15 @@ class LaneConfig(_Sides):
     def loads(self) -> int:
         """vec4 loads per lane that fetch all columns of one operand."""
         return ceil_div(self.cols * self.d4, self.lanes)
+
+    @property
+    def declared(self) -> int:
+        """vec4s that an array of a lane's rows is declared with."""
+        return declared(self.rows * self.d4)
+
+    def owned(self, name: str, row: int, d: int) -> str:
+        """WGSL of the vec4 at (row, 4 * d) of the lane's rows of the operand."""
+        return f"{name}s[{row * self.d4 + d}]" if self.arrays else f"{name}{row}_{d}"
 
     def column(self, record: Attention, text: str) -> str:
         """WGSL of a column that is safe to read: the last load may have lanes to spare."""

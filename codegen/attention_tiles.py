@@ -84,7 +84,7 @@ def _lanes(record: Attention, profile: Profile, kernel: str) -> LaneConfig:
     held = LANE_HOLDS[kernel] // record.head_dim
     rows = next((r for r in (4, 2) if r <= held), 1)
     cols = 4 if record.head_dim <= 16 else 2
-    config = LaneConfig(rows, cols, record.head_dim, kernel, profile.subgroup)
+    config = _lane_config(rows, cols, record, profile, kernel)
     if not _loops(record, config, profile):
         raise ValueError(
             f"Attention over {record.kv_len} keys and {record.q_len} queries exceeds the "
@@ -94,11 +94,18 @@ def _lanes(record: Attention, profile: Profile, kernel: str) -> LaneConfig:
     return config
 
 
+def _lane_config(
+    rows: int, cols: int, record: Attention, profile: Profile, kernel: str
+) -> LaneConfig:
+    size = rows, cols, record.head_dim
+    return LaneConfig(*size, kernel, profile.subgroup, profile.private_arrays)
+
+
 def _lane_options(record: Attention, profile: Profile, kernel: str) -> Iterator[LaneConfig]:
     """What compiles in reasonable time, twice of what the rule holds at most."""
     for rows in (1, 2, 4):
         for cols in (1, 2, 4):
-            config = LaneConfig(rows, cols, record.head_dim, kernel, profile.subgroup)
+            config = _lane_config(rows, cols, record, profile, kernel)
             held = rows == 1 or rows * record.head_dim <= 2 * LANE_HOLDS[kernel]
             if held and cols * record.head_dim <= 512 and _loops(record, config, profile):
                 yield config

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from codegen.grid import Grid, ceil_div, fold, split_lane, times4
 from codegen.records import Matmul
+from codegen.roll import declared
 
 
 class MatmulConfig(ABC):
@@ -143,6 +144,11 @@ class PanelConfig(MatmulConfig):
     def vectors(self) -> int:
         """vec4s of B that a lane keeps."""
         return self.depth * self.quads
+
+    @property
+    def declared(self) -> int:
+        """vec4s that a panel is declared with."""
+        return declared(self.depth)
 
     def padded(self, record: Matmul) -> tuple[int, int, int]:
         """Rows are never padded: the loop over them ends at the last."""

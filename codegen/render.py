@@ -14,9 +14,9 @@ from codegen.grid import flat_id, folded, spare
 from codegen.packing import with_helpers
 
 _LOCALS = frozenset(
-    "a acc b batch col col0 d delta_in early end first group head i id j k k0 key_segment_in "
-    "kv_head lane last lse_in mac main more n p part partial quad query_segment_in r row "
-    "rolled row0 row_segment rows step sum sums t tile tops tx ty whole".split()
+    "a acc b batch col col0 d delta_in dos e early end first group head i id j k k0 key_segment_in "
+    "ks kv_head lane last lse_in mac main more n p part partial qs quad query_segment_in r row "
+    "rolled row0 row_segment rows step sum sums t tile tops tx ty vs whole".split()
 )
 TEMPLATES = Path(__file__).with_name("templates")
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-UNROLLED = 4  # iterations that may as well be unrolled
+FEW = 4  # iterations that may as well be unrolled,
+LIGHT = 32  # if they have no more statements than this together
 FORESEEN = 32  # iterations above which Mesa leaves a loop alone (max_unroll_iterations)
 BODIES = 26 * 32  # instructions of all iterations above which it does, too
 STATEMENT = 2  # instructions of the cheapest statement
@@ -34,6 +35,12 @@ fn rolled(n: u32) -> u32 {{
 }}
 
 """
+
+
+def declared(length: int) -> int:
+    """Elements to declare an array of an invocation with, that a loop walks `length` of: Mesa takes
+    an array's length for a guess of how often the loop runs, and unrolls what it guesses short."""
+    return max(length, FORESEEN + 1)
 
 
 def keep_rolled(wgsl: str) -> str:
@@ -60,4 +67,6 @@ def loops(wgsl: str) -> Iterator[re.Match]:
 
 def _unrolls(loop: re.Match) -> bool:
     trips = -(-int(loop["end"]) // int(loop["step"] or 1))
-    return UNROLLED < trips <= FORESEEN and trips * STATEMENT * loop["body"].count(";") <= BODIES
+    statements = trips * loop["body"].count(";")
+    harmless = trips == 1 or (trips <= FEW and statements <= LIGHT)
+    return not harmless and trips <= FORESEEN and statements <= BODIES // STATEMENT

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from codegen.roll import BODIES, FORESEEN, UNROLLED, keep_rolled, loops
+from codegen.roll import BODIES, FEW, FORESEEN, LIGHT, declared, keep_rolled, loops
 
 GOLDENS = Path(__file__).parent / "golden/kernels"
 
@@ -30,7 +30,7 @@ def kernel(bound: str, body: str = LINE) -> str:
     return KERNEL.replace("BOUND", bound).replace("BODY", body)
 
 
-@pytest.mark.parametrize("trips", [UNROLLED + 1, FORESEEN])
+@pytest.mark.parametrize("trips", [FEW + 1, FORESEEN])
 def test_a_short_loop_gets_a_bound_that_cannot_be_foreseen(trips):
     text = keep_rolled(kernel(f"{trips}u"))
     assert f"j < rolled({trips}u);" in text and "arrayLength(&x)" in text
@@ -41,12 +41,13 @@ def test_a_short_loop_gets_a_bound_that_cannot_be_foreseen(trips):
 @pytest.mark.parametrize(
     "text",
     [
-        kernel(f"{UNROLLED}u"),
+        kernel(f"{FEW}u"),
+        kernel("1u", LINE * (LIGHT + 1)),
         kernel(f"{FORESEEN + 1}u"),
         kernel("end"),
         kernel("8u", LINE * (BODIES // 8)),
     ],
-    ids=["few", "many", "unknown", "long"],
+    ids=["few", "one", "many", "unknown", "long"],
 )
 def test_what_is_not_unrolled_stays_as_it_is(text):
     assert keep_rolled(text) == text
@@ -65,3 +66,12 @@ def test_no_template_writes_a_loop_of_known_length_in_another_form():
     seen = [len(list(loops(text))) for text in texts]
     assert seen == [len(re.findall(r"\bfor \([^;]*;[^;]* <=? \d+u;", text)) for text in texts]
     assert sum(seen) > 20
+
+
+def test_few_iterations_of_a_long_body():
+    assert "j < rolled(2u)" in keep_rolled(kernel("2u", LINE * LIGHT))
+
+
+@pytest.mark.parametrize("length", [8, FORESEEN, FORESEEN + 1, 64])
+def test_no_length_of_an_array_tells_how_often_a_short_loop_runs(length):
+    assert max(length, FORESEEN + 1) == declared(length)

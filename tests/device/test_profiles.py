@@ -15,7 +15,7 @@ import ir
 import runtime
 from codegen.compile import CompileError, compile_graph
 from codegen.legalize import legalize
-from codegen.profile import H100, LAVAPIPE, WEBGPU_DEFAULT
+from codegen.profile import H100, LAVAPIPE, LAVAPIPE_25, WEBGPU_DEFAULT
 from ir import PRIMITIVES, Aval, emit, evaluate, f32, i32
 from ir.passes.grad import vjp_graph
 
@@ -205,3 +205,15 @@ def test_many_operands_stay_within_the_bindings():
     args = [np.full(33, n, np.float32) for n in range(20)]
     for program_profile in (webgpu(), None):
         compare(graph, args, 10.0, program_profile)
+
+
+ATTENTION = [s for s in SAMPLES if s.prim == "attention"][::2]
+
+
+@pytest.mark.parametrize("sample", ATTENTION, ids=str)
+def test_rows_of_attention_in_arrays_of_a_lane(sample):
+    own = runtime.default_device().profile
+    profile = dataclasses.replace(LAVAPIPE_25, loop_limit=own.loop_limit)
+    graph, arrays = vjp_graph(sample.graph(), smooth(sample)), sample.arrays()
+    cts = [np.ones(a.shape, a.dtype.np) for a in sample.graph().out_avals]
+    compare(graph, [*arrays, *cts], 60.0, profile)

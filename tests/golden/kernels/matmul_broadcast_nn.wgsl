@@ -6,6 +6,11 @@
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;
 
+// n, in words that hide it: the driver would unroll the loop and compile it for seconds.
+fn rolled(n: u32) -> u32 {
+  return n * min(arrayLength(&x), 1u);
+}
+
 fn load_a(row: u32, k: u32) -> vec4<f32> {
   let k4 = k / 4u;
   return x[row * 8u + k4];
@@ -32,7 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var s1 = vec4<f32>();
   var s2 = vec4<f32>();
   var s3 = vec4<f32>();
-  for (var k = 0u; k < 32u; k += 8u) {
+  for (var k = 0u; k < rolled(32u); k += 8u) {
     let a0 = load_a(row + lane % 4u, k + (lane / 4u) * 4u);
     let b0 = load_b(k, col);
     let b1 = load_b(k + 1u, col);

@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let tile = group;
   let row0 = tile.y * 32u;
   let col = tile.x * 32u + lane * 4u;
-  var panel0: array<vec4<f32>, 32>;
+  var panel0: array<vec4<f32>, 33>;
   for (var i = 0u; i < rolled(32u); i++) {
     panel0[i] = load_b(i, col);
   }

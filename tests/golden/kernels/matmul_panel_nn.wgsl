@@ -37,9 +37,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let tile = group;
   let row0 = tile.y * 64u;
   let col = tile.x * 64u + lane * 4u;
-  var panel0: array<vec4<f32>, 32>;
-  var panel1: array<vec4<f32>, 32>;
-  for (var k = 0u; k < 96u; k += 32u) {
+  var panel0: array<vec4<f32>, 33>;
+  var panel1: array<vec4<f32>, 33>;
+  for (var k = 0u; k < rolled(96u); k += 32u) {
     for (var i = 0u; i < rolled(32u); i++) {
       panel0[i] = load_b(i + k, col);
       panel1[i] = load_b(i + k, col + 32u);
