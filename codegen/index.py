@@ -32,11 +32,13 @@ def terms_of(x: Expr) -> Iterable[tuple[Expr | None, int]]:
 
 
 def accumulate(form: Form, x: Expr, factor: int) -> None:
+    """Add factor * x to a form, in place."""
     for term, coefficient in terms_of(x):
         form[term] = form.get(term, 0) + coefficient * factor
 
 
 def bounds(form: Form) -> tuple[int, int]:
+    """The inclusive range of a form, by the ranges of its terms."""
     lo = hi = 0
     for term, k in form.items():
         if term is None:
@@ -54,6 +56,7 @@ def exact(x: Expr) -> bool:
 
 
 def rank(item: tuple[Expr, int]) -> tuple:
+    """Sort key of a term and its coefficient: large coefficients first, then symbols by name."""
     term, k = item
     return (-abs(k), term.value, 0) if term.op == "sym" else (-abs(k), "~", term.key)
 
@@ -266,6 +269,7 @@ def _split_form(x: Expr, c: int) -> tuple[Expr, Expr] | None:
 
 
 def within(form: Form, top: int) -> bool:
+    """Whether ranges prove 0 <= form <= top."""
     lo, hi = bounds(form)
     return lo >= 0 and hi <= top
 

@@ -130,6 +130,10 @@ def _needs_arguments(function: Callable) -> bool:
 
 
 def traced_target(function: Callable, args: tuple, donate: Sequence[int] | None) -> Target:
+    """A function traced for its example arguments, of which those at `donate` are given away.
+
+    Raises UsageError where `donate` names no argument, or a jitted function says itself.
+    """
     jit = importlib.import_module(TRACER)
     is_jitted = isinstance(function, jit.Jitted)
     if is_jitted and donate is not None:

@@ -242,6 +242,7 @@ def lit(value: float | int | bool, dtype: DType, shape: tuple[int, ...] = ()) ->
 
 
 def lit_like(value: float | int | bool, like: Value) -> Lit:
+    """A literal of the type of `like`, every element `value`."""
     return lit(value, like.aval.dtype, like.aval.shape)
 
 

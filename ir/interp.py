@@ -60,6 +60,7 @@ def evaluate_traced(fun: Callable, xs: Sequence[np.ndarray], multi: bool) -> Any
 
 
 def host_dtype(aval: Aval, wide: bool) -> np.dtype:
+    """The numpy dtype of a value in the oracle: float64 for any float if `wide`."""
     return np.dtype(np.float64) if wide and aval.dtype.is_float else aval.dtype.np
 
 

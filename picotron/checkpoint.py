@@ -175,6 +175,7 @@ def name_of(step: int) -> str:
 
 
 def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -219,6 +220,7 @@ def saved(folder: Path) -> list[Path]:
 
 
 def newest(folder: Path) -> Path | None:
+    """The folder of the checkpoint with the most steps, valid or not; None if there is none."""
     return next(reversed(saved(folder)), None)
 
 

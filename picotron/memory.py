@@ -101,6 +101,7 @@ def halvings(size: int, least: int = 1) -> list[int]:
 
 
 def bytes_of(shapes: Any, itemsize: int = 4) -> int:
+    """Bytes of arrays of these shapes, `itemsize` an element."""
     return sum(prod(shape) for shape in shapes) * itemsize
 
 

@@ -218,6 +218,7 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def parameter_count(config: ModelConfig) -> int:
+    """Number of weights, a tied embedding counted once."""
     return sum(math.prod(shape) for shape in parameter_shapes(config).values())
 
 

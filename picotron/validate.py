@@ -236,6 +236,7 @@ def _training_problems(training: TrainingConfig) -> list[str]:
 
 
 def dataset_problems(dataset: DatasetConfig) -> list[str]:
+    """What is wrong with where the text comes from, one sentence each."""
     found = []
     if dataset.path and dataset.name:
         found.append("dataset.path and dataset.name are two sources; leave one out")

@@ -146,6 +146,7 @@ class Flat:
 
 
 def with_aux(out: Any) -> tuple[Any, Any]:
+    """The (value, aux) that a function with aux returned. Raises TypeError for anything else."""
     if not isinstance(out, tuple) or len(out) != 2:
         raise located(
             TypeError,

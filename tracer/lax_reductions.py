@@ -136,6 +136,7 @@ def reduce(
 
 
 def check_inits(name: str, inits: Sequence[Any]) -> None:
+    """Raises ValueError unless all initial values are scalars."""
     shapes = [aval_of(v).shape for v in inits]
     if any(shapes):
         raise located(ValueError, f"{name} found non-scalar initial value: {shapes}")

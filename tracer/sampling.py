@@ -34,6 +34,7 @@ _MODES = (None, "low", "high")
 
 
 def float_dtype(name: str, dtype: Any) -> Any:
+    """The dtype that samples are asked in. Raises ValueError unless it is one of floats."""
     kind = requested(dtype)
     if not kind.is_float:
         raise located(

@@ -70,6 +70,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def shape_text(aval: Aval) -> str:
+    """A shape as headers write it: `8x128`, or `scalar`."""
     return "x".join(map(str, aval.shape)) or "scalar"
 
 

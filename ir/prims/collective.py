@@ -157,10 +157,12 @@ class pmin(Extremum):
 
 
 def sized(x: Aval, axis: int, size: int) -> Aval:
+    """The type with `size` elements along `axis`."""
     return Aval((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
 
 
 def check_axis(name: str, x: Aval, axis: int, ndim: int) -> None:
+    """Raises TypeError unless 0 <= axis < ndim."""
     if not 0 <= axis < ndim:
         raise TypeError(f"{name} along axis {axis} of an operand of type {x}")
 

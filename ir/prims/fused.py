@@ -103,6 +103,7 @@ def _mean(x: Value) -> Value:
 
 
 def need_float(name: str, *avals: Aval) -> None:
+    """Raises TypeError unless operands share one float dtype and have a last axis with elements."""
     if any(not a.dtype.is_float or a.dtype is not avals[0].dtype for a in avals):
         raise TypeError(
             f"{name} needs operands of one float dtype, got {', '.join(map(str, avals))}"

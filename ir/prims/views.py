@@ -343,20 +343,24 @@ class iota(Primitive):
 
 
 def reshape_to(x: Value, shape: tuple[int, ...]) -> Value:
+    """x in this shape; x itself if it has it."""
     return x if x.aval.shape == tuple(shape) else emit(reshape, x, shape=tuple(shape))
 
 
 def broadcast_to(x: Value, shape: tuple[int, ...], dims: tuple[int, ...]) -> Value:
+    """x repeated to `shape`, its axis i becoming axis dims[i]; x itself if it has that shape."""
     if x.aval.shape == tuple(shape):
         return x
     return emit(broadcast, x, shape=tuple(shape), dims=tuple(dims))
 
 
 def transpose_to(x: Value, perm: Sequence[int]) -> Value:
+    """x with axis perm[i] as axis i; x itself if none moves."""
     return x if list(perm) == sorted(perm) else emit(transpose, x, perm=tuple(perm))
 
 
 def emit_sum(x: Value, axes: tuple[int, ...]) -> Value:
+    """The sum over `axes`; x itself if there are none."""
     from .reduce import sum
 
     return emit(sum, x, axes=axes) if axes else x

@@ -15,6 +15,7 @@ Schedule = Callable[[Any], Any]
 
 
 def constant_schedule(value: float) -> Schedule:
+    """The same rate at every step."""
     return lambda count: jnp.full((), value, jnp.float32)
 
 

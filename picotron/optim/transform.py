@@ -32,6 +32,7 @@ def stateless(change: Callable[[Any, Any], Any]) -> GradientTransformation:
 
 
 def identity() -> GradientTransformation:
+    """Updates as they are."""
     return stateless(lambda updates, params: updates)
 
 
@@ -83,6 +84,7 @@ def multi_transform(
 
 
 def apply_updates(params: Any, updates: Any) -> Any:
+    """Weights plus updates, leaf by leaf."""
     return tree.map(lambda weight, change: weight + change, params, updates)
 
 
@@ -90,6 +92,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
 
 
 def scale(factor: float) -> GradientTransformation:
+    """All updates times `factor`."""
     return stateless(lambda updates, _: tree.map(lambda u: factor * u, updates))
 
 
@@ -198,6 +201,7 @@ def averaged(average: Any, params: Any, decay: float, count: Any) -> Any:
 
 
 def dotted(path: Any) -> str:
+    """A path as `layers.0.weight`."""
     return tree.keystr(path, simple=True, separator=".")
 
 
@@ -215,6 +219,7 @@ def zero() -> Any:
 
 
 def rate_at(learning_rate: float | Callable[[Any], Any], count: Any) -> Any:
+    """The learning rate at a step: a constant, or a schedule of the number of steps done."""
     return learning_rate(count) if callable(learning_rate) else learning_rate
 
 
