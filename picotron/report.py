@@ -115,10 +115,13 @@ class Clock:
     def __init__(self, keep: float = 0.9) -> None:
         self._keep = keep
         self._last: float | None = None
+        self._paused = False
         self.seconds_per_step = math.nan
 
     def tick(self) -> None:
         """A step has settled."""
+        if self._paused:
+            return
         now = time.perf_counter()
         if self._last is not None:
             passed = now - self._last
@@ -126,6 +129,10 @@ class Clock:
             self.seconds_per_step = self._keep * old + (1 - self._keep) * passed
         self._last = now
 
+    def pause(self) -> None:
+        """The ticks until `skip` are of steps that may long be done: they tell nothing of speed."""
+        self._paused = True
+
     def skip(self) -> None:
         """What follows until the next tick (validation, saving) is no training time."""
-        self._last = None
+        self._last, self._paused = None, False

@@ -193,6 +193,7 @@ class Trainer:
             self.reporter.note(f"{error}; training goes on")
 
     def _drain(self) -> None:
+        self.clock.pause()
         while self._pending:
             self._settle()
         self.clock.skip()

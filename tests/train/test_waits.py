@@ -13,6 +13,7 @@ import pytest
 from picotron import cli, supervisor
 from picotron.commands.doctor import Doctor
 from picotron.heartbeat import first_told, telling
+from picotron.report import Clock
 
 # Holds the main thread as a driver does that compiles: natively, deaf to signals.
 BLOCKED = """
@@ -105,3 +106,19 @@ def test_pieces_pass_while_the_wait_for_the_first_is_told(monkeypatch, capsys):
     assert list(first_told(slow(), "reading the prompt")) == ["a", "b"]
     assert capsys.readouterr().err.startswith("picotron: still reading the prompt: 0 s so far\n")
     assert list(first_told(iter(()), "reading the prompt")) == []
+
+
+def test_steps_that_were_done_while_another_was_waited_for_tell_nothing_of_speed(monkeypatch):
+    times = iter([0.0, 2.0, 9.0, 11.0])
+    monkeypatch.setattr("picotron.report.time.perf_counter", lambda: next(times))
+    clock = Clock()
+    clock.tick()
+    clock.tick()
+    assert clock.seconds_per_step == 2.0
+    clock.pause()
+    clock.tick()  # reads no time
+    clock.skip()
+    clock.tick()
+    assert clock.seconds_per_step == 2.0
+    clock.tick()
+    assert clock.seconds_per_step == 2.0
