@@ -117,7 +117,7 @@ def compile_graph(
     kernel does not fit the profile's limits.
     """
     donate = tuple(donate)
-    graph = fitted(graph, profile, donate, memory_budget)
+    graph = fitted(graph, (profile,), donate, memory_budget)
     return run_passes(Compilation(name, profile, graph, donate), verify).program
 
 
@@ -131,8 +131,11 @@ def foreseen(graph: Graph, profile: Profile, donate: Donations = ()) -> Program:
         return run_passes(Compilation("foreseen", profile, graph, donate, rendered=False)).program
 
 
-def fitted(graph: Graph, profile: Profile, donate: Donations, memory_budget: int) -> Graph:
-    """The graph, computing again what it must to fit a budget in bytes; 0: there is none.
+def fitted(
+    graph: Graph, profiles: Sequence[Profile], donate: Donations, memory_budget: int
+) -> Graph:
+    """The graph, computing again what it must to fit a budget in bytes wherever it runs; 0: there
+    is none.
 
     Raises CompileError if it cannot.
     """
@@ -140,7 +143,9 @@ def fitted(graph: Graph, profile: Profile, donate: Donations, memory_budget: int
         return graph
     with _limits():
         return within_budget(
-            graph, memory_budget, lambda g: foreseen(g, profile, donate).peak_bytes
+            graph,
+            memory_budget,
+            lambda g: max(foreseen(g, profile, donate).peak_bytes for profile in profiles),
         )
 
 

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from codegen.compile import CompileError, Donations, compile_graph
+from codegen.compile import CompileError, Donations, compile_graph, fitted
+from codegen.profile import Profile
 from codegen.program import Program
 from codegen.spread import spread
 from ir.graph import Graph
@@ -37,6 +38,7 @@ class Team(Protocol):
     device: Device
     here: tuple[int, ...]  # the devices that this process drives
     everyone: bool  # whether all processes of the job drive some of them
+    profiles: tuple[Profile, ...]  # those of all its adapters, each once
 
     def executable(self, program: Program) -> Executable:
         """`program` for the devices here: takes and gives their buffers, device by device."""
@@ -51,6 +53,7 @@ class VirtualTeam:
     def __init__(self, mesh: MeshShape, device: Device) -> None:
         self.mesh, self.device = mesh, device
         self.here, self.everyone = tuple(range(mesh.count)), True
+        self.profiles = (device.profile,)
 
     def __repr__(self) -> str:
         return f"{self.mesh.count} virtual devices on {self.device.info.name}"
@@ -117,6 +120,8 @@ def program_of_each(
     if not memory_budget:
         return compile_graph(graph, profile, donate, name)
     try:
+        if len(team.profiles) > 1:  # all must send the same, so all compute the same again
+            graph, memory_budget = fitted(graph, team.profiles, tuple(donate), memory_budget), 0
         return program_of(graph, profile, donate, name, memory_budget)
     except CompileError as error:
         raise CompileError(f"on each of {team.mesh.count} devices ({team.mesh}) {error}") from None

@@ -17,7 +17,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from codegen.compile import compile_graph, foreseen
-from codegen.profile import Profile
 from codegen.program import Fill, Program, Slot
 from ir.build import build, inline
 from ir.graph import Aval, Graph, Var
@@ -104,22 +103,26 @@ class Pipeline:
         """That of a part whose losses and gradients are added to what earlier micro-batches gave,
         compiled when it is first asked for. Raises CompileError."""
         if (kind, stage) not in self._programs:
-            given = self._given(kind, stage)
-            self._programs[kind, stage] = compile_graph(*given, f"{kind}_stage_{stage}")
+            graph, donate = self._given(kind, stage)
+            profile, name = self.teams[stage].device.profile, f"{kind}_stage_{stage}"
+            self._programs[kind, stage] = compile_graph(graph, profile, donate, name)
         return self._programs[kind, stage]
 
-    def _given(self, kind: str, stage: int) -> tuple[Graph, Profile, list[tuple[int, int]]]:
-        """What the program of a part is compiled from."""
+    def _given(self, kind: str, stage: int) -> tuple[Graph, list[tuple[int, int]]]:
+        """What the program of a part is compiled from, with its donations."""
         part = self.stages.parts[kind, stage]
         first_in, first_out = len(part.ins), len(part.outs)
         donate = [(first_in + n, first_out + n) for n in range(len(part.results))]
-        return _accumulating(part), self.teams[stage].device.profile, donate
+        return _accumulating(part), donate
 
     def _workspace(self, kind: str, stage: int) -> int:
-        """Bytes that a device keeps for the program of a part, which need not be there yet."""
+        """Bytes that a device keeps for the program of a part, which need not be there yet; of
+        unlike adapters the one that keeps most, so that all choose the same by it."""
         if (kind, stage) not in self._workspaces:
-            made = self._programs.get((kind, stage)) or foreseen(*self._given(kind, stage))
-            self._workspaces[kind, stage] = own_bytes(made)
+            graph, donate = self._given(kind, stage)
+            profiles = self.teams[stage].profiles
+            kept = max(own_bytes(foreseen(graph, profile, donate)) for profile in profiles)
+            self._workspaces[kind, stage] = kept
         return self._workspaces[kind, stage]
 
     def build(self) -> None:

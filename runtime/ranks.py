@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from codegen.profile import Profile
 from codegen.program import Collective, Program
 from codegen.spread import placed
 from ir.dtypes import dtype
@@ -31,7 +32,8 @@ COMBINE = {"psum": np.add, "pmax": np.maximum, "pmin": np.minimum, "reduce_scatt
 
 
 class RankTeam:
-    """The devices of a mesh, one in each of the processes `ranks`, by default all there are."""
+    """The devices of a mesh, one in each of the processes `ranks`, by default all there are, whose
+    adapters have these `profiles`, by default that of `device`."""
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class RankTeam:
         device: Device,
         world: World,
         ranks: Sequence[int] | None = None,
+        profiles: Sequence[Profile] = (),
     ) -> None:
         self.ranks = tuple(range(world.size) if ranks is None else ranks)
         if mesh.count != len(self.ranks):
@@ -47,6 +50,7 @@ class RankTeam:
         self.mesh, self.device, self.world = mesh, device, world
         self.here = tuple(d for d, rank in enumerate(self.ranks) if rank == world.rank)
         self.everyone = len(self.ranks) == world.size
+        self.profiles = tuple(dict.fromkeys(profiles)) or (device.profile,)
         self._channels: dict[tuple[str, ...], Channel] = {}
 
     def __repr__(self) -> str:
@@ -114,6 +118,8 @@ class RankDrivers:
     def __init__(self, world: World, device: Device, mesh: MeshShape, pp: str = "pp") -> None:
         self.world, self.device, self.mesh, self.pp = world, device, mesh, pp
         self.teams: dict[tuple[MeshShape, int], RankTeam] = {}
+        with world.watchdog.waiting("what adapters the others have"):
+            self.profiles = world.comm.allgather(device.profile)
 
     def team(self, mesh: MeshShape) -> RankTeam:
         return self._team(mesh, self.mesh.coords[self.world.rank].get(self.pp, 0))
@@ -127,7 +133,8 @@ class RankDrivers:
         if (mesh, place) not in self.teams:
             every = enumerate(self.mesh.coords)
             ranks = [rank for rank, at in every if at.get(self.pp, 0) == place]
-            self.teams[mesh, place] = RankTeam(mesh, self.device, self.world, ranks)
+            profiles = [self.profiles[rank] for rank in ranks]
+            self.teams[mesh, place] = RankTeam(mesh, self.device, self.world, ranks, profiles)
         return self.teams[mesh, place]
 
 

@@ -73,7 +73,7 @@ def tune(
     """
     end = time.perf_counter() + limit_s
     profile, donate = replace(device.profile, choices=NOTHING), tuple(donate)
-    graph = fitted(graph, profile, donate, memory_budget)
+    graph = fitted(graph, (profile,), donate, memory_budget)
     whole = _Whole(device, graph, donate, profile, hosts)
     findings = []
     found = subjects(graph, profile, donate, NAME)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from codegen.compile import CompileError, compile_graph, foreseen
+from codegen.compile import CompileError, compile_graph, fitted, foreseen
 from codegen.profile import PROFILES
 from codegen.program import NESTED, Dispatch, walk
 from ir import evaluate
@@ -122,3 +122,14 @@ def blank(step):
     if not isinstance(step, Dispatch):
         return step
     return replace(step, kernel=0, grid=(1, 1, 1), slots=tuple(sorted(step.slots)))
+
+
+def test_unlike_adapters_choose_the_same():
+    """Of a mesh whose processes have them: what is computed again is what all of them need."""
+    graph, both = traced(8192), (PROFILES["lavapipe"], PROFILES["h100"])
+    peaks = [foreseen(graph, p).peak_bytes for p in both]
+    budget = min(peaks)  # enough for one of them as it is
+    alone = {fitted(graph, (p,), (), budget).key() for p in both}
+    together, turned = (fitted(graph, ps, (), budget) for ps in (both, both[::-1]))
+    assert max(peaks) > budget and len(alone) == 2 and together.key() == turned.key()
+    assert all(foreseen(together, p).peak_bytes <= budget for p in both)

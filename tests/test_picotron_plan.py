@@ -99,7 +99,7 @@ def test_a_budget_is_foreseen_as_a_run_keeps_it() -> None:
     # What is compared is the run's budget, and that has its inputs besides.
     allowed = replace(t, memory_budget=str(int(0.8 * free.bytes) + inputs))
     one, limit = step_of(config).one_device(), allowed.budget
-    kept = fitted(one.sharded.graph, plan.PROFILE, one.donate, limit)
+    kept = fitted(one.sharded.graph, (plan.PROFILE,), one.donate, limit)
     program = foreseen(kept, plan.PROFILE, one.donate)
     assert found.bytes == pytest.approx(program.peak_bytes - inputs, rel=0.05)
     assert (

@@ -12,10 +12,12 @@ import time
 from dataclasses import replace
 from math import prod
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
 import runtime
+from codegen.profile import WEBGPU_DEFAULT
 from ir import PRIMITIVES, Aval, bf16, build, emit, f32, i32
 from ir.prims.unary import cast
 from ir.sharding import MeshShape, Spec
@@ -34,7 +36,7 @@ from picotron.step import batch_shapes
 from picotron.stored import open_run
 from picotron.tensors import TensorFile
 from runtime.mpi import World
-from runtime.ranks import RankTeam
+from runtime.ranks import RankDrivers, RankTeam
 from runtime.shards import Layout
 from tracer import tree
 from tracer.spmd import spmd
@@ -58,6 +60,9 @@ def collectives(world: World) -> None:
     made = harness.executable(graph, mesh, team=team)
     made.ins, made.outs = (layout,), (layout,)
     np.testing.assert_array_equal(made.run([whole])[0].numpy(), whole * 2)
+    own = SimpleNamespace(profile=replace(WEBGPU_DEFAULT, name=f"adapter {min(world.rank, 1)}"))
+    adapters = RankDrivers(world, own, mesh).team(mesh).profiles
+    assert [p.name for p in adapters] == ["adapter 0", "adapter 1"]
 
 
 def _compare(team: RankTeam, axes: tuple, sizes: tuple, dtype) -> None:
