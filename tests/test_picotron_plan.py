@@ -69,12 +69,8 @@ STAGED = [
 ]
 
 
-QUICK = MESHES[1], MESHES[3], STAGED[0], STAGED[2]  # between them every kind of message
-RUN = [pytest.param(m, marks=() if m in QUICK else pytest.mark.slow) for m in (*MESHES, *STAGED)]
-
-
 @pytest.mark.device
-@pytest.mark.parametrize("mesh", RUN, ids=str)
+@pytest.mark.parametrize("mesh", [*MESHES, *STAGED], ids=str)
 def test_a_run_sends_what_was_foreseen(mesh: dict) -> None:
     staged = mesh.get("pp_size", 1) > 1
     config = job(MODEL if staged else replace(MODEL, num_hidden_layers=2), **mesh)
@@ -87,7 +83,6 @@ def test_a_run_sends_what_was_foreseen(mesh: dict) -> None:
     assert plan.plan(config, MACHINE).traffic == step.traffic()
 
 
-@pytest.mark.slow
 def test_a_budget_is_foreseen_as_a_run_keeps_it() -> None:
     """Of four layers from two and three: memory, and what is gathered again."""
     config = job(batch=16, micros=1, dp_size=2, fsdp=True)
@@ -188,7 +183,6 @@ def test_every_size_at_odds_is_named_at_once() -> None:
         assert text in str(caught.value)
 
 
-@pytest.mark.slow
 def test_a_search_ranks_what_fits() -> None:
     found = plan.search(job(micros=8, batch=2), MACHINES["cpu-2-cores"], 4)
     assert [p.step for p in found] == sorted(p.step for p in found)
@@ -199,7 +193,6 @@ def test_a_search_ranks_what_fits() -> None:
     assert plan.search(job(), tiny, 4) == []
 
 
-@pytest.mark.slow
 def test_a_search_takes_what_fits_by_computing_again(capsys: pytest.CaptureFixture) -> None:
     config = job(replace(MODEL, num_hidden_layers=2), micros=2, batch=16)
     roomy = MACHINES["cpu-2-cores"]

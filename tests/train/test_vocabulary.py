@@ -46,7 +46,7 @@ def stepped(config: Config) -> tuple[float, dict[str, np.ndarray]]:
     return float(step(state, batch)[1]["loss"]), found
 
 
-@pytest.mark.parametrize("tied", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("tied", [False, True])
 def test_an_odd_vocabulary_on_two_devices_equals_one_device_without_unused_rows(tied):
     shape = replace(SHAPE, tie_word_embeddings=tied)
     loss, want = stepped(run_of(shape))
