@@ -210,7 +210,7 @@ class Wait:
     def __init__(self, device: wgpu.GPUDevice) -> None:
         handle, number = device._internal, ffi.new("WGPUSubmissionIndex *")
         asked = self._asked = threading.Event()
-        self._number, self._askers = number, 0
+        self._number, self._wanted, self._lock = number, [], threading.Lock()
 
         def poll(block: bool) -> None:
             wait = block and asked.wait(LOOK_S)
@@ -223,14 +223,20 @@ class Wait:
         if promise._thread_event.is_set():
             promise.sync_wait()
             return
-        self._number[0] = submission
-        self._askers += 1
-        self._asked.set()
+        self._change(self._wanted.append, submission)
         try:
             promise.sync_wait()
         finally:
-            self._askers -= 1
-            if not self._askers:
+            self._change(self._wanted.remove, submission)
+
+    def _change(self, how: Callable[[int], None], submission: int) -> None:
+        """The first of the submissions that threads wait for is the one to wait for."""
+        with self._lock:
+            how(submission)
+            if self._wanted:
+                self._number[0] = min(self._wanted)
+                self._asked.set()
+            else:
                 self._asked.clear()
 
 
