@@ -18,7 +18,9 @@ from picotron.report import Clock
 # Holds the main thread as a driver does that compiles: natively, deaf to signals.
 BLOCKED = """
 import hashlib, os
+from picotron import interrupt as module
 from picotron.interrupt import Interrupt, prompt_end
+module._PATIENCE_S = {patience}
 with {context} as interrupt:
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", {rounds})
@@ -26,9 +28,10 @@ print(interrupt.signal, flush=True)
 """
 
 
-def blocked(context: str, rounds: int) -> subprocess.Popen:
+def blocked(context: str, rounds: int, patience: float = 1.0) -> subprocess.Popen:
+    text = BLOCKED.format(context=context, rounds=rounds, patience=patience)
     process = subprocess.Popen(
-        [sys.executable, "-c", BLOCKED.format(context=context, rounds=rounds)],
+        [sys.executable, "-c", text],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -75,9 +78,12 @@ def test_an_interrupted_import_leaves_no_stack_trace():
 
 
 def test_a_step_that_ends_in_time_has_the_signal_and_no_message():
-    process = blocked("Interrupt(print)", 500_000)
+    begin = time.perf_counter()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000)
+    a_second_and_a_half = int(200_000 * 1.5 / (time.perf_counter() - begin))
+    process = blocked("Interrupt(print)", a_second_and_a_half, patience=30.0)
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=60)
     assert (process.returncode, output, errors) == (0, f"{signal.SIGINT:d}\n", "")
 
 
