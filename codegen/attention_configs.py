@@ -171,6 +171,10 @@ class LaneConfig(_Sides):
         """WGSL of the vec4 at (row, 4 * d) of the lane's rows of the operand."""
         return f"{name}s[{row * self.d4 + d}]" if self.arrays else f"{name}{row}_{d}"
 
+    def places_rows(self, record: Attention) -> bool:
+        """Whether anything but the loops over arrays asks where a row lies."""
+        return not self.arrays or record.segments or bool(self.seen(record, "row", "column"))
+
     def column(self, record: Attention, text: str) -> str:
         """WGSL of a column that is safe to read: the last load may have lanes to spare."""
         if self.cols * self.d4 % self.lanes:
